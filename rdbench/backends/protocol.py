@@ -1,0 +1,102 @@
+"""What a recogniser has to offer to be measured. Another package adds one by an entry point in the
+group ``rdbench.backends`` whose object is an `Opener`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Backend", "Context", "Input", "Opener", "Session"]
+
+
+@dataclass(frozen=True)
+class Input:
+    """The pictures a back-end wants to see.
+
+    Parameters
+    ----------
+    size : int
+        Width and height in pixels.
+    colour : {"luma", "rgb"}
+        "luma": float32 (n, size, size), ``clip((Y - 16) / 219, 0, 1)`` of BT.709 limited-range video;
+        "rgb": float32 (n, size, size, 3) in 0..1.
+    margin : float
+        The crop's side is ``(1 + margin)`` times the face box's; 0 is the box itself.
+    """
+
+    size: int = 96
+    colour: Literal["luma", "rgb"] = "luma"
+    margin: float = 0.0
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a receiver knows of a stream besides its pictures; nothing else may be used.
+
+    Parameters
+    ----------
+    factor : int
+        Downsampling factor, 1 or more.
+    region : {"face", "frame"}
+    face_px : float
+        Width of the face in coded pixels, the recording's median.
+    fps : float
+        Frames a second.
+    """
+
+    factor: int
+    region: str
+    face_px: float
+    fps: float
+
+
+Session = Callable[[NDArray[np.float32]], NDArray[np.float64]]
+"""Takes a batch of frames in order, gives (n, k) predictions; may carry state from batch to batch."""
+
+
+class Backend(Protocol):
+    """A recogniser: frames in, one prediction for each frame out."""
+
+    name: str
+    """As asked for, such as ``direct@lite``."""
+    input: Input
+    targets: tuple[str, ...]
+    """Names of the k values for each frame; for a classifier the one categorical target."""
+    classes: tuple[str, ...]
+    """Class names where the k outputs are probabilities, else empty."""
+    weights: str
+    """Content hash of what it learned (16 hex digits), or "none"."""
+    trained_on: str
+    """Dataset, partition, region and recipe in a few words, for people."""
+
+    def start(self, context: Context) -> Session:
+        """Begin one scoring segment: state from earlier segments is gone."""
+        ...
+
+
+class Opener(Protocol):
+    """What an entry point in ``rdbench.backends`` names."""
+
+    def __call__(self, size: str | None, weights: Path | None, device: str) -> Backend:
+        """Open a back-end.
+
+        Parameters
+        ----------
+        size : str or None
+            The part after ``@``, None for the default.
+        weights : Path or None
+            Folder given by ``--weights``; None for the weights that ship.
+        device : str
+            Torch's name of a device, "cpu" by default.
+
+        Raises
+        ------
+        InputError
+            If there is no such size, or the weights are missing or unreadable.
+        """
+        ...

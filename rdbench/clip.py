@@ -1,0 +1,108 @@
+"""The few types that everything left of the tables hangs on: a clip, its labels, its face boxes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Boxes", "Clip", "ClipInfo", "Dataset", "Labels"]
+
+PARTITIONS = ("train", "dev", "test")
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Gold values over time.
+
+    Parameters
+    ----------
+    times : (n,) float64
+        Seconds from the start of the recording, strictly rising.
+    values : (n, k) float64
+        One column a target; NaN where a label is missing. For a categorical target the value is the
+        index into `classes`.
+    targets : tuple of str
+        Names of the k columns.
+    classes : tuple of str
+        Class names where the one target is categorical, else empty.
+    """
+
+    times: NDArray[np.float64]
+    values: NDArray[np.float64]
+    targets: tuple[str, ...]
+    classes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Face boxes over time, in pixels of the displayed (rotated) source picture.
+
+    Parameters
+    ----------
+    times : (n,) float64
+        Seconds, strictly rising.
+    xywh : (n, 4) float64
+        Left, top, width, height; a row of NaN where no face was seen.
+    """
+
+    times: NDArray[np.float64]
+    xywh: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ClipInfo:
+    """What is known of a clip before any video is touched."""
+
+    name: str
+    subject: str
+    partition: str
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One recording, ready to be decoded.
+
+    Parameters
+    ----------
+    name, subject, partition : str
+    file : Path
+        A video file that FFmpeg decodes.
+    labels : Labels or None
+        None: scored against a pristine reference.
+    boxes : Boxes or None
+        None: found by `rdbench.faces`.
+    frame_times : (frames,) float64 or None
+        Given times of the frames in seconds, where they do not come from the file itself.
+    """
+
+    name: str
+    subject: str
+    partition: str
+    file: Path
+    labels: Labels | None = None
+    boxes: Boxes | None = None
+    frame_times: NDArray[np.float64] | None = None
+
+
+class Dataset(Protocol):
+    """Where clips come from. Instances are picklable, so that a worker can load a clip by itself."""
+
+    name: str
+
+    def index(self) -> list[ClipInfo]:
+        """All clips in a fixed order, without touching video (fast)."""
+        ...
+
+    def load(self, name: str) -> Clip:
+        """One clip with its labels and boxes; may render or read for seconds.
+
+        Raises
+        ------
+        ClipError
+            If this clip cannot be used; others may be.
+        """
+        ...

@@ -1,0 +1,60 @@
+"""Every exception of rdbench, and the exit code that each one becomes.
+
+::
+
+    RdbenchError                70   an error of ours
+    ├── InputError               2   bad usage or bad input: one sentence, nothing lost
+    ├── ClipError                4   one clip cannot be used; the run goes on
+    │   └── NoFaceError          0   no face in the whole clip: skipped and told
+    ├── EncodeError              4   one encode failed; the run goes on
+    └── NotComparableError       3   nothing to compare, or not like with like
+
+An encoder's own refusal of a rate is a result, not an exception (``rate_status`` "refused").
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ClipError",
+    "EncodeError",
+    "InputError",
+    "NoFaceError",
+    "NotComparableError",
+    "RdbenchError",
+]
+
+
+class RdbenchError(Exception):
+    """The root of everything that rdbench raises on purpose."""
+
+    exit_code = 70
+
+
+class InputError(RdbenchError):
+    """What the user gave cannot be used; the text names it, what was expected, and what to do."""
+
+    exit_code = 2
+
+
+class ClipError(RdbenchError):
+    """One clip cannot be used (damaged file, no video stream, labels that do not fit it)."""
+
+    exit_code = 4
+
+
+class NoFaceError(ClipError):
+    """No face was found anywhere in a clip, so there is nothing to score."""
+
+    exit_code = 0
+
+
+class EncodeError(RdbenchError):
+    """One encode failed: the encoder crashed, or frames went missing on the way."""
+
+    exit_code = 4
+
+
+class NotComparableError(RdbenchError):
+    """Two sides share nothing that may be compared."""
+
+    exit_code = 3
