@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from sklearn import metrics as sk
+
+from rdbench import metrics
+from rdbench.tables import MOMENTS
+
+TOLERANCE = 1e-9
+
+
+def signals(frames: int, offset: float = 0.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    gold = rng.normal(size=frames) + offset
+    return 0.6 * (gold - offset) + 0.3 * rng.normal(size=frames) + 0.1 + offset, gold
+
+
+def by_definition(pred: np.ndarray, gold: np.ndarray) -> float:
+    covariance = np.mean((pred - pred.mean()) * (gold - gold.mean()))
+    return 2 * covariance / (pred.var() + gold.var() + (pred.mean() - gold.mean()) ** 2)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e6, -1e6])
+def test_continuous_metrics_agree_with_the_textbook_and_scikit_learn(offset):
+    pred, gold = signals(1000, offset)
+    stats = metrics.moments(pred, gold)
+    # The reference works about the offset: by itself it would lose the digits that are in question.
+    assert metrics.ccc(stats) == pytest.approx(by_definition(pred - offset, gold - offset), abs=TOLERANCE)
+    assert metrics.pcc(stats) == pytest.approx(np.corrcoef(pred - offset, gold - offset)[0, 1], abs=TOLERANCE)
+    assert metrics.rmse(stats) == pytest.approx(sk.root_mean_squared_error(gold, pred), abs=TOLERANCE)
+
+
+def test_ccc_agrees_with_torchmetrics_but_for_its_normalisation():
+    torch = pytest.importorskip("torch")
+    from torchmetrics.functional import concordance_corrcoef, pearson_corrcoef
+
+    pred, gold = signals(500)
+    n, p, g, vp, vg, cov = metrics.moments(pred, gold)
+    sample = 2 * cov / (n - 1) / ((vp + vg) / (n - 1) + (p - g) ** 2)
+    as_tensor = torch.from_numpy(pred), torch.from_numpy(gold)
+    assert float(concordance_corrcoef(*as_tensor)) == pytest.approx(sample, abs=TOLERANCE)
+    assert float(pearson_corrcoef(*as_tensor)) == pytest.approx(
+        float(metrics.pcc([n, p, g, vp, vg, cov])), abs=TOLERANCE
+    )
+    assert metrics.ccc([n, p, g, vp, vg, cov]) != pytest.approx(sample, abs=1e-6)
+
+
+def test_classification_agrees_with_scikit_learn():
+    rng = np.random.default_rng(1)
+    gold = rng.integers(0, 7, 2000)
+    pred = np.where(rng.random(2000) < 0.4, gold, rng.integers(0, 7, 2000))
+    table = metrics.confusion_matrix(pred, gold, 7)
+    assert (table == sk.confusion_matrix(gold, pred)).all()
+    assert metrics.accuracy(table) == pytest.approx(sk.accuracy_score(gold, pred), abs=TOLERANCE)
+    assert metrics.macro_f1(table) == pytest.approx(sk.f1_score(gold, pred, average="macro"), abs=TOLERANCE)
+
+
+def test_f1_leaves_out_classes_that_occur_nowhere():
+    gold, pred = [0, 0, 2, 2], [0, 2, 2, 2]
+    table = metrics.confusion_matrix(pred, gold, 4)
+    assert metrics.macro_f1(table) == pytest.approx(sk.f1_score(gold, pred, average="macro"), abs=TOLERANCE)
+    assert np.isnan(metrics.macro_f1(np.zeros((3, 3))))
+    assert np.isnan(metrics.accuracy(np.zeros((3, 3))))
+
+
+def test_unlabelled_frames_are_left_out():
+    assert metrics.confusion_matrix([1, 0, 1], [1, -1, 0], 2).sum() == 2
+    assert metrics.moments([1.0, 2.0, np.nan, 4.0], [1.0, np.nan, 3.0, 5.0])[0] == 2
+
+
+def test_constant_prediction_scores_zero_and_constant_gold_is_missing():
+    varying = np.linspace(-1, 1, 7)
+    constant = metrics.moments(np.full(7, 0.1), varying)
+    assert metrics.ccc(constant) == 0
+    assert np.isnan(metrics.pcc(constant))
+    assert metrics.rmse(constant) > 0
+    flat = metrics.moments(varying, np.full(7, 0.1))
+    assert np.isnan(metrics.ccc(flat))
+    assert np.isnan(metrics.pcc(flat))
+
+
+def test_one_frame_and_none():
+    one = metrics.moments([0.25], [0.75])
+    assert np.isnan(metrics.ccc(one))
+    assert metrics.rmse(one) == pytest.approx(0.5, abs=TOLERANCE)
+    none = metrics.moments([], [])
+    assert none[0] == 0
+    assert np.isnan(metrics.ccc(none))
+    assert np.isnan(metrics.rmse(none))
+    assert metrics.merge(np.stack([none, one, none]))[:3] == pytest.approx(one[:3])
+    assert metrics.merge(np.stack([none, none]))[0] == 0
+
+
+def test_predictions_and_gold_must_match():
+    with pytest.raises(ValueError, match="3 predictions"):
+        metrics.moments([1, 2, 3], [1, 2])
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    arrays(np.float64, st.tuples(st.integers(3, 60), st.just(2)), elements=st.floats(-100, 100, width=32)),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([0.0, 1e6]),
+)
+def test_merging_parts_in_any_order_equals_the_whole(frames, seed, offset):
+    rng = np.random.default_rng(seed)
+    frames = frames + offset
+    parts = np.array_split(rng.permutation(frames), rng.integers(1, len(frames) + 1))
+    whole = metrics.moments(frames[:, 0], frames[:, 1])
+    stats = np.stack([metrics.moments(part[:, 0], part[:, 1]) for part in parts])
+    scale = 1 + np.abs(whole)
+    assert np.abs(metrics.merge(stats) - whole).max(where=~np.isnan(whole), initial=0) <= 1e-9 * scale.max()
+    one_by_one = stats[0]
+    for part in rng.permutation(stats[1:]):
+        one_by_one = metrics.merge(np.stack([one_by_one, part]))
+    assert np.abs(one_by_one - whole).max() <= 1e-9 * scale.max()
+
+
+def test_merging_along_an_inner_axis():
+    stats = np.stack([[metrics.moments(*signals(20, 5, s)) for s in (a, b)] for a, b in ((1, 2), (3, 4))])
+    assert metrics.merge(stats, axis=1).shape == (2, 6)
+    assert metrics.merge(stats, axis=1)[1] == pytest.approx(metrics.merge(stats[1]))
+    assert metrics.merge(metrics.merge(stats, axis=1)) == pytest.approx(metrics.merge(stats.reshape(4, 6)))
+
+
+def test_groups_of_a_table_merge_like_arrays_and_keep_null_keys():
+    rows = [metrics.moments(*signals(30, 1e6, seed)) for seed in range(6)]
+    frame = pd.DataFrame(rows, columns=list(MOMENTS))
+    frame["clip"] = ["a", "b", None, "a", "b", None]
+    merged = metrics.merge_by(frame, ["clip"])
+    assert len(merged) == 3
+    got = merged.loc[merged["clip"] == "b", list(MOMENTS)].to_numpy()[0]
+    assert got == pytest.approx(metrics.merge(np.stack([rows[1], rows[4]])), rel=1e-12)
+    assert merged["n"].sum() == 180
+
+
+def test_ten_million_rows_merge_in_any_order():
+    rng = np.random.default_rng(5)
+    rows = 10_000_000
+    frame = np.empty((rows, 6))
+    frame[:, 0] = rng.integers(1, 300, rows)
+    frame[:, 1:3] = 1e6 + rng.normal(size=(rows, 2), scale=0.3)
+    frame[:, 3:5] = frame[:, :1] * rng.uniform(0.1, 0.3, (rows, 2))
+    frame[:, 5] = 0.6 * np.sqrt(frame[:, 3] * frame[:, 4])
+    forwards = metrics.merge(frame)
+    backwards = metrics.merge(frame[::-1])
+    halves = metrics.merge(np.stack([metrics.merge(frame[1::2]), metrics.merge(frame[::2])]))
+    for metric in (metrics.ccc, metrics.pcc, metrics.rmse):
+        assert metric(backwards) == pytest.approx(metric(forwards), abs=TOLERANCE)
+        assert metric(halves) == pytest.approx(metric(forwards), abs=TOLERANCE)
+
+
+def test_confusion_matrices_are_read_back():
+    assert metrics.parse_confusion("[[3, 1], [0, 2]]").sum() == 6
+    for bad in ("[[1, 2]]", "[[1, -2], [0, 1]]", "[1]"):
+        with pytest.raises(ValueError, match="square"):
+            metrics.parse_confusion(bad)
