@@ -1,0 +1,207 @@
+"""The embedded set: talking, expressive faces that the project draws itself.
+
+Nobody has to fetch or license anything, no face belongs to anyone, and the labels are exact.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+import cv2
+import imageio_ffmpeg
+import numpy as np
+from numpy.typing import NDArray
+
+from rdbench.cache import cache_dir
+from rdbench.clip import Boxes, Clip, ClipInfo, Labels
+from rdbench.datasets.drawing.picture import Recording
+from rdbench.datasets.drawing.signals import FPS, FRAMES
+from rdbench.errors import ClipError, InputError
+
+__all__ = ["TARGETS", "SyntheticDataset", "generator_version"]
+
+TARGETS = ("arousal", "valence")
+COUNTS = {"train": 12, "dev": 4, "test": 38}
+HEIGHTS = {360: "synthetic", 720: "synthetic:720p"}
+
+
+@dataclass(frozen=True)
+class SyntheticDataset:
+    """54 drawn subjects, 10 s each at 25 fps, with exact labels and face boxes.
+
+    Parameters
+    ----------
+    height : {360, 720}
+        Height of the picture; both heights show the same people doing the same.
+    seconds : float, optional
+        Only the first seconds of each clip, above 0 and up to 10; the frames are the same as those of the
+        whole clip. Rendering takes time, and short runs need not wait for what they do not look at.
+
+    Raises
+    ------
+    InputError
+        If there is no such height, or `seconds` is out of range.
+    """
+
+    height: int = 360
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.height not in HEIGHTS:
+            raise InputError(
+                f"The synthetic set is drawn 360 or 720 pixels high, not {self.height}: "
+                "use the dataset 'synthetic' or 'synthetic:720p'."
+            )
+        if self.seconds is not None and not 1 / FPS <= self.seconds <= FRAMES / FPS:
+            raise InputError(
+                f"Clips of the synthetic set last {FRAMES // FPS} s, so {self.seconds} s of them cannot be "
+                f"drawn: ask for {1 / FPS} to {FRAMES // FPS} seconds."
+            )
+
+    @property
+    def name(self) -> str:
+        """As asked for on the command line."""
+        return HEIGHTS[self.height]
+
+    @property
+    def frames(self) -> int:
+        """Frames in each clip."""
+        return FRAMES if self.seconds is None else max(1, round(self.seconds * FPS))
+
+    def index(self) -> list[ClipInfo]:
+        """All 54 clips; each is its own subject."""
+        return [
+            ClipInfo(name, name, partition)
+            for partition, count in COUNTS.items()
+            for name in (f"{partition}_{number:02d}" for number in range(1, count + 1))
+        ]
+
+    def load(self, name: str) -> Clip:
+        """One clip, rendered into the cache where it is not there yet.
+
+        Two processes may render the same clip at the same time: each writes its own file beside the final
+        one and renames it, and both files are equal.
+
+        Raises
+        ------
+        InputError
+            If there is no clip of this name.
+        ClipError
+            If the rendered clip cannot be written.
+        """
+        info = {clip.name: clip for clip in self.index()}.get(name)
+        if info is None:
+            raise InputError(
+                f"The synthetic set has no clip '{name}': clips are called train_01 to train_12, dev_01 to "
+                "dev_04 and test_01 to test_38."
+            )
+        recording = Recording(info.partition, int(name.rpartition("_")[2]))
+        file = cache_dir() / "synthetic" / generator_version() / f"{name}_{self.height}p_{self.frames}.mkv"
+        if not file.is_file():
+            _render(recording, self.height, self.frames, file)
+        times = np.arange(self.frames) / FPS
+        values = np.stack([getattr(recording.affect, target) for target in TARGETS], axis=1)[: self.frames]
+        boxes = recording.boxes(self.height)[: self.frames]
+        return Clip(
+            name, info.subject, info.partition, file, Labels(times, values, TARGETS), Boxes(times, boxes)
+        )
+
+
+@cache
+def generator_version() -> str:
+    """Content hash of everything that decides what is drawn (16 hex digits).
+
+    The source itself is hashed, so that no change of the drawing can meet frames of an older one in the cache.
+    """
+    digest = hashlib.sha256(f"{cv2.__version__} {np.__version__}".encode())
+    folder = resources.files("rdbench.datasets.drawing")
+    sources = sorted(
+        (item for item in folder.iterdir() if item.name.endswith(".py")), key=lambda item: item.name
+    )
+    for source in sources:
+        digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def _render(recording: Recording, height: int, count: int, file: Path) -> None:
+    part = file.with_name(f".{file.stem}.{uuid.uuid4().hex}.part.mkv")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        planes = (_planes(frame) for frame in recording.frames(height, count))
+        _write_lossless(planes, height * 16 // 9, height, part)
+        os.replace(part, file)
+    except OSError as error:
+        raise ClipError(
+            f"The clip {file.stem} of the synthetic set cannot be written to {file.parent}: {error}. "
+            "Free some space, or name another folder in RDBENCH_CACHE."
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+# BT.709, blue green red in 0..255 to limited-range Y'CbCr: ITU-R BT.709-6, items 3.2 to 3.5.
+_LUMA = np.array([0.0722, 0.7152, 0.2126])
+_MATRIX = np.stack(
+    [
+        219 / 255 * _LUMA,
+        224 / 255 * (np.array([1.0, 0.0, 0.0]) - _LUMA) / 1.8556,
+        224 / 255 * (np.array([0.0, 0.0, 1.0]) - _LUMA) / 1.5748,
+    ]
+)
+_TO_YCBCR = np.hstack([_MATRIX, [[16.0], [128.0], [128.0]]]).astype(np.float32)
+
+
+def _planes(frame: NDArray[np.uint8]) -> bytes:
+    """Return a picture as planar yuv420p, BT.709 limited range."""
+    ycbcr = cv2.transform(frame, _TO_YCBCR)
+    height, width = frame.shape[:2]
+    chroma = cv2.resize(ycbcr[..., 1:], (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+    return b"".join(plane.tobytes() for plane in (ycbcr[..., 0], chroma[..., 0], chroma[..., 1]))
+
+
+def _write_lossless(planes: Iterable[bytes], width: int, height: int, file: Path) -> None:
+    colour = [
+        "-color_range",
+        "tv",
+        "-colorspace",
+        "bt709",
+        "-color_primaries",
+        "bt709",
+        "-color_trc",
+        "bt709",
+    ]
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-y"]
+    command += ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", f"{width}x{height}", "-framerate", str(FPS)]
+    command += [*colour, "-i", "-", "-an", "-c:v", "ffv1", "-level", "3", "-g", "1", "-slices", "4"]
+    command += ["-threads", "1", "-fflags", "+bitexact", "-flags:v", "+bitexact", *colour]
+    command += ["-f", "matroska", str(file)]
+    # Its messages go to a file, since a pipe that nobody reads would stop it when full.
+    with tempfile.TemporaryFile() as messages:
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=messages
+        ) as process:
+            assert process.stdin is not None
+            try:
+                for frame in planes:
+                    process.stdin.write(frame)
+                process.stdin.close()
+            except BrokenPipeError:
+                pass
+            except BaseException:
+                process.kill()
+                raise
+        if process.returncode != 0:
+            messages.seek(0)
+            text = messages.read().decode(errors="replace").strip().splitlines()
+            raise OSError(
+                f"FFmpeg exited with {process.returncode}, {text[-1] if text else 'without a word'}"
+            )
