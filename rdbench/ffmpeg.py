@@ -1,0 +1,232 @@
+"""Running FFmpeg: one place where processes are started, fed, read and ended.
+
+An exit code is never ignored, standard error goes to a file (a pipe that nobody drains stops a process), and
+no shell or network protocol is ever involved.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, Any
+
+import ffmpeg
+import imageio_ffmpeg
+
+from rdbench.errors import EncodeError, InputError
+
+__all__ = [
+    "FormatError",
+    "Process",
+    "arguments",
+    "build",
+    "end_all",
+    "executable",
+    "run",
+    "running",
+    "scale",
+    "through",
+]
+
+BICUBIC = {"flags": "bicubic+accurate_rnd+bitexact", "param0": 0, "param1": 0.5}
+"""The one resampler: Keys' cubic with a = -0.5, the same bits on every processor."""
+
+_live: set[subprocess.Popen[bytes]] = set()
+_live_lock = threading.Lock()
+
+
+class FormatError(EncodeError):
+    """FFmpeg ended with an error; the text holds the last lines it wrote."""
+
+    def __init__(self, message: str, stderr: str) -> None:
+        super().__init__(message)
+        self.stderr = stderr
+
+
+@dataclass
+class Process:
+    """A running FFmpeg.
+
+    Parameters
+    ----------
+    popen : subprocess.Popen
+    log : file
+        Where its standard error goes.
+    """
+
+    popen: subprocess.Popen[bytes]
+    log: IO[bytes]
+
+    def stderr(self) -> str:
+        """All that it wrote to standard error so far."""
+        self.log.seek(0)
+        return self.log.read().decode("utf-8", "replace")
+
+
+@functools.cache
+def executable() -> str:
+    """Path of the FFmpeg that comes with imageio-ffmpeg, or of ``$IMAGEIO_FFMPEG_EXE``.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    try:
+        return str(imageio_ffmpeg.get_ffmpeg_exe())
+    except RuntimeError as error:
+        raise InputError(
+            f"No FFmpeg found ({error}); install imageio-ffmpeg or set IMAGEIO_FFMPEG_EXE."
+        ) from error
+
+
+@functools.cache
+def build() -> str:
+    """The build of FFmpeg in use, such as ``n9.0.2-17-g2a571b6068``; bits may differ between builds."""
+    text = subprocess.run([executable(), "-version"], capture_output=True, text=True, check=True).stdout
+    return text.split()[2]
+
+
+def arguments(stream: Any, *, verbosity: str = "error") -> list[str]:
+    """The command of an ffmpeg-python graph, with what every command of ours has."""
+    compiled: list[str] = ffmpeg.compile(stream, cmd=executable(), overwrite_output=True)
+    return [compiled[0], "-nostdin", "-hide_banner", "-nostats", "-v", verbosity, *compiled[1:]]
+
+
+def scale(stream: Any, width: int | str, height: int | str, **options: Any) -> Any:
+    """Resample with `BICUBIC`, the one resampler of training and transcoding."""
+    return stream.filter("scale", width, height, **BICUBIC, **options)
+
+
+@contextmanager
+def running(command: list[str], *, feed: Iterable[bytes] | None = None) -> Iterator[Process]:
+    """Run a command while the block reads its standard output; a failure is raised at the block's end.
+
+    Parameters
+    ----------
+    command : list of str
+    feed : iterable of bytes, optional
+        Written to standard input by a thread, so that reading and writing cannot wait for each other.
+
+    Raises
+    ------
+    FormatError
+        If the exit code is not 0.
+    OSError
+        With ``errno.ENOSPC`` if the disk is full.
+    """
+    with tempfile.TemporaryFile() as log:
+        popen = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL if feed is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+        )
+        with _live_lock:
+            _live.add(popen)
+        problems: list[BaseException] = []
+        writer = None
+        if feed is not None:
+            writer = threading.Thread(target=_write, args=(popen, feed, problems), daemon=True)
+            writer.start()
+        process = Process(popen, log)
+        try:
+            yield process
+            if popen.stdout is not None:
+                popen.stdout.read()
+            if writer is not None:
+                writer.join()
+            popen.wait()
+        finally:
+            if popen.poll() is None:
+                popen.kill()
+            popen.wait()
+            if popen.stdout is not None:
+                popen.stdout.close()
+            if writer is not None:
+                writer.join()
+            with _live_lock:
+                _live.discard(popen)
+        if problems:
+            raise problems[0]
+        if popen.returncode != 0:
+            _raise(command, popen.returncode, process.stderr())
+
+
+def run(command: list[str], *, feed: Iterable[bytes] | None = None) -> str:
+    """Run a command to its end and give what it wrote to standard error; raises as `running` does."""
+    with running(command, feed=feed) as process:
+        popen = process.popen
+        if popen.stdout is not None:
+            popen.stdout.read()
+        popen.wait()
+        return process.stderr()
+
+
+def through(command: list[str], feed: Iterable[bytes], frame_bytes: int, batch: int) -> Iterator[bytes]:
+    """Send frames through a command and give what comes out, `batch` frames of `frame_bytes` at a time.
+
+    Raises
+    ------
+    EncodeError
+        If the command leaves a frame unfinished.
+    """
+    with running(command, feed=feed) as process:
+        yield from read_frames(process, frame_bytes, batch)
+
+
+def read_frames(process: Process, frame_bytes: int, batch: int) -> Iterator[bytes]:
+    """Whole frames from a process, at most `batch` at a time."""
+    stdout = process.popen.stdout
+    assert stdout is not None
+    while chunk := stdout.read(frame_bytes * batch):
+        if len(chunk) % frame_bytes:
+            process.popen.wait()
+            if process.popen.returncode:
+                return
+            raise EncodeError(
+                f"FFmpeg ended in the middle of a frame: {len(chunk) % frame_bytes} of {frame_bytes} bytes came."
+            )
+        yield chunk
+
+
+def end_all() -> None:
+    """Kill every FFmpeg that this process has running (for a worker whose parent is gone)."""
+    with _live_lock:
+        for popen in _live:
+            popen.kill()
+
+
+def _write(popen: subprocess.Popen[bytes], feed: Iterable[bytes], problems: list[BaseException]) -> None:
+    assert popen.stdin is not None
+    try:
+        for chunk in feed:
+            popen.stdin.write(chunk)
+    except BrokenPipeError:
+        pass  # its exit code says why it stopped reading
+    except BaseException as error:
+        problems.append(error)
+        popen.kill()
+    finally:
+        close: Callable[[], None] | None = getattr(feed, "close", None)
+        if close is not None:
+            close()
+        try:
+            popen.stdin.close()
+        except BrokenPipeError:
+            pass
+
+
+def _raise(command: list[str], code: int, stderr: str) -> None:
+    if "No space left on device" in stderr:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    lines = [line for line in stderr.strip().splitlines() if line.strip()]
+    shown = " / ".join(lines[-3:]) if lines else "it gave no reason"
+    raise FormatError(f"FFmpeg ended with exit code {code}: {shown}", stderr)
