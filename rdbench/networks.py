@@ -1,0 +1,138 @@
+"""The torch modules of arXiv 1709.03126: recogniser and super-resolver, in the paper's size and a small one.
+
+Nothing here knows of video: planes of numbers in, numbers or planes out.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from rdbench.errors import InputError
+
+__all__ = ["FACE", "FILTERS", "HIDDEN", "SIZES", "Recogniser", "Size", "SuperResolver", "convolutions"]
+
+Size = Literal["paper", "lite"]
+SIZES: tuple[Size, ...] = get_args(Size)
+
+FACE = 96
+"""Width and height of the faces in pixels."""
+
+KERNEL = 5
+POOLS = (2, 2, 4)
+FILTERS: dict[Size, tuple[int, int, int]] = {"paper": (64, 128, 256), "lite": (16, 32, 64)}
+"""Filters of the three convolutions, the same in both networks, so that one can start from the other's."""
+
+HIDDEN: dict[Size, int] = {"paper": 300, "lite": 64}
+
+
+def convolutions(size: Size) -> list[nn.Conv2d]:
+    """Make the three convolutions that the recogniser and the super-resolver share, initialised after He.
+
+    Raises
+    ------
+    InputError
+        If there is no such size.
+    """
+    if size not in FILTERS:
+        raise InputError(f"There is no network of size '{size}'; sizes are {' and '.join(SIZES)}.")
+    layers = []
+    channels = 1
+    for filters in FILTERS[size]:
+        layer = nn.Conv2d(channels, filters, KERNEL)
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        layers.append(layer)
+        channels = filters
+    return layers
+
+
+def _centred(planes: Tensor) -> Tensor:
+    """Move luma from 0..1 to about -2..2: without padding this is the same family of functions (weights and
+    bias of the first convolution can absorb it), but gradients are better conditioned."""
+    return (planes - 0.5) * 4
+
+
+class Recogniser(nn.Module):
+    """Predict one value for each target from a face.
+
+    Three convolutions of 5x5 without padding, each with ReLU and a maximum pooling of 2, 2 and 4, then two
+    fully connected layers with dropout 0.5 between. Pooling rounds up, as in Caffe, so 96x96 becomes a map of
+    5x5 and `paper` has 6400 x 300 weights in its first fully connected layer.
+
+    Parameters
+    ----------
+    size : {"paper", "lite"}
+        64-128-256 filters and 300 hidden units, or 16-32-64 and 64.
+    outputs : int
+        Number of targets, 1 or more.
+    dropout : float
+        Share of the hidden units that is dropped in training, 0..1.
+
+    Raises
+    ------
+    InputError
+        If there is no such size, or `outputs` is less than 1.
+    """
+
+    def __init__(self, size: Size, outputs: int, dropout: float = 0.5) -> None:
+        super().__init__()
+        if outputs < 1:
+            raise InputError(f"A recogniser needs 1 output or more, not {outputs}.")
+        self.conv1, self.conv2, self.conv3 = convolutions(size)
+        self.pools = nn.ModuleList(nn.MaxPool2d(pool, ceil_mode=True) for pool in POOLS)
+        self.dropout = nn.Dropout(dropout)
+        self.fc4 = nn.Linear(FILTERS[size][-1] * 25, HIDDEN[size])
+        self.fc5 = nn.Linear(HIDDEN[size], outputs)
+        nn.init.kaiming_normal_(self.fc4.weight, nonlinearity="relu")
+        nn.init.zeros_(self.fc4.bias)
+        nn.init.normal_(self.fc5.weight, std=0.01)
+        nn.init.zeros_(self.fc5.bias)
+
+    def forward(self, faces: Tensor) -> Tensor:
+        """Return (n, outputs) for (n, 1, 96, 96) luma in 0..1."""
+        x = _centred(faces)
+        for layer, pool in zip((self.conv1, self.conv2, self.conv3), self.pools, strict=True):
+            # Maximum and ReLU commute; after pooling there are 4 to 16 times fewer values to clip.
+            x = torch.relu(pool(layer(x)))
+        # Maps are flattened channel by channel whatever the memory format.
+        hidden = self.dropout(torch.relu(self.fc4(x.flatten(1))))
+        predictions: Tensor = self.fc5(hidden)
+        return predictions
+
+
+class SuperResolver(nn.Module):
+    """Restore the detail of an upscaled face: the SR network.
+
+    The recogniser's three convolutions with ReLU and a fourth of 5x5 with one filter. Without padding a patch
+    of 32x32 gives its central 16x16, which is what it is trained on.
+
+    Parameters
+    ----------
+    size : {"paper", "lite"}
+
+    Raises
+    ------
+    InputError
+        If there is no such size.
+    """
+
+    margin = 4 * (KERNEL // 2)
+    """Pixels that are lost on each side."""
+
+    def __init__(self, size: Size) -> None:
+        super().__init__()
+        self.conv1, self.conv2, self.conv3 = convolutions(size)
+        self.conv4 = nn.Conv2d(FILTERS[size][-1], 1, KERNEL)
+        nn.init.normal_(self.conv4.weight, std=0.001)
+        nn.init.zeros_(self.conv4.bias)  # type: ignore[arg-type]
+
+    def forward(self, faces: Tensor) -> Tensor:
+        """Return (n, 1, h - 16, w - 16) luma for (n, 1, h, w) luma in 0..1; both at least 17 pixels."""
+        x = _centred(faces)
+        for layer in (self.conv1, self.conv2, self.conv3):
+            x = torch.relu(layer(x))
+        restored: Tensor = self.conv4(x) / 4 + 0.5
+        return restored
