@@ -19,7 +19,7 @@ from scipy.ndimage import gaussian_filter1d, median_filter
 from rdbench.clip import Boxes
 from rdbench.errors import ClipError, InputError, NoFaceError
 
-__all__ = ["DETECTOR", "GAP", "STEP", "Crop", "FaceTrack", "box_bits", "find", "track"]
+__all__ = ["DETECTOR", "GAP", "STEP", "Crop", "FaceTrack", "box_bits", "detect", "find", "track"]
 
 STEP = 8
 """The detector looks at every eighth frame; boxes are charged at the same rate."""
@@ -84,6 +84,16 @@ def _overlap(a: _Box, b: _Box) -> float:
     return w * h / (a[2] * a[3] + b[2] * b[3] - w * h)
 
 
+def _open_cascade() -> cv2.CascadeClassifier:
+    cascade = cv2.CascadeClassifier(str(_CASCADE))
+    if cascade.empty():
+        raise InputError(
+            "OpenCV has no haarcascade_frontalface_default.xml, which finds faces; "
+            "install opencv-python-headless>=4.14,<5."
+        )
+    return cascade
+
+
 def _detect(cascade: cv2.CascadeClassifier, luma: NDArray[np.uint8]) -> list[_Box]:
     """All boxes that the cascade reports in one picture, in pixels of that picture."""
     height, width = luma.shape
@@ -96,6 +106,16 @@ def _detect(cascade: cv2.CascadeClassifier, luma: NDArray[np.uint8]) -> list[_Bo
     found = cascade.detectMultiScale(small, scaleFactor=1.1, minNeighbors=4, minSize=(_MIN_FACE, _MIN_FACE))
     sx, sy = width / w, height / h
     return sorted((float(x * sx), float(y * sy), float(a * sx), float(b * sy)) for x, y, a, b in found)
+
+
+def detect(luma: NDArray[np.uint8]) -> list[tuple[float, float, float, float]]:
+    """Every face candidate in one picture: left, top, width, height in its pixels; false ones among them.
+
+    Parameters
+    ----------
+    luma : (H, W) uint8
+    """
+    return _detect(_open_cascade(), luma)
 
 
 def _associate(tracks: list[_Track], boxes: list[_Box], sample: int, time: float) -> list[_Track]:
@@ -153,12 +173,7 @@ def find(frames: Iterable[NDArray[np.uint8]], times: Iterable[float], step: int 
     ClipError
         If there are not as many times as frames.
     """
-    cascade = cv2.CascadeClassifier(str(_CASCADE))
-    if cascade.empty():
-        raise InputError(
-            "OpenCV has no haarcascade_frontalface_default.xml, which finds faces; "
-            "install opencv-python-headless>=4.14,<5."
-        )
+    cascade = _open_cascade()
     tracks: list[_Track] = []
     sampled: list[float] = []
     threads = cv2.getNumThreads()

@@ -1,0 +1,247 @@
+"""What packages of labelled recordings share: frame times, boxes beside them, and a check before a long run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from rdbench import faces
+from rdbench.clip import Boxes, Clip, ClipInfo, Dataset
+from rdbench.datasets import delimited
+from rdbench.datasets.folder import parse_boxes
+from rdbench.errors import ClipError, InputError
+from rdbench.labels import join
+
+__all__ = ["Inspection", "Recording", "boxes_beside", "folder_like", "frame_times", "inspect"]
+
+GLIMPSES = 12
+
+
+def folder_like(root: Path, *names: str) -> Path | None:
+    """A subfolder by name, whatever its case and whether it is written with dashes, underscores or spaces."""
+
+    def plain(name: str) -> str:
+        return "".join(c for c in name.casefold() if c.isalnum())
+
+    if not root.is_dir():
+        return None
+    wanted = {plain(name) for name in names}
+    return next((p for p in sorted(root.iterdir()) if plain(p.name) in wanted and p.is_dir()), None)
+
+
+def frame_times(path: Path, column: str = "") -> NDArray[np.float64]:
+    """Times of the encoded frames in seconds: a table with a header and one row for each frame.
+
+    Parameters
+    ----------
+    path : Path
+    column : str
+        Part of the wanted column's name; where no name has it, the second column is taken, or the only one.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or times do not rise.
+    """
+    table = delimited.read(path)
+    named = [i for i, name in enumerate(table.header) if column and column in name.casefold()]
+    index = named[0] if named else min(1, len(table.header) - 1)
+    if not table.rows:
+        raise InputError(f"{path}: has a header, but no frame times.")
+    return delimited.rising(table, index)
+
+
+def boxes_beside(root: Path, name: str) -> Boxes | None:
+    """Face boxes from ``boxes/<clip>.csv`` of a package, if there are any.
+
+    Raises
+    ------
+    InputError
+        If the file is not a table of boxes.
+    """
+    path = root / "boxes" / f"{name}.csv"
+    return parse_boxes(delimited.read(path)) if path.is_file() else None
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What one recording of a package has; problems keep it from being used, notes do not.
+
+    Parameters
+    ----------
+    frames : int or None
+        Frames in the file, counted without decoding them.
+    fps, seconds : float or None
+        From the frame times.
+    covered : float or None
+        Share of the frames that have a label.
+    exact, nearest, interpolated, missing : int or None
+        How frames come by their labels.
+    boxes : {"given", "to be found"}
+    faces : str
+        In how many of the pictures looked at a face was seen, such as "11 of 12"; "" where not looked for.
+    """
+
+    clip: str
+    partition: str
+    size: str
+    frames: int | None
+    fps: float | None
+    seconds: float | None
+    labels: str
+    covered: float | None
+    exact: int | None
+    nearest: int | None
+    interpolated: int | None
+    missing: int | None
+    boxes: str
+    faces: str
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def row(self) -> dict[str, Any]:
+        """The same as a plain dictionary, for printing."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A package seen before a long run.
+
+    Parameters
+    ----------
+    recordings : tuple of Recording
+    problems : tuple of str
+        Why train and dev cannot be used; empty if they can.
+    notes : tuple of str
+        What optional parts are missing.
+    """
+
+    recordings: tuple[Recording, ...]
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def usable(self) -> bool:
+        """Whether train and dev can be used."""
+        return not self.problems
+
+
+def _video(path: Path, look: bool) -> tuple[str, int, float | None, str]:
+    """Size, frames, rate and glimpses of the face, without decoding the whole file."""
+    try:
+        with av.open(str(path.resolve()), options={"protocol_whitelist": "file"}) as container:
+            if not container.streams.video:
+                raise ClipError(f"{path}: has no video stream.")
+            stream = container.streams.video[0]
+            size = f"{stream.width}x{stream.height}"
+            rate = float(stream.average_rate) if stream.average_rate else None
+            count = sum(1 for packet in container.demux(stream) if packet.size and not packet.is_discard)
+            return size, count, rate, _glimpse(container, stream) if look else ""
+    except (av.FFmpegError, OSError) as error:
+        raise ClipError(f"{path}: cannot be read as video ({error.strerror or error}).") from error
+
+
+def _glimpse(container: Any, stream: Any) -> str:
+    """Look for a face in a few pictures spread over the recording."""
+    length = float(container.duration or 0) / av.time_base
+    seen = looked = 0
+    for i in range(GLIMPSES):
+        container.seek(int((i + 0.5) / GLIMPSES * length / stream.time_base), stream=stream)
+        frame = next(container.decode(stream), None)
+        if frame is not None:
+            looked += 1
+            seen += bool(faces.detect(frame.to_ndarray(format="gray")))
+    return f"{seen} of {looked}"
+
+
+def _inspect_clip(dataset: Dataset, info: ClipInfo, file: Path, look: bool) -> Recording:
+    problems: list[str] = []
+    notes: list[str] = []
+    size, frames, rate, glimpses = "", None, None, ""
+    clip: Clip | None = None
+    try:
+        size, frames, rate, glimpses = _video(file, look)
+    except ClipError as error:
+        problems.append(str(error))
+    try:
+        clip = dataset.load(info.name)
+    except (ClipError, InputError) as error:
+        problems.append(str(error))
+    times = clip.frame_times if clip else None
+    if times is not None and frames is not None and len(times) != frames:
+        problems.append(f"{info.name}: {len(times)} frame times for {frames} frames; one for each is needed.")
+    if times is None and frames and rate:
+        times = np.arange(frames) / rate
+    joined = None
+    if clip is not None and clip.labels is not None and times is not None:
+        try:
+            joined = join(clip.labels, times)
+        except ClipError as error:
+            problems.append(f"{info.name}: {error}")
+    if clip is not None and clip.labels is None:
+        notes.append("no ratings: scored against a pristine reference only")
+    if glimpses.startswith("0 "):
+        notes.append("no face in any of the pictures looked at")
+    span = None if times is None else float(times[-1] - times[0])
+    return Recording(
+        clip=info.name,
+        partition=info.partition,
+        size=size,
+        frames=frames,
+        fps=round((len(times) - 1) / span, 3) if times is not None and span else rate,
+        seconds=span,
+        labels=", ".join(clip.labels.targets) if clip and clip.labels else "none",
+        covered=1 - joined.missing / len(joined.values) if joined else None,
+        exact=joined.exact if joined else None,
+        nearest=joined.nearest if joined else None,
+        interpolated=joined.interpolated if joined else None,
+        missing=joined.missing if joined else None,
+        boxes="given" if clip and clip.boxes else "to be found",
+        faces=glimpses,
+        problems=tuple(problems),
+        notes=tuple(notes),
+    )
+
+
+def inspect(
+    dataset: Dataset, files: dict[str, Path], notes: Sequence[str] = (), *, look: bool = True
+) -> Inspection:
+    """Check every recording of a package: what can be used, what is missing, and how labels meet frames.
+
+    No video is decoded but for 12 pictures of each, in which a face is looked for.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    files : dict
+        Video file of each clip.
+    notes : sequence of str
+        What the package itself lacks.
+    look : bool
+        Whether to look for faces.
+    """
+    recordings = tuple(_inspect_clip(dataset, info, files[info.name], look) for info in dataset.index())
+    problems: list[str] = []
+    remarks = list(notes)
+    for partition in ("train", "dev", "test"):
+        there = [r for r in recordings if r.partition == partition]
+        if not there:
+            text = f"there is no recording in {partition}"
+            (remarks if partition == "test" else problems).append(text)
+        for recording in there:
+            (remarks if partition == "test" else problems).extend(recording.problems)
+            if partition != "test" and not recording.problems and recording.labels == "none":
+                problems.append(f"{recording.clip}: has no ratings, which {partition} needs")
+    without = [r.clip for r in recordings if r.boxes != "given"]
+    if without:
+        remarks.append(
+            f"{len(without)} of {len(recordings)} recordings have no face boxes: they will be found"
+        )
+    return Inspection(recordings, tuple(problems), tuple(remarks))

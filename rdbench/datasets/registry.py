@@ -1,0 +1,66 @@
+"""Datasets by name; anything else is a folder of clips."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import cast
+
+from rdbench.clip import Dataset
+from rdbench.datasets.folder import FolderDataset
+from rdbench.datasets.synthetic import SyntheticDataset
+from rdbench.errors import InputError
+
+__all__ = ["NAMES", "open_dataset"]
+
+NAMES = ("synthetic", "synthetic:720p", "avec2016", "recola")
+
+
+def open_dataset(name_or_path: str, root: Path | None = None) -> Dataset:
+    """Open a dataset by its name, or a folder of clips by its path.
+
+    A name wins over a folder of the same name; write ``./synthetic`` for the folder.
+
+    Parameters
+    ----------
+    name_or_path : str
+        One of `NAMES`, or a path.
+    root : Path or None
+        Where the packages ``avec2016`` and ``recola`` lie; no other dataset has one.
+
+    Raises
+    ------
+    InputError
+        If there is neither such a dataset nor such a folder, or a root is missing or too many.
+    """
+    if name_or_path in ("avec2016", "recola"):
+        if root is None:
+            raise InputError(
+                f"The dataset {name_or_path} needs --root DIR, the folder where its package was unpacked."
+            )
+        return _package(name_or_path, root)
+    if root is not None:
+        raise InputError(
+            f"--root belongs to the datasets avec2016 and recola, not to {name_or_path!r}; leave it out."
+        )
+    if name_or_path in ("synthetic", "synthetic:720p"):
+        return cast(Dataset, SyntheticDataset(height=720 if name_or_path.endswith("720p") else 360))
+    path = Path(name_or_path)
+    if not path.exists():
+        near = difflib.get_close_matches(name_or_path.casefold(), NAMES, n=1, cutoff=0.5)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise InputError(
+            f"There is neither a dataset nor a folder {name_or_path!r}; "
+            f"datasets are {', '.join(NAMES)}.{hint}"
+        )
+    return cast(Dataset, FolderDataset(path))
+
+
+def _package(name: str, root: Path) -> Dataset:
+    if name == "avec2016":
+        from rdbench.datasets.avec2016 import Avec2016Dataset
+
+        return cast(Dataset, Avec2016Dataset(root))
+    from rdbench.datasets.recola import RecolaDataset
+
+    return cast(Dataset, RecolaDataset(root))
