@@ -44,9 +44,10 @@ def isotonic(values: Array) -> Array:
     least = np.flip(np.minimum.accumulate(np.flip(mean, axis=-1), axis=-1), axis=-1)
     least = np.where(inside, least, -np.inf)
     fitted = np.diagonal(np.maximum.accumulate(least, axis=-2), axis1=-2, axis2=-1)
-    # Rounding must not make steps out of what is flat.
+    # Rounding must not make steps out of what is flat: such a step would be a knot with an endless slope.
     step = np.diff(fitted, axis=-1)
-    size = 1e-12 * np.maximum(np.abs(fitted[..., 1:]), 1e-3)
+    height = fitted[..., -1:] - fitted[..., :1]
+    size = np.maximum(1e-9 * height, 1e-12 * np.abs(fitted[..., 1:]))
     start = np.concatenate([np.ones((*values.shape[:-1], 1), bool), step > size], axis=-1)
     block = np.maximum.accumulate(np.where(start, np.arange(k), 0), axis=-1)
     return np.take_along_axis(fitted, block, axis=-1)
