@@ -8,6 +8,7 @@ import os
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Literal
 
@@ -27,6 +28,7 @@ __all__ = [
     "read_card",
     "read_tensors",
     "read_weights",
+    "weights_folder",
     "write_tensors",
     "write_weights",
 ]
@@ -90,7 +92,7 @@ class Recipe(BaseModel):
     factors: tuple[int, ...] = Field(min_length=1)
     targets: tuple[str, ...] = Field(min_length=1)
     seed: int = Field(default=0, ge=0, lt=2**63)
-    epochs: int = Field(default=30, ge=1)
+    epochs: int = Field(default=16, ge=1)
     batch: int = Field(default=128, ge=2)
     rate: float = Field(default=0.01, gt=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
@@ -103,10 +105,10 @@ class Recipe(BaseModel):
     contrast: float = Field(default=0.3, ge=0, lt=1)
     brightness: float = Field(default=0.1, ge=0, lt=1)
     noise: float = Field(default=0.0, ge=0, lt=1)
-    stride: int = Field(default=1, ge=1)
+    stride: int = Field(default=2, ge=1)
     select_on: Literal["dev", "train"] = "dev"
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
-    threads: int = Field(default=2, ge=1)
+    threads: int = Field(default=1, ge=1)
 
     @field_validator("factors")
     @classmethod
@@ -172,6 +174,20 @@ class Weights:
     tensors: Tensors
     card: Card
     hash: str
+
+
+def weights_folder(given: Path | None) -> Path:
+    """The folder that was given, or that of the weights that ship.
+
+    Raises
+    ------
+    InputError
+        If it is no folder.
+    """
+    folder = given or Path(str(resources.files("rdbench") / "weights"))
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder; --weights takes the folder that `rdbench train` wrote to.")
+    return folder
 
 
 def content_hash(tensors: Mapping[str, NDArray[np.generic]], card: Card) -> str:

@@ -12,7 +12,17 @@ from torch import Tensor, nn
 
 from rdbench.errors import InputError
 
-__all__ = ["FACE", "FILTERS", "HIDDEN", "SIZES", "Recogniser", "Size", "SuperResolver", "convolutions"]
+__all__ = [
+    "FACE",
+    "FILTERS",
+    "HIDDEN",
+    "SIZES",
+    "Recogniser",
+    "Size",
+    "SuperResolver",
+    "choose_device",
+    "convolutions",
+]
 
 Size = Literal["paper", "lite"]
 SIZES: tuple[Size, ...] = get_args(Size)
@@ -26,6 +36,26 @@ FILTERS: dict[Size, tuple[int, int, int]] = {"paper": (64, 128, 256), "lite": (1
 """Filters of the three convolutions, the same in both networks, so that one can start from the other's."""
 
 HIDDEN: dict[Size, int] = {"paper": 300, "lite": 64}
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Turn "auto" into CUDA, MPS or CPU, whichever is there first, and check any other name.
+
+    Raises
+    ------
+    InputError
+        If there is no such device here.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(f"This torch cannot compute on '{name}'; use auto, cpu, cuda or mps.") from error
+    return device
 
 
 def convolutions(size: Size) -> list[nn.Conv2d]:

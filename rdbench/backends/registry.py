@@ -1,0 +1,59 @@
+"""Back-ends by name: those that ship and those that other packages add by an entry point."""
+
+from __future__ import annotations
+
+import difflib
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import cast
+
+from rdbench.backends.protocol import Backend, Opener
+from rdbench.errors import InputError
+
+__all__ = ["GROUP", "find_backend", "list_backends"]
+
+GROUP = "rdbench.backends"
+
+
+def list_backends() -> dict[str, str]:
+    """Names of all back-ends in alphabetical order, each with the object that opens it."""
+    return {name: _found()[name].value for name in sorted(_found())}
+
+
+def find_backend(name: str, weights: Path | None = None, device: str = "cpu") -> Backend:
+    """Open a back-end.
+
+    Parameters
+    ----------
+    name : str
+        ``NAME`` or ``NAME@SIZE``, such as "direct@lite".
+    weights : Path, optional
+        Folder with weights; by default those that ship.
+    device : str
+
+    Raises
+    ------
+    InputError
+        If there is none of this name, size or weights, or the package that offers it cannot be imported.
+    """
+    family, at, size = name.strip().partition("@")
+    known = _found()
+    if family not in known:
+        near = difflib.get_close_matches(family.lower(), known, n=1)
+        hint = f"did you mean '{near[0]}{at}{size}'?" if near else f"there are {', '.join(sorted(known))}."
+        raise InputError(f"There is no back-end '{family}'; {hint}")
+    if at and not size:
+        raise InputError(f"'{name}' names no size after the @; ask for '{family}' or '{family}@lite'.")
+    entry = known[family]
+    try:
+        opener = cast(Opener, entry.load())
+    except (ImportError, AttributeError) as error:
+        raise InputError(
+            f"The back-end '{family}' cannot be opened: {entry.value} does not import ({error}); "
+            "reinstall the package that offers it."
+        ) from error
+    return opener(size or None, weights, device)
+
+
+def _found() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
