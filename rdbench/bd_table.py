@@ -150,13 +150,13 @@ def bd_table(
     first = dict(parse_side(anchor) if isinstance(anchor, str) else anchor)
     second = dict(parse_side(test) if isinstance(test, str) else test)
     first, second = {**second, **first}, {**first, **second}
-    if first == second:
-        raise InputError("Anchor and test name the same curves; give them different values of some key.")
     metric = default_metric(scores) if metric is None else metric
     options = {"bits": bits, "charge_boxes": charge_boxes, "partition": partition, "uncoded": False}
     parts = collect(encodes, scores, metric, **options)  # type: ignore[arg-type]
     _known(parts, first, "anchor")
     _known(parts, second, "test")
+    if first == second:
+        raise InputError("Anchor and test name the same curves; give them different values of some key.")
     of_clips = _of_clips(encodes, scores, metric, options) if per_clip else []
     chooser = None
     if "best" in (first.get("factor"), second.get("factor")):
