@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -63,6 +63,12 @@ class Process:
 
     popen: subprocess.Popen[bytes]
     log: IO[bytes]
+
+    @property
+    def stdout(self) -> IO[bytes]:
+        """Its standard output."""
+        assert self.popen.stdout is not None
+        return self.popen.stdout
 
     def stderr(self) -> str:
         """All that it wrote to standard error so far."""
@@ -139,8 +145,7 @@ def running(command: list[str], *, feed: Iterable[bytes] | None = None) -> Itera
         process = Process(popen, log)
         try:
             yield process
-            if popen.stdout is not None:
-                popen.stdout.read()
+            process.stdout.read()
             if writer is not None:
                 writer.join()
             popen.wait()
@@ -148,8 +153,7 @@ def running(command: list[str], *, feed: Iterable[bytes] | None = None) -> Itera
             if popen.poll() is None:
                 popen.kill()
             popen.wait()
-            if popen.stdout is not None:
-                popen.stdout.close()
+            process.stdout.close()
             if writer is not None:
                 writer.join()
             with _live_lock:
@@ -163,10 +167,8 @@ def running(command: list[str], *, feed: Iterable[bytes] | None = None) -> Itera
 def run(command: list[str], *, feed: Iterable[bytes] | None = None) -> str:
     """Run a command to its end and give what it wrote to standard error; raises as `running` does."""
     with running(command, feed=feed) as process:
-        popen = process.popen
-        if popen.stdout is not None:
-            popen.stdout.read()
-        popen.wait()
+        process.stdout.read()
+        process.popen.wait()
         return process.stderr()
 
 
@@ -184,15 +186,13 @@ def through(command: list[str], feed: Iterable[bytes], frame_bytes: int, batch: 
 
 def read_frames(process: Process, frame_bytes: int, batch: int) -> Iterator[bytes]:
     """Whole frames from a process, at most `batch` at a time."""
-    stdout = process.popen.stdout
-    assert stdout is not None
-    while chunk := stdout.read(frame_bytes * batch):
+    while chunk := process.stdout.read(frame_bytes * batch):
         if len(chunk) % frame_bytes:
             process.popen.wait()
             if process.popen.returncode:
                 return
             raise EncodeError(
-                f"FFmpeg ended in the middle of a frame: {len(chunk) % frame_bytes} of {frame_bytes} bytes came."
+                f"FFmpeg ended within a frame: {len(chunk) % frame_bytes} of its {frame_bytes} bytes came."
             )
         yield chunk
 
@@ -218,10 +218,8 @@ def _write(popen: subprocess.Popen[bytes], feed: Iterable[bytes], problems: list
         close: Callable[[], None] | None = getattr(feed, "close", None)
         if close is not None:
             close()
-        try:
+        with suppress(BrokenPipeError):
             popen.stdin.close()
-        except BrokenPipeError:
-            pass
 
 
 def _raise(command: list[str], code: int, stderr: str) -> None:

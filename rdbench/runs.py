@@ -64,6 +64,16 @@ class Run:
         return self._optional("predictions")
 
     @cached_property
+    def clips(self) -> pd.DataFrame:
+        """What became of each clip as stored (used, skipped, failed, and why); empty where the run has none."""
+        return self._optional("clips")
+
+    @cached_property
+    def failures(self) -> pd.DataFrame:
+        """Encodes that failed, with their reasons; empty where the run has none."""
+        return self._optional("failures")
+
+    @cached_property
     def meta(self) -> dict[str, str]:
         """What the run says of itself; empty where it says nothing."""
         table = self._optional("meta")

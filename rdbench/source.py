@@ -23,7 +23,26 @@ from rdbench.errors import ClipError
 
 __all__ = ["Description", "Timeline", "decode", "describe", "frame_bytes", "timeline"]
 
-FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,mxf,nut,yuv4mpegpipe,ivf,obu,h264,hevc,vvc"
+FORMATS = ",".join(
+    (
+        *(
+            "mov",
+            "mp4",
+            "m4a",
+            "3gp",
+            "3g2",
+            "mj2",
+            "matroska",
+            "webm",
+            "avi",
+            "mpegts",
+            "mpeg",
+            "flv",
+            "asf",
+        ),
+        *("asf", "ogg", "mxf", "nut", "yuv4mpegpipe", "ivf", "obu", "h264", "hevc", "vvc"),
+    )
+)
 """Containers that hold their own pictures; a play list could name other files."""
 
 MATRICES = {1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
@@ -190,7 +209,7 @@ def decode(file: Path, description: Description) -> Iterator[Frames]:
     try:
         with process.running(process.arguments(output)) as running:
             try:
-                container = av.open(running.popen.stdout, mode="r", format="nut")
+                container = av.open(running.stdout, mode="r", format="nut")
             except av.FFmpegError as error:
                 running.popen.wait()
                 raise ClipError(
@@ -199,7 +218,7 @@ def decode(file: Path, description: Description) -> Iterator[Frames]:
             with container:
                 stream = container.streams.video[0]
                 yield Frames(container, stream.width, stream.height)
-                complete = running.popen.stdout.read(1) == b""
+                complete = running.stdout.read(1) == b""
             if not complete:
                 running.popen.kill()
             running.popen.wait()
@@ -227,7 +246,7 @@ class Timeline:
         The constant rate that encoders are given.
     timing : {"constant", "retimed"}
         "retimed": the source's rate varies, so every frame is kept and shown at the mean rate, once and for
-        all conditions; elementary streams carry no times, and encoders differ in what they do with uneven ones.
+        all conditions; elementary streams carry no times, and encoders treat uneven ones unlike.
     """
 
     times: NDArray[np.float64]

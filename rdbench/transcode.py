@@ -44,6 +44,8 @@ __all__ = [
     "face_views",
     "full_pictures",
     "mean_squared_error",
+    "padded_planes",
+    "pristine_views",
     "psnr",
     "views",
 ]
@@ -153,7 +155,7 @@ class Tally:
     def watch(self, lumas: Iterator[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
         """Pass (n, H, W) luma on, having compared it."""
         references = rechunk(
-            (luma_of(b, self.reference.width, self.reference.height) for b in self.reference.batches())
+            luma_of(b, self.reference.width, self.reference.height) for b in self.reference.batches()
         )
         for luma in lumas:
             wanted = references(len(luma))
@@ -293,6 +295,16 @@ def face_pictures(prepared: Prepared, size: int = FACE_SIZE) -> Planes:
     return check_planes(file, size, size, prepared.frames)
 
 
+def pristine_views(prepared: Prepared, wanted: Input) -> Iterator[NDArray[np.uint8]]:
+    """The source's own faces at a recogniser's size, never downsampled or encoded; shapes as in `views`."""
+    crop = prepared.track.crop(wanted.margin)
+    rgb = wanted.colour == "rgb"
+    feed = _cut_source(prepared, crop)
+    if not rgb:
+        feed = (cut[: crop.side**2] for cut in feed)
+    return _resized(feed, crop.side, wanted)
+
+
 def _cut_source(prepared: Prepared, crop: Crop) -> Iterator[bytes]:
     even = prepared.width + prepared.width % 2, prepared.height + prepared.height % 2
     for planes, (x, y) in zip(source_frames(prepared), crop.xy, strict=True):
@@ -346,12 +358,10 @@ def encode(
     """
     width, height = coded_size(profile, planes.width, planes.height)
     width, height = width + width % 2, height + height % 2
-    coded = planes
-    if (width, height) != (planes.width, planes.height):
-        coded = _padded(planes, width, height, folder)
+    coded = padded_planes(planes, (width, height), folder)
     name = uuid.uuid4().hex
     file = folder / f"{name}{profile.suffix}"
-    passes: tuple[int | None, ...] = (1, 2) if profile.modes[mode].passes == 2 else (None,)
+    passes: tuple[int | None, ...] = (1, 2) if mode == "2pass" else (None,)
     source = process.arguments(ffmpeg.output(coded.stream(fps), "OUT"), verbosity="info")
     source = source[: source.index("OUT")]
     command: list[str] = []
@@ -384,12 +394,17 @@ def encode(
     return Encoded(file, bits, tuple(command), width, height, mean_qp(profile, stderr))
 
 
-def _padded(planes: Planes, width: int, height: int, folder: Path) -> Planes:
+def padded_planes(planes: Planes, size: tuple[int, int], folder: Path) -> Planes:
+    """Pad every picture to a larger even size; the same file where there is nothing to pad."""
+    width, height = size
+    if (planes.width, planes.height) == size:
+        return planes
     file = folder / f"padded{width}x{height}.yuv"
     if file.exists():
         return check_planes(file, width, height, planes.frames)
-    size = (planes.width, planes.height)
-    rows = (pad(picture, size, (width, height)) for batch in planes.batches() for picture in batch)
+    rows = (
+        pad(picture, (planes.width, planes.height), size) for batch in planes.batches() for picture in batch
+    )
     return write_planes(rows, width, height, file, planes.frames)
 
 
@@ -462,9 +477,9 @@ def views(
     tally : Tally, optional
         Sees the luma of every picture at full size.
 
-    Yields
-    ------
-    (n, size, size) or (n, size, size, 3) uint8
+    Returns
+    -------
+    iterator of (n, size, size) or (n, size, size, 3) uint8
         Luma (16 to 235) or RGB.
     """
     rgb = wanted.colour == "rgb"
@@ -478,10 +493,16 @@ def views(
         if crop is None and geometry.padded == (side, side)
         else _cuts(pictures, geometry, crop, luma_only=not rgb)
     )
+    return _resized((np.ascontiguousarray(cut).tobytes() for cut in cuts), side, wanted)
+
+
+def _resized(feed: Iterator[bytes], side: int, wanted: Input) -> Iterator[NDArray[np.uint8]]:
+    """Luma or 4:2:0 squares as a recogniser wants them."""
+    rgb = wanted.colour == "rgb"
     size = wanted.size
     shape = (-1, size, size, 3) if rgb else (-1, size, size)
     if not rgb and side == size:
-        yield from (np.ascontiguousarray(cut).reshape(shape) for cut in cuts)
+        yield from (np.frombuffer(cut, np.uint8).reshape(shape) for cut in feed)
         return
     stream = ffmpeg.input(
         "pipe:0", format="rawvideo", pix_fmt="yuv420p" if rgb else "gray", s=f"{side}x{side}", framerate="25"
@@ -490,7 +511,6 @@ def views(
     stream = process.scale(stream, size, size, **colours)
     pixel_format = "rgb24" if rgb else "gray"
     output = ffmpeg.output(stream, "pipe:1", format="rawvideo", pix_fmt=pixel_format)
-    feed = (np.ascontiguousarray(cut).tobytes() for cut in cuts)
     for chunk in process.through(process.arguments(output), feed, size * size * (3 if rgb else 1), BATCH):
         yield np.frombuffer(chunk, np.uint8).reshape(shape)
 
@@ -581,9 +601,6 @@ def face_views(
     with work_folder() as folder:
         for factor in factors:
             geometry = Geometry(size, size, factor)
-            padded = pictures
-            if geometry.padded != (size, size):
-                padded = _padded(pictures, *geometry.padded, Path(folder))
-            low = downsample(padded, geometry, Path(folder))
+            low = downsample(padded_planes(pictures, geometry.padded, Path(folder)), geometry, Path(folder))
             luma[factor] = np.concatenate(list(views(low, geometry, None, Input(size=size))))
     return FaceViews(luma, prepared.track.mask, prepared.timeline.times)

@@ -1,0 +1,57 @@
+# Everything that a newcomer needs; `make help` lists it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.stamp
+REFERENCE := results/reference
+
+.DEFAULT_GOAL := help
+.PHONY: help setup figures figures-reference test test-long lint format train bench grids clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## make .venv/ with pinned versions (every other target does this by itself)
+
+$(STAMP): setup.cfg pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "rdbench needs Python 3.11 or newer; name one with: make PYTHON=python3.11 ..."; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test,dask,onnx]'
+	@touch $(STAMP)
+
+figures: $(STAMP) ## run the quick experiment; R-D figures land in results/quick/figures/
+	$(BIN)/rdbench run quick.toml --out results/quick
+	$(BIN)/rdbench plot results/quick
+
+standalone: $(STAMP) ## accuracy against the factor, without a codec
+	$(BIN)/rdbench run standalone.toml --out results/standalone
+	$(BIN)/rdbench plot results/standalone
+
+figures-reference: $(STAMP) ## draw the figures of results/reference/ again from its tables alone
+	@for run in $(REFERENCE)/*/; do $(BIN)/rdbench plot "$$run" --out "$$run/figures" || exit 1; done
+
+test: $(STAMP) ## the test suite
+	$(BIN)/python -m pytest -q -n 2 -m "not long"
+
+test-long: $(STAMP) ## what takes long, too
+	$(BIN)/python -m pytest -q
+
+lint: $(STAMP) ## style and types
+	$(BIN)/ruff check rdbench tests
+	$(BIN)/ruff format --check rdbench tests
+	$(BIN)/mypy
+
+format: $(STAMP) ## bring the code into shape
+	$(BIN)/ruff check --fix rdbench tests
+	$(BIN)/ruff format rdbench tests
+
+train: $(STAMP) ## train the weights that ship anew
+	for factor in 1 2 3 4 6 8 12 16; do \
+		$(BIN)/rdbench train direct@lite --dataset synthetic --factor $$factor --out rdbench/weights || exit 1; done
+
+grids: $(STAMP) ## find the bitrate grids of quick.toml on dev clips
+	$(BIN)/python -m rdbench.grids
+
+clean: ## remove the environment and what was built
+	rm -rf $(VENV) build dist *.egg-info

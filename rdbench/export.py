@@ -1,0 +1,82 @@
+"""The tables of a run as files that anyone can read, and a run's state in a few lines."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rdbench.curves import curves_table
+from rdbench.errors import InputError
+from rdbench.runs import Run, open_run
+
+__all__ = ["export_run", "run_status"]
+
+
+def export_run(path: Path, out: Path, kind: str) -> list[Path]:
+    """Write `encodes`, `scores` and `curves`, sorted, so that equal runs give equal files.
+
+    Parameters
+    ----------
+    path : Path
+        The run.
+    out : Path
+    kind : {"csv", "parquet"}
+
+    Raises
+    ------
+    InputError
+        If it is not a run, or has no rows.
+    """
+    run = open_run(path)
+    if run.encodes.empty:
+        raise InputError(f"{path} has no encodes yet; there is nothing to export.")
+    order = ["clip", "region", "factor", "codec", "variant", "mode", "rate"]
+    encodes = run.encodes.sort_values(order, kind="stable")
+    rank = {encode: index for index, encode in enumerate(encodes["encode"])}
+    keyed = run.scores.assign(order=run.scores["encode"].map(rank))
+    scores = keyed.sort_values(["order", "backend", "target", "gold", "scoring"], kind="stable").drop(
+        columns="order"
+    )
+    tables = {"encodes": encodes, "scores": scores, "curves": curves_table(run.encodes, run.scores)}
+    out.mkdir(parents=True, exist_ok=True)
+    return [_write(table.reset_index(drop=True), out / f"{name}.{kind}") for name, table in tables.items()]
+
+
+def _write(table: pd.DataFrame, file: Path) -> Path:
+    part = file.with_name(f".{file.name}.part")
+    if file.suffix == ".csv":
+        table.to_csv(part, index=False, lineterminator="\n")
+    else:
+        table.to_parquet(part, index=False)
+    os.replace(part, file)
+    return file
+
+
+def run_status(path: Path) -> dict[str, Any]:
+    """Counts and failures of a run, as plain values."""
+    run: Run = open_run(path)
+    clips = run.clips
+    failures = run.failures
+    return {
+        "run": str(path),
+        "encodes": len(run.encodes),
+        "clips": int((clips["state"] == "used").sum()) if len(clips) else int(run.encodes["clip"].nunique()),
+        "skipped": [str(reason) for reason in clips.loc[clips["state"] == "skipped", "reason"]]
+        if len(clips)
+        else [],
+        "failures": [
+            *(
+                [str(reason) for reason in clips.loc[clips["state"] == "failed", "reason"]]
+                if len(clips)
+                else []
+            ),
+            *(
+                f"{row['clip']} {row['region']} factor {row['factor']} {row['codec']} {row['rate']:g}: {row['reason']}"
+                for _, row in failures.iterrows()
+            ),
+        ],
+        "golds": sorted(run.scores["gold"].dropna().unique()),
+    }

@@ -1,0 +1,162 @@
+"""`rdbench run` without its command line: from an experiment to a filled store."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from rdbench import ffmpeg
+from rdbench.backends.protocol import Backend
+from rdbench.backends.registry import find_backend
+from rdbench.clip import ClipInfo, Dataset
+from rdbench.codecs import Profile, load_profiles
+from rdbench.datasets.registry import open_dataset
+from rdbench.errors import InputError
+from rdbench.experiment import Condition, Experiment, conditions
+from rdbench.store import Store
+from rdbench.sweep import Progress, Summary, local_executor, remote_executor, select_clips, sweep
+from rdbench.unit import Setup
+
+__all__ = ["Plan", "cores", "make_plan", "profiles_folder", "run_plan"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Everything that a run will do, known before any of it is done.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        With its partition filled in.
+    setup : Setup
+    clips : list of ClipInfo
+    conditions : list of Condition
+    identity : mapping of str to str
+        What makes two runs the same.
+    notes : list of str
+        What the user should know before it starts.
+    """
+
+    experiment: Experiment
+    setup: Setup
+    clips: list[ClipInfo]
+    conditions: list[Condition]
+    identity: Mapping[str, str]
+    notes: list[str]
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def profiles_folder() -> Path | None:
+    """The user's own codec profiles: ``$RDBENCH_CODECS``, or None."""
+    folder = os.environ.get("RDBENCH_CODECS")
+    return Path(folder) if folder else None
+
+
+def make_plan(experiment: Experiment, *, weights: Path | None = None, device: str = "cpu") -> Plan:
+    """Check everything that can be checked before the first clip is opened.
+
+    Raises
+    ------
+    InputError
+        If a dataset, clip, codec, rate, back-end or its weights cannot be used.
+    """
+    profiles = load_profiles(profiles_folder())
+    grid = conditions(experiment, profiles)
+    choice = experiment.dataset
+    dataset: Dataset = open_dataset(choice.name, None if choice.root is None else Path(choice.root))
+    if choice.seconds is not None and hasattr(dataset, "seconds"):
+        dataset = dataclasses.replace(dataset, seconds=choice.seconds)  # type: ignore[type-var]
+    clips, partition = select_clips(dataset, choice)
+    names = list(
+        dict.fromkeys([*experiment.backends, *([experiment.reference] if experiment.reference else [])])
+    )
+    backends = {name: find_backend(name, weights, device) for name in names}
+    # `direct` and `direct@lite` are one back-end: rows carry the full name.
+    full = tuple(dict.fromkeys(backends[name].name for name in experiment.backends))
+    reference = backends[experiment.reference].name if experiment.reference else None
+    used = {condition.codec: profiles[condition.codec] for condition in grid if condition.coded}
+    chosen = experiment.model_copy(
+        update={
+            "backends": full,
+            "reference": reference,
+            "dataset": choice.model_copy(update={"partition": partition}),
+        }
+    )
+    setup = Setup(dataset, choice.seconds, used, full, weights, reference, None, device)
+    identity = _identity(chosen, used, {backend.name: backend.weights for backend in backends.values()})
+    return Plan(chosen, setup, clips, grid, identity, _notes(used, list(backends.values()), chosen))
+
+
+def run_plan(
+    plan: Plan,
+    out: Path,
+    *,
+    jobs: int,
+    scheduler: str | None = None,
+    keep_bitstreams: bool = False,
+    report: Callable[[Progress, str | None], None],
+) -> Summary:
+    """Carry a plan out into a folder; going on where an earlier run stopped.
+
+    Raises
+    ------
+    InputError
+        If the folder holds something else, or no clip at all can be used.
+    OSError
+        If the disk is full.
+    KeyboardInterrupt
+        What was finished is kept.
+    """
+    with Store(out, plan.identity) as store:
+        setup = plan.setup
+        if keep_bitstreams:
+            folder = out / "bitstreams"
+            folder.mkdir(exist_ok=True)
+            setup = dataclasses.replace(setup, keep=folder.resolve())
+        (out / "experiment.json").write_text(
+            plan.experiment.model_dump_json(indent=2) + "\n", encoding="utf-8"
+        )
+        if scheduler is None:
+            with local_executor(jobs) as fresh:
+                summary = sweep(setup, plan.clips, plan.conditions, store, fresh, jobs, report)
+        else:
+            with remote_executor(scheduler) as (fresh, workers):
+                summary = sweep(setup, plan.clips, plan.conditions, store, fresh, workers, report)
+    if not any(row["state"] == "used" for row in summary.clips):
+        reasons = "; ".join(str(row["reason"]) for row in summary.clips[:5])
+        raise InputError(f"No clip can be used ({reasons}).")
+    return summary
+
+
+def _identity(
+    experiment: Experiment, profiles: Mapping[str, Profile], weights: Mapping[str, str]
+) -> dict[str, str]:
+    return {
+        "experiment": experiment.text(),
+        "profiles": ", ".join(f"{name}:{profile.digest}" for name, profile in sorted(profiles.items())),
+        "weights": ", ".join(f"{name}:{digest}" for name, digest in sorted(weights.items())),
+        "ffmpeg": ffmpeg.build(),
+        "digest": hashlib.sha256(experiment.text().encode()).hexdigest()[:16],
+    }
+
+
+def _notes(profiles: Mapping[str, Profile], backends: Sequence[Backend], experiment: Experiment) -> list[str]:
+    notes = [
+        f"Codec {name} is your own profile ({profile.origin}), not the one that ships."
+        for name, profile in profiles.items()
+        if profile.origin != "shipped"
+    ]
+    for backend in backends:
+        notes.append(f"Back-end {backend.name}: {backend.trained_on} (weights {backend.weights}).")
+    if "frame" in experiment.region:
+        notes.append(
+            "Region frame: face boxes are taken as sent beside the video; their bits are not in the rate."
+        )
+    return notes

@@ -1,0 +1,431 @@
+"""One unit of work, as a worker does it: one clip at one factor under some conditions.
+
+Everything here may run in another process or on another machine; what it returns is plain rows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import functools
+import hashlib
+import json
+import os
+import platform
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rdbench import ffmpeg, transcode
+from rdbench.backends.protocol import Backend, Context
+from rdbench.backends.registry import find_backend
+from rdbench.clip import Dataset
+from rdbench.codecs import Profile, rate_status
+from rdbench.errors import ClipError, EncodeError, NoFaceError, RdbenchError
+from rdbench.experiment import Condition
+from rdbench.prepare import Prepared, prepare, work_folder
+from rdbench.scored import Gold, gold_from_labels, gold_from_reference, score_rows
+from rdbench.store import pack
+
+__all__ = ["Setup", "Unit", "UnitResult", "evaluate", "look"]
+
+STAGE = 1
+"""Raised when the same condition would give other numbers."""
+
+INFERENCE_BATCH = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """What every unit of a run shares; picklable.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    seconds : float or None
+        Only the first seconds of each clip.
+    profiles : dict of str to Profile
+    backends : tuple of str
+    weights : Path or None
+    reference : str or None
+        Common pristine reference; None: each back-end's own.
+    keep : Path or None
+        Folder for bitstreams.
+    device : str
+    identity : str
+        Tells one setup from another where results are kept for the units that follow.
+    """
+
+    dataset: Dataset
+    seconds: float | None
+    profiles: dict[str, Profile]
+    backends: tuple[str, ...]
+    weights: Path | None = None
+    reference: str | None = None
+    keep: Path | None = None
+    device: str = "cpu"
+    identity: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def __hash__(self) -> int:
+        return hash(self.identity)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Setup) and other.identity == self.identity
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Conditions of one clip, region and factor that share the downsampled pictures."""
+
+    clip: str
+    region: str
+    factor: int
+    conditions: tuple[Condition, ...]
+
+
+@dataclass
+class UnitResult:
+    """Rows for the store, by table."""
+
+    rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    def add(self, table: str, *rows: dict[str, Any]) -> None:
+        """Append rows to a table."""
+        self.rows.setdefault(table, []).extend(rows)
+
+
+def look(setup: Setup, name: str) -> dict[str, Any]:
+    """Prepare one clip and tell what was found: a row of `clips`.
+
+    A clip without a face is skipped and one that cannot be used has failed; neither stops a run.
+    """
+    info = next(info for info in setup.dataset.index() if info.name == name)
+    row: dict[str, Any] = {
+        "clip": name,
+        "subject": info.subject,
+        "partition": info.partition,
+        "state": "used",
+    }
+    try:
+        prepared = _prepared(setup, name)
+        golds = [_gold(setup, prepared, backend) for backend in _backends(setup)]
+    except NoFaceError as error:
+        return {**row, "state": "skipped", "reason": _sentence(name, error)}
+    except (ClipError, EncodeError) as error:
+        return {**row, "state": "failed", "reason": _sentence(name, error)}
+    return {
+        **row,
+        "source": prepared.source,
+        "width": prepared.width,
+        "height": prepared.height,
+        "frames": prepared.frames,
+        "fps": str(prepared.timeline.fps),
+        "timing": prepared.timeline.timing,
+        "conversion": prepared.conversion,
+        "face_px": prepared.track.face_px,
+        "boxes": prepared.track.origin,
+        "labels": "; ".join(dict.fromkeys(gold.note for gold in golds)),
+    }
+
+
+def evaluate(setup: Setup, unit: Unit) -> UnitResult:
+    """Carry out all conditions of a unit; what fails becomes rows of `failures`.
+
+    Raises
+    ------
+    OSError
+        If the disk is full: the run cannot go on.
+    """
+    result = UnitResult()
+    started = time.monotonic()
+    try:
+        with work_folder() as folder:
+            prepared = _prepared(setup, unit.clip)
+            bench = _Bench(setup, prepared, unit, Path(folder))
+            for condition in unit.conditions:
+                started = time.monotonic()
+                try:
+                    encode = bench.one(condition, result)
+                except (EncodeError, ClipError) as error:
+                    _fail(result, unit.clip, condition, error)
+                else:
+                    seconds = time.monotonic() - started
+                    result.add("timings", {"encode": encode, "host": platform.node(), "seconds": seconds})
+    except (EncodeError, ClipError) as error:
+        for condition in unit.conditions:
+            _fail(result, unit.clip, condition, error)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+        for condition in unit.conditions:
+            _fail(result, unit.clip, condition, error)
+    return result
+
+
+class _Bench:
+    """The downsampled pictures of one unit, and what is done with them for each condition."""
+
+    def __init__(self, setup: Setup, prepared: Prepared, unit: Unit, folder: Path) -> None:
+        self.setup, self.prepared, self.unit, self.folder = setup, prepared, unit, folder
+        if unit.region == "face":
+            side = transcode.FACE_SIZE
+            self.geometry = transcode.Geometry(side, side, unit.factor)
+            self.full = transcode.padded_planes(
+                transcode.face_pictures(prepared), self.geometry.padded, folder
+            )
+            self.face_px = side * prepared.track.face_px / prepared.track.side / unit.factor
+        else:
+            self.geometry = transcode.Geometry(prepared.width, prepared.height, unit.factor)
+            self.full = transcode.full_pictures(prepared, self.geometry, folder)
+            self.face_px = prepared.track.face_px / unit.factor
+        self.low = transcode.downsample(self.full, self.geometry, folder)
+        self.context = Context(unit.factor, unit.region, self.face_px, float(prepared.timeline.fps))
+
+    def one(self, condition: Condition, result: UnitResult) -> str:
+        row = self._row(condition)
+        decoded: transcode.Planes | None = self.low
+        bits_by_frame: tuple[int, ...] = ()
+        if condition.coded:
+            profile = self.setup.profiles[condition.codec]
+            encoded = transcode.encode(
+                self.low,
+                profile,
+                condition.variant,
+                condition.mode,
+                condition.rate,
+                self.prepared.timeline.fps,
+                self.folder,
+            )
+            row.update(
+                profile=profile.digest,
+                command=" ".join(encoded.command),
+                coded_width=encoded.width,
+                coded_height=encoded.height,
+            )
+            if isinstance(encoded, transcode.Refused):
+                row.update(rate_status="refused", reason=encoded.reason)
+                decoded = None
+            else:
+                bits_by_frame = encoded.bits.frames
+                row.update(self._bits(encoded, profile, condition))
+                decoded = transcode.decode(
+                    encoded, profile, self.geometry.low, self.prepared.frames, self.folder
+                )
+                row["psnr_coded"] = transcode.psnr(transcode.mean_squared_error(self.low, decoded))
+                self._keep(encoded, profile, row["encode"])
+        if decoded is None:
+            result.add("encodes", row)
+            return str(row["encode"])
+        scores, predictions = self._score(decoded, row, bits_by_frame)
+        result.add("scores", *({"encode": row["encode"], **score} for score in scores))
+        result.add("predictions", *predictions)
+        result.add("encodes", row)
+        if condition.coded:
+            decoded.file.unlink()
+        return str(row["encode"])
+
+    def _row(self, condition: Condition) -> dict[str, Any]:
+        prepared, geometry = self.prepared, self.geometry
+        profile = self.setup.profiles[condition.codec].digest if condition.coded else None
+        identity = [
+            STAGE,
+            prepared.clip.name,
+            prepared.source,
+            *(condition.region, condition.factor, condition.codec, condition.variant),
+            *(condition.mode, condition.rate, profile, ffmpeg.build()),
+        ]
+        digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:20]
+        return {
+            "encode": digest,
+            "clip": prepared.clip.name,
+            "subject": prepared.clip.subject,
+            "partition": prepared.clip.partition,
+            **{name: getattr(condition, name) for name in ("region", "factor", "codec", "variant", "mode")},
+            "rate": float(condition.rate),
+            "rate_status": "uncoded",
+            "frames": prepared.frames,
+            "seconds": prepared.timeline.seconds,
+            "box_bits": prepared.track.box_bits if condition.region == "frame" else None,
+            "face_px": self.face_px,
+            "width": geometry.low[0],
+            "height": geometry.low[1],
+            "timing": prepared.timeline.timing,
+            "masked_frames": int((~prepared.track.mask).sum()),
+            "source": prepared.source,
+            "build": ffmpeg.build(),
+        }
+
+    def _bits(self, encoded: transcode.Encoded, profile: Profile, condition: Condition) -> dict[str, Any]:
+        bits = encoded.bits
+        achieved = bits.payload / self.prepared.timeline.seconds / 1000
+        return {
+            "rate_status": rate_status(profile, condition.mode, condition.rate, achieved, encoded.mean_qp),
+            "payload_bits": bits.payload,
+            "framing_bits": bits.framing,
+            "informational_bits": bits.informational,
+            "filler_bits": bits.filler,
+            "stream_bits": bits.stream,
+            "parameter_bits": bits.parameter,
+            "first_key_bits": bits.first_key,
+            "mean_qp": encoded.mean_qp,
+        }
+
+    def _keep(self, encoded: transcode.Encoded, profile: Profile, encode: str) -> None:
+        if self.setup.keep is None:
+            encoded.file.unlink()
+            return
+        part = self.setup.keep / f".{encode}{profile.suffix}.part"
+        part.write_bytes(encoded.file.read_bytes())
+        os.replace(part, self.setup.keep / f"{encode}{profile.suffix}")
+        encoded.file.unlink()
+
+    def _score(
+        self, decoded: transcode.Planes, row: dict[str, Any], bits: tuple[int, ...]
+    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        prepared = self.prepared
+        scores: list[dict[str, Any]] = []
+        blobs: list[dict[str, Any]] = []
+        backends = _backends(self.setup)
+        for wanted in dict.fromkeys(backend.input for backend in backends):
+            crop = None if self.unit.region == "face" else prepared.track.crop(wanted.margin)
+            tally = None
+            if "psnr" not in row:
+                tally = transcode.Tally(self.full, self.geometry.width, self.geometry.height)
+            pictures = transcode.views(decoded, self.geometry, crop, wanted, tally)
+            sharing = [backend for backend in backends if backend.input == wanted]
+            for backend, values in zip(
+                sharing, _predict(sharing, self.context, prepared, pictures), strict=True
+            ):
+                gold = _gold(self.setup, prepared, backend)
+                scores += score_rows(backend, gold, values)
+                arrays: dict[str, NDArray[Any]] = {
+                    "prediction": values,
+                    "gold": gold.values,
+                    "mask": prepared.track.mask,
+                    "times": prepared.timeline.times,
+                    "bits": np.array(bits, dtype=np.int64),
+                }
+                blobs.append(
+                    {
+                        "encode": row["encode"],
+                        "backend": backend.name,
+                        "gold": gold.name,
+                        "data": pack(arrays),
+                    }
+                )
+            if tally is not None:
+                row["psnr"] = tally.psnr
+        return scores, blobs
+
+
+def _predict(
+    backends: list[Backend], context: Context, prepared: Prepared, pictures: Iterator[NDArray[np.uint8]]
+) -> list[NDArray[np.float32]]:
+    """Predictions of back-ends that see the same pictures: (frames, k) each, NaN where nothing is scored.
+
+    Batches are cut by the recording alone, since the last digits of a network's answer change with the batch.
+    """
+    segments = prepared.track.segment
+    widths = [len(backend.classes or backend.targets) for backend in backends]
+    found = [np.full((prepared.frames, width), np.nan, dtype=np.float32) for width in widths]
+    at = 0
+    held: list[NDArray[np.uint8]] = []
+    places: list[int] = []
+    sessions = [backend.start(context) for backend in backends]
+    current = -1
+
+    def flush() -> None:
+        if not places:
+            return
+        batch = _as_float(np.stack(held))
+        for session, backend, values in zip(sessions, backends, found, strict=True):
+            answer = np.asarray(session(batch))
+            if answer.shape != (len(places), values.shape[1]):
+                raise EncodeError(
+                    f"back-end {backend.name} gave predictions of shape {answer.shape} for {len(places)} frames "
+                    f"and {values.shape[1]} outputs"
+                )
+            values[places] = answer
+        held.clear()
+        places.clear()
+
+    for chunk in pictures:
+        for picture in chunk:
+            segment = int(segments[at]) if at < prepared.frames else -1
+            if segment >= 0:
+                if segment != current:
+                    flush()
+                    sessions = [backend.start(context) for backend in backends]
+                    current = segment
+                held.append(picture)
+                places.append(at)
+                if len(places) == INFERENCE_BATCH:
+                    flush()
+            at += 1
+    flush()
+    if at != prepared.frames:
+        raise EncodeError(f"{at} decoded frames reached the recogniser, {prepared.frames} were coded")
+    return found
+
+
+def _as_float(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    if pictures.ndim == 4:
+        return pictures.astype(np.float32) / np.float32(255)
+    return np.clip((pictures.astype(np.float32) - 16) / np.float32(219), 0, 1)
+
+
+def _gold(setup: Setup, prepared: Prepared, backend: Backend) -> Gold:
+    labels = prepared.clip.labels
+    if labels is not None:
+        try:
+            return gold_from_labels(labels, prepared.timeline.times, backend)
+        except ClipError as error:
+            raise ClipError(f"{prepared.clip.file.name}: {error}") from error
+    reference = backend if setup.reference is None else _open(setup.reference, setup.weights, setup.device)
+    if (reference.targets, reference.classes) != (backend.targets, backend.classes):
+        raise ClipError(
+            f"{prepared.clip.file.name}: no labels, and the reference {reference.name} does not predict what "
+            f"{backend.name} predicts"
+        )
+    return gold_from_reference(
+        reference.name, _pristine(setup, prepared.clip.name, reference.name), reference
+    )
+
+
+@functools.lru_cache(maxsize=8)
+def _prepared(setup: Setup, name: str) -> Prepared:
+    return prepare(setup.dataset.load(name), setup.seconds)
+
+
+@functools.lru_cache(maxsize=8)
+def _pristine(setup: Setup, name: str, reference: str) -> NDArray[np.float32]:
+    """Predictions on the source's own frames, the same in both regions."""
+    prepared = _prepared(setup, name)
+    backend = _open(reference, setup.weights, setup.device)
+    context = Context(1, "frame", prepared.track.face_px, float(prepared.timeline.fps))
+    return _predict([backend], context, prepared, transcode.pristine_views(prepared, backend.input))[0]
+
+
+def _backends(setup: Setup) -> list[Backend]:
+    return [_open(name, setup.weights, setup.device) for name in setup.backends]
+
+
+@functools.lru_cache(maxsize=64)
+def _open(name: str, weights: Path | None, device: str) -> Backend:
+    return find_backend(name, weights, device)
+
+
+def _fail(result: UnitResult, clip: str, condition: Condition, error: Exception) -> None:
+    reason = " ".join(str(error).split())
+    result.add("failures", {"clip": clip, **dataclasses.asdict(condition), "reason": reason})
+
+
+def _sentence(name: str, error: RdbenchError) -> str:
+    text = str(error).rstrip(".")
+    return text if name in text else f"{name}: {text}"
