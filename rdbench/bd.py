@@ -174,10 +174,7 @@ def bd_accuracy(
     if np.isnan(value):
         return _none("the curves share no range of rates", knots, overlap=float(overlap))
     replicates, _, _ = _accuracy(a.log_rates, a.values, b.log_rates, b.values, method)
-    left = [
-        _accuracy(*sides, method)[0]
-        for sides in _leave_points_out((a.log_rate, a.value), (b.log_rate, b.value))
-    ]
+    left = [_accuracy(*sides, method)[0] for sides in _leave_points_out(a, b)]
     return _delta(value, replicates, overlap, np.exp(span), knots, level, min_subjects, left, value, np.nan)
 
 
@@ -228,10 +225,7 @@ def bd_rate(
         reason = "the curves share no range of accuracy" + (" above 0" if floor == 0 else "")
         return _none(reason, knots, displacement=moved, overlap=float(overlap))
     replicates, _, _ = _rate(a.log_rates, a.values, b.log_rates, b.values, method, floor)
-    left = [
-        _rate(*sides, method, floor)[0]
-        for sides in _leave_points_out((a.log_rate, a.value), (b.log_rate, b.value))
-    ]
+    left = [_rate(*sides, method, floor)[0] for sides in _leave_points_out(a, b)]
     ends = span if anchor.rising else -span[::-1]
     return _delta(value, replicates, overlap, ends, knots, level, min_subjects, left, value, moved)
 
@@ -374,7 +368,7 @@ def _delta(
     displacement: float,
 ) -> Delta:
     interval = jackknife(value, replicates, level=level, min_subjects=min_subjects)
-    change = np.abs(np.array([float(one) for one in left_out]) - float(full))
+    change = np.abs(np.concatenate([np.zeros(0), *left_out]) - float(full))
     warning = ""
     if overlap < LOW_OVERLAP:
         warning = f"the curves share only {100 * float(overlap):.0f} % of the smaller range"
@@ -395,14 +389,18 @@ def _delta(
     )
 
 
-def _leave_points_out(
-    a: tuple[Array, Array], b: tuple[Array, Array]
-) -> list[tuple[Array, Array, Array, Array]]:
+def _leave_points_out(a: Side, b: Side) -> list[tuple[Array, Array, Array, Array]]:
+    """Both curves with each inner point of either left out, one batch a side."""
     out = []
-    for i in range(1, len(a[0]) - 1):
-        out.append((np.delete(a[0], i), np.delete(a[1], i), *b))
-    for i in range(1, len(b[0]) - 1):
-        out.append((*a, np.delete(b[0], i), np.delete(b[1], i)))
+    for side, other in ((a, b), (b, a)):
+        k = len(side.value)
+        if k < 3:
+            continue
+        keep = np.array([np.delete(np.arange(k), i) for i in range(1, k - 1)])
+        less = (side.log_rate[keep], side.value[keep])
+        shape = (len(keep), len(other.value))
+        full = (np.broadcast_to(other.log_rate, shape), np.broadcast_to(other.value, shape))
+        out.append((*less, *full) if side is a else (*full, *less))
     return out
 
 

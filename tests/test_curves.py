@@ -200,7 +200,10 @@ def test_tables_of_two_runs_are_refused(run):
 
 @pytest.mark.parametrize(
     "module",
-    ["metrics", "intervals", "points", "curves", "envelope", "bd", "check", "simulate", "runs"],
+    [
+        *("metrics", "intervals", "points", "curves", "envelope", "interpolation", "bd", "bd_table"),
+        *("check", "verdict_formats", "simulate", "runs"),
+    ],
 )
 def test_nothing_right_of_the_tables_knows_video_or_networks(module):
     code = (

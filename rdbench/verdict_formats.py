@@ -1,0 +1,159 @@
+"""A verdict as Markdown for a pull request, JUnit XML for a CI server, and JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+
+from rdbench.check import VERDICTS, Verdict
+from rdbench.points import CURVE
+
+__all__ = ["curve_name", "to_json", "to_junit", "to_markdown"]
+
+_SIGNS = {
+    "regressed": "❌ regressed",
+    "improved": "✅ improved",
+    "same": "✅ same",
+    "inconclusive": "⚠️ inconclusive",
+    "not comparable": "➖ not comparable",
+}
+# What XML 1.0 cannot hold, not even escaped.
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def curve_name(row: Any) -> str:
+    """A curve in one line, such as ``direct@lite valence, frame x265/ra 1/4 crf``."""
+    parts = {name: row.get(name) for name in CURVE}
+    present = {name: str(value) for name, value in parts.items() if not pd.isna(value)}
+    who = " ".join(present[name] for name in ("backend", "target") if name in present)
+    if present.get("gold", "labels") != "labels":
+        who += f" ({present['gold']})"
+    if present.get("scoring", "plain") != "plain":
+        who += f" [{present['scoring']}]"
+    how = present["region"]
+    if present["codec"] == "none":
+        how += f" uncoded 1/{present['factor']}"
+    else:
+        how += f" {present['codec']}/{present['variant']} 1/{present['factor']} {present['mode']}"
+    return f"{who}, {how}" if who else how
+
+
+def to_markdown(verdict: Verdict) -> str:
+    """A heading, a table of the curves, and the notes; what is as it was comes last."""
+    counts = ", ".join(f"{number} {name}" for name, number in verdict.counts().items() if number)
+    lines = [f"### rdbench check: {verdict.overall}", "", f"{counts or 'no curves'}.", ""]
+    order = {name: i for i, name in enumerate(VERDICTS)}
+    rows = verdict.rows.sort_values("verdict", key=lambda names: names.map(order), kind="stable")
+    if len(rows):
+        lines += [
+            "| curve | verdict | bits at equal accuracy | accuracy at equal bits | bits, exact | why |",
+            "|---|---|---|---|---|---|",
+        ]
+    for row in rows.to_dict("records"):
+        rate = _with_ends(row, "bd_rate", "{:+.2f} %")
+        accuracy = _with_ends(row, "bd_accuracy", "{:+.4f}")
+        exact = "" if pd.isna(row["payload_change"]) else f"{row['payload_change']:+.3f} %"
+        if row["payload_bits_change"] == 0:
+            exact = "equal"
+        cells = [_code(curve_name(row)), _SIGNS[row["verdict"]], rate, accuracy, exact, _plain(row["reason"])]
+        lines.append("| " + " | ".join(cells) + " |")
+    if len(rows):
+        lines.append("")
+    lines += [f"- {_plain(note)}" for note in verdict.notes]
+    lines += [f"- left out: {_plain(one)}" for one in verdict.left_out]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _with_ends(row: dict[Any, Any], name: str, form: str) -> str:
+    if pd.isna(row[name]):
+        return ""
+    text = form.format(row[name])
+    if np.isfinite(row[f"{name}_low"]) and np.isfinite(row[f"{name}_high"]):
+        low, high = form.format(row[f"{name}_low"]), form.format(row[f"{name}_high"])
+        text += f" ({low} to {high})"
+    return text
+
+
+def _code(text: str) -> str:
+    # A code span keeps names from becoming markup or mentions; a bar would still end the cell.
+    return "`" + " ".join(text.replace("`", "'").split()).replace("|", "\\|") + "`"
+
+
+def _plain(text: object) -> str:
+    flat = " ".join(str("" if pd.isna(text) else text).split())  # type: ignore[call-overload]
+    for mark, escaped in (
+        ("&", "&amp;"),
+        ("<", "&lt;"),
+        (">", "&gt;"),
+        ("|", "\\|"),
+        ("`", "'"),
+        ("@", "@\u200b"),
+    ):
+        flat = flat.replace(mark, escaped)
+    return flat
+
+
+def to_junit(verdict: Verdict) -> str:
+    """JUnit XML with one case a curve: regressed fails, what could not be decided is an error or skipped."""
+    counts = verdict.counts()
+    strict = not verdict.settings["allow_inconclusive"]
+    errors = 0
+    suite = ElementTree.Element("testsuite", name="rdbench check")
+    for row in verdict.rows.to_dict("records"):
+        case = ElementTree.SubElement(
+            suite, "testcase", classname="rdbench.check", name=_xml(curve_name(row))
+        )
+        reason, found = _xml(row["reason"]), row["verdict"]
+        if found == "regressed":
+            ElementTree.SubElement(case, "failure", message=f"regressed: {reason}", type="regressed")
+        elif found == "inconclusive" and strict:
+            ElementTree.SubElement(case, "error", message=f"inconclusive: {reason}", type="inconclusive")
+            errors += 1
+        elif found in ("inconclusive", "not comparable"):
+            ElementTree.SubElement(case, "skipped", message=f"{found}: {reason}")
+        out = ElementTree.SubElement(case, "system-out")
+        out.text = _xml("\n".join(f"{key}: {value}" for key, value in row.items() if not _missing(value)))
+    suite.set("tests", str(len(verdict.rows)))
+    suite.set("failures", str(counts["regressed"]))
+    suite.set("errors", str(errors))
+    suite.set("skipped", str(counts["not comparable"] + counts["inconclusive"] - errors))
+    root = ElementTree.Element("testsuites")
+    root.append(suite)
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _xml(text: object) -> str:
+    return _NOT_XML.sub("\ufffd", str("" if _missing(text) else text))
+
+
+def _missing(value: object) -> bool:
+    return bool(pd.isna(value))  # type: ignore[call-overload]
+
+
+def to_json(verdict: Verdict) -> str:
+    """Strict JSON: what is missing or endless is null. The keys stay the same between versions."""
+    document = {
+        "schema": 1,
+        "overall": verdict.overall,
+        "exit_code": verdict.exit_code,
+        "settings": verdict.settings,
+        "counts": verdict.counts(),
+        "curves": [{str(k): _json(v) for k, v in row.items()} for row in verdict.rows.to_dict("records")],
+        "notes": verdict.notes,
+        "left_out": verdict.left_out,
+    }
+    return json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
+
+
+def _json(value: object) -> object:
+    if _missing(value):
+        return None
+    if isinstance(value, np.generic):
+        value = value.item()
+    return value if not isinstance(value, float) or np.isfinite(value) else None
