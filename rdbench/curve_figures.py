@@ -1,0 +1,393 @@
+"""Figures of curves: accuracy against rate, against the factor, and the envelope of factors."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from rdbench.canvas import (
+    FEW_SUBJECTS,
+    METRIC_NAMES,
+    Drawing,
+    Style,
+    describe,
+    factor_axis,
+    gold_phrase,
+    grid_shape,
+    interval_words,
+    legend,
+    new_figure,
+    only,
+    rate_axis,
+    settings,
+)
+from rdbench.errors import InputError
+from rdbench.style import Look, factor_look, looks
+
+__all__ = ["envelope", "is_hollow", "rd", "standalone"]
+
+
+def _draw_line(
+    axes: Axes,
+    x: NDArray[np.float64],
+    rows: pd.DataFrame,
+    look: Look,
+    *,
+    dots: pd.DataFrame | None = None,
+    dot_x: str = "bitrate_kbps",
+) -> None:
+    """One curve with what is known of its uncertainty, hollow where the rate is not the one asked for."""
+    y = rows["value"].to_numpy(dtype=float)
+    few = int(rows["subjects"].min()) < FEW_SUBJECTS
+    low, high = (rows[name].to_numpy(dtype=float) for name in ("low", "high"))
+    if not few:
+        axes.fill_between(x, low, high, color=look.colour, alpha=0.09, linewidth=0, zorder=1)
+    axes.plot(x, y, color=look.colour, linestyle=look.dash, zorder=3)
+    hollow = is_hollow(rows)
+    for mask, face in ((~hollow, look.colour), (hollow, "white")):
+        axes.plot(
+            *(x[mask], y[mask]),
+            color=look.colour,
+            linestyle="none",
+            marker=look.marker,
+            markerfacecolor=face,
+            markeredgecolor=look.colour,
+            markeredgewidth=0.9,
+            zorder=4,
+        )
+    if few and dots is not None and len(dots):
+        axes.plot(
+            *(dots[dot_x].to_numpy(dtype=float), dots["value"].to_numpy(dtype=float)),
+            color=look.colour,
+            linestyle="none",
+            marker=".",
+            markersize=matplotlib.rcParams["lines.markersize"] * 0.8,
+            markeredgewidth=0,
+            alpha=0.5,
+            zorder=2,
+        )
+
+
+def is_hollow(rows: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which points are not what was asked for: the rate was missed, or the picture was coded larger."""
+    off = ~rows["rate_status"].isin(["ok", "uncoded"]).to_numpy(dtype=bool)
+    if "coded_larger" in rows:
+        off = off | rows["coded_larger"].to_numpy(dtype=bool)
+    return np.asarray(off, dtype=np.bool_)
+
+
+def rd(
+    points: pd.DataFrame,
+    *,
+    subjects: pd.DataFrame | None = None,
+    metric: str = "ccc",
+    style: Style = "screen",
+    bits: str = "payload",
+    boxes_charged: bool = False,
+) -> Drawing:
+    """Accuracy against achieved bitrate: a panel for each codec, a line for each factor.
+
+    Parameters
+    ----------
+    points : DataFrame
+        Rows of `rdbench.curves.pooled` with one backend, target, gold, scoring, region, variant and mode; rows
+        of codec "none" become the level without any coding, a tick at the right edge.
+    subjects : DataFrame, optional
+        Rows of `rdbench.curves.per_subject`, drawn as dots where there are fewer than 6 subjects.
+    metric : str
+    style : {"screen", "paper"}
+    bits : str
+        What the rate consists of, for the caption.
+    boxes_charged : bool
+
+    Returns
+    -------
+    Drawing
+
+    Raises
+    ------
+    InputError
+        If no row has a bitrate.
+    """
+    coded = points[(points["codec"] != "none") & points["bitrate_kbps"].gt(0) & points["value"].notna()]
+    if coded.empty:
+        raise InputError("There is no coded point to draw rate-distortion curves of.")
+    level = points[(points["codec"] == "none") & points["value"].notna()]
+    codecs = sorted(coded["codec"].unique())
+    factors = sorted(int(factor) for factor in coded["factor"].unique())
+    rows, columns = grid_shape(len(codecs))
+    with settings(style):
+        figure = new_figure(style, columns, rows, wide=len(codecs) > 1)
+        panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+        for place, axes in enumerate(panels):
+            if place >= len(codecs):
+                axes.set_axis_off()
+                continue
+            here = coded[coded["codec"] == codecs[place]]
+            if len(codecs) > 1 or style == "screen":
+                axes.set_title(codecs[place], loc="left")
+            for factor in factors:
+                line = here[here["factor"] == factor].sort_values("bitrate_kbps")
+                if line.empty:
+                    continue
+                own = None
+                if subjects is not None:
+                    own = subjects[(subjects["codec"] == codecs[place]) & (subjects["factor"] == factor)]
+                _draw_line(
+                    axes, line["bitrate_kbps"].to_numpy(dtype=float), line, factor_look(factor), dots=own
+                )
+            for _, row in level[level["factor"].isin(factors)].iterrows():
+                axes.plot(
+                    *([0.975, 1.0], [row["value"]] * 2),
+                    color=factor_look(row["factor"]).colour,
+                    transform=axes.get_yaxis_transform(),
+                    linewidth=1.6,
+                    solid_capstyle="butt",
+                    zorder=5,
+                )
+            rate_axis(axes, *_extent(coded["bitrate_kbps"]), style, columns)
+            axes.xaxis.set_tick_params(labelbottom=True)
+        for axes in panels[::columns]:
+            axes.set_ylabel(_y_label(points, metric))
+        legend(
+            figure, "Factor", [(str(f), factor_look(f)) for f in factors], hollow=bool(is_hollow(coded).any())
+        )
+        describe(figure, _title(points, metric), _caption(points, coded, level, metric, bits, boxes_charged))
+    return figure
+
+
+def _extent(values: pd.Series) -> tuple[float, float]:
+    return float(values.min()), float(values.max())
+
+
+def _y_label(points: pd.DataFrame, metric: str) -> str:
+    gold = only(points, "gold")
+    name = METRIC_NAMES.get(metric, metric)
+    return f"{name} with pristine" if gold.startswith("pristine:") else name
+
+
+def _title(points: pd.DataFrame, metric: str) -> str:
+    gold = only(points, "gold")
+    what = "agreement with pristine" if gold.startswith("pristine:") else METRIC_NAMES.get(metric, metric)
+    return f"{only(points, 'target').capitalize()}, {only(points, 'backend')}: {what} against bitrate"
+
+
+def _caption(
+    points: pd.DataFrame, coded: pd.DataFrame, level: pd.DataFrame, metric: str, bits: str, boxes: bool
+) -> str:
+    region, mode = only(points, "region"), only(points, "mode")
+    subjects = int(coded["subjects"].max())
+    parts = [
+        f"{gold_phrase(only(points, 'gold'), metric)}.",
+        f"Region {region}, variant {only(points, 'variant')}, mode {mode}.",
+        f"Rate: {bits} bits.",
+        interval_words(subjects),
+    ]
+    if region == "frame":
+        parts.insert(3, "Box bits are in the rate." if boxes else "Box bits are not in the rate.")
+    if is_hollow(coded).any():
+        parts.append("Hollow: rate off its target, or coded larger than asked.")
+    if len(level):
+        parts.append("Ticks at the right edge: downsampled, not coded.")
+    scoring = only(points, "scoring")
+    if scoring and scoring != "plain":
+        parts.append(f"Scoring: {scoring}.")
+    return " ".join(parts)
+
+
+def standalone(
+    points: pd.DataFrame,
+    *,
+    subjects: pd.DataFrame | None = None,
+    metric: str = "ccc",
+    style: Style = "screen",
+    against: Literal["factor", "face_px"] = "factor",
+) -> Drawing:
+    """Accuracy without a codec against the factor: a panel for each target, a line for each back-end.
+
+    Parameters
+    ----------
+    points : DataFrame
+        Rows of `rdbench.curves.pooled` with codec "none", one gold, scoring and region for each line.
+    subjects : DataFrame, optional
+        Rows of `rdbench.curves.per_subject`, drawn as dots where there are fewer than 6 subjects.
+    metric : str
+    style : {"screen", "paper"}
+    against : {"factor", "face_px"}
+        The horizontal axis; the coded width of the face is what regions share.
+
+    Returns
+    -------
+    Drawing
+
+    Raises
+    ------
+    InputError
+        If there is no uncoded row.
+    """
+    rows = points[(points["codec"] == "none") & points["value"].notna()]
+    if rows.empty:
+        raise InputError("There is no uncoded point to draw accuracy against factor of.")
+    names = _line_names(rows)
+    given = looks(names)
+    targets = sorted(rows["target"].unique())
+    count_rows, columns = grid_shape(len(targets))
+    with settings(style):
+        figure = new_figure(style, columns, count_rows, wide=len(targets) > 1)
+        panels = figure.subplots(count_rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+        for place, axes in enumerate(panels):
+            if place >= len(targets):
+                axes.set_axis_off()
+                continue
+            here = rows[rows["target"] == targets[place]]
+            if len(targets) > 1 or style == "screen":
+                axes.set_title(str(targets[place]), loc="left")
+            for name in sorted(set(names)):
+                line = here[_line_names(here) == name].sort_values(against)
+                if line.empty:
+                    continue
+                own = None
+                if subjects is not None and against == "factor":
+                    own = subjects[(subjects["target"] == targets[place]) & (subjects["codec"] == "none")]
+                    own = own[_line_names(own) == name]
+                x = line[against].to_numpy(dtype=float)
+                _draw_line(axes, x, line, given[name], dots=own, dot_x=against)
+            factor_axis(axes, rows, against)
+            axes.xaxis.set_tick_params(labelbottom=True)
+        for axes in panels[::columns]:
+            axes.set_ylabel(_y_label(rows, metric))
+        legend(figure, "Back-end", [(name, given[name]) for name in sorted(set(names))])
+        what = "downsampling factor" if against == "factor" else "width of the face"
+        describe(
+            figure,
+            f"{METRIC_NAMES.get(metric, metric)} against {what}, without a codec",
+            f"{gold_phrase(only(rows, 'gold'), metric)}. Region {only(rows, 'region')}; downsampled and back "
+            f"up, not coded. {interval_words(int(rows['subjects'].max()))}",
+        )
+    return figure
+
+
+def _line_names(rows: pd.DataFrame) -> NDArray[np.object_]:
+    """Back-ends, with the region where there are several."""
+    names = rows["backend"].astype(str)
+    if rows["region"].nunique() > 1:
+        names = names + ", " + rows["region"].astype(str)
+    return names.to_numpy(dtype=object)
+
+
+def envelope(
+    table: pd.DataFrame,
+    *,
+    points: pd.DataFrame | None = None,
+    metric: str = "ccc",
+    style: Style = "screen",
+    bits: str = "payload",
+    boxes_charged: bool = False,
+) -> Drawing:
+    """The best factor at each rate: a panel for each codec, and one with all of them where there are several.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Rows of `rdbench.envelope.envelopes` with one backend, target, gold, scoring, region, variant, mode.
+    points : DataFrame, optional
+        The matching rows of `rdbench.curves.pooled`: the curves of single factors, drawn thin.
+    metric : str
+    style : {"screen", "paper"}
+    bits : str
+    boxes_charged : bool
+
+    Returns
+    -------
+    Drawing
+
+    Raises
+    ------
+    InputError
+        If there is no envelope.
+    """
+    rows = table[table["value"].notna() & table["bitrate_kbps"].gt(0)]
+    if rows.empty:
+        raise InputError("There is no envelope to draw: no rate is covered by any factor.")
+    codecs = sorted(rows["codec"].unique())
+    given = looks(codecs)
+    factors = sorted({int(factor) for factor in rows["chosen_factor"].unique()})
+    several = len(codecs) > 1
+    count_rows, columns = grid_shape(len(codecs) + several)
+    with settings(style):
+        figure = new_figure(style, columns, count_rows, wide=several)
+        panels = figure.subplots(count_rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+        for place, axes in enumerate(panels):
+            if place >= len(codecs) + several:
+                axes.set_axis_off()
+                continue
+            together = place == len(codecs)
+            if several or style == "screen":
+                axes.set_title("all codecs" if together else codecs[place], loc="left")
+            for codec in codecs if together else [codecs[place]]:
+                line = rows[rows["codec"] == codec].sort_values("bitrate_kbps")
+                if not together and points is not None:
+                    _thin(axes, points[points["codec"] == codec])
+                _envelope_line(axes, line, given[codec], by_factor=not together)
+            rate_axis(axes, *_extent(rows["bitrate_kbps"]), style, columns)
+            axes.xaxis.set_tick_params(labelbottom=True)
+        for axes in panels[::columns]:
+            axes.set_ylabel(_y_label(rows, metric))
+        entries = [(f"factor {f}", replace(factor_look(f), dash="none")) for f in factors]
+        if several:
+            entries += [(codec, replace(given[codec], marker="none")) for codec in codecs]
+        legend(figure, "Envelope", entries)
+        describe(
+            figure,
+            f"{only(rows, 'target').capitalize()}, {only(rows, 'backend')}: the best factor at each rate",
+            _envelope_caption(rows, metric, bits, boxes_charged, points is not None),
+        )
+    return figure
+
+
+def _thin(axes: Axes, points: pd.DataFrame) -> None:
+    for factor, line in points[points["bitrate_kbps"].gt(0)].groupby("factor"):
+        line = line.sort_values("bitrate_kbps")
+        colour = factor_look(float(str(factor))).colour
+        axes.plot(line["bitrate_kbps"], line["value"], color=colour, linewidth=0.7, alpha=0.45, zorder=1)
+
+
+def _envelope_line(axes: Axes, line: pd.DataFrame, look: Look, *, by_factor: bool) -> None:
+    x, y, low, high = (line[name].to_numpy(dtype=float) for name in ("bitrate_kbps", "value", "low", "high"))
+    axes.plot(x, y, color=look.colour, linestyle=look.dash, zorder=3)
+    if int(line["subjects"].min()) >= FEW_SUBJECTS:
+        axes.fill_between(x, low, high, color=look.colour, alpha=0.14, linewidth=0, zorder=0)
+    if not by_factor:
+        return
+    chosen = line["chosen_factor"].to_numpy(dtype=int)
+    for factor in np.unique(chosen):
+        own = factor_look(int(factor))
+        here = chosen == factor
+        axes.plot(x[here], y[here], own.marker, color=own.colour, markeredgewidth=0, zorder=4)
+
+
+def _envelope_caption(rows: pd.DataFrame, metric: str, bits: str, boxes: bool, thin: bool) -> str:
+    region = only(rows, "region")
+    parts = [
+        f"{gold_phrase(only(rows, 'gold'), metric)}.",
+        f"Markers: the factor chosen at each rate, on {only(rows, 'chosen_on')}.",
+        f"Region {region}, variant {only(rows, 'variant')}, mode {only(rows, 'mode')}. Rate: {bits} bits.",
+    ]
+    if (rows["factor"] == "oracle").any():
+        parts.append("Chosen in-sample: better than it is.")
+    if region == "frame":
+        parts.append("Box bits are in the rate." if boxes else "Box bits are not in the rate.")
+    subjects = int(rows["subjects"].max())
+    if subjects >= FEW_SUBJECTS:
+        parts.append(interval_words(subjects))
+    else:
+        parts.append(f"{subjects} subjects: too few for an interval.")
+    if thin:
+        parts.append("Thin: each factor by itself.")
+    return " ".join(parts)

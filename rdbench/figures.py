@@ -1,0 +1,354 @@
+"""Figures of a run, as pure functions of its tables: the same tables give the same bytes.
+
+Two styles: "screen" has titles and a caption below; "paper" has neither, the widths of a single and a double
+column, and embedded fonts. Captions of both are in ``captions.md`` beside the figures.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import re
+import textwrap
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from numpy.typing import NDArray
+
+from rdbench import curves
+from rdbench.bd import relative_difference
+from rdbench.bd_figures import Difference, difference, forest
+from rdbench.bd_table import bd_table
+from rdbench.canvas import (
+    DOUBLE,
+    FORMATS,
+    METRIC_NAMES,
+    Drawing,
+    Style,
+    describe,
+    gold_phrase,
+    new_figure,
+    save,
+    settings,
+)
+from rdbench.curve_figures import envelope, rd, standalone
+from rdbench.envelope import envelopes, side_of
+from rdbench.errors import InputError, NotComparableError
+from rdbench.points import collect, default_metric
+from rdbench.runs import Run
+from rdbench.samples import read_picture, read_samples
+
+__all__ = ["KINDS", "difference", "draw_all", "envelope", "forest", "rd", "save", "standalone", "strip"]
+
+KINDS = ("rd", "envelope", "standalone", "bd", "strip")
+"""What `draw_all` draws."""
+
+_PANEL = ("target", "backend", "gold", "scoring", "region", "variant", "mode")
+
+Named = tuple[tuple[str, ...], Drawing]
+
+
+def draw_all(
+    run: Run,
+    out: Path,
+    *,
+    metric: str | None = None,
+    style: Style = "screen",
+    only: Collection[str] | None = None,
+    bits: str = "payload",
+    charge_boxes: bool = False,
+    partition: str | None = None,
+    formats: Sequence[str] = FORMATS,
+) -> list[Path]:
+    """Draw every figure that the tables of a run have the data for.
+
+    Parameters
+    ----------
+    run : Run
+    out : Path
+        Folder; made where it is missing.
+    metric : str, optional
+        By default CCC, or accuracy where everything is categorical.
+    style : {"screen", "paper"}
+    only : collection of str, optional
+        Some of `KINDS`.
+    bits, charge_boxes, partition
+        As in `rdbench.curves.pooled`.
+    formats : sequence of {"png", "pdf", "svg"}
+
+    Returns
+    -------
+    list of Path
+        The figures, then ``captions.md``.
+
+    Raises
+    ------
+    InputError
+        If a kind, style, metric or format is unknown.
+    NotComparableError
+        If there is nothing to draw.
+    """
+    wanted = set(KINDS if only is None else only)
+    unknown = sorted(wanted - set(KINDS))
+    if unknown:
+        raise InputError(f"There is no figure {unknown[0]!r}; choose from {', '.join(KINDS)}.")
+    metric = metric or default_metric(run.scores)
+    options: dict[str, object] = {"bits": bits, "charge_boxes": charge_boxes, "partition": partition}
+    makers = {
+        "rd": lambda: _rd(run, metric, options, style),
+        "envelope": lambda: _envelope(run, metric, options, style),
+        "standalone": lambda: _standalone(run, metric, options, style),
+        "bd": lambda: _bd(run, metric, options, style),
+        "strip": lambda: _strip(run, style),
+    }
+    written: list[Path] = []
+    captions = []
+    for name, drawing in ((name, one) for kind in KINDS if kind in wanted for name, one in makers[kind]()):
+        stem = _slug(name)
+        written += save(drawing, out / stem, formats)
+        captions.append(f"**{stem}** {drawing.caption}\n")
+    if not written:
+        raise NotComparableError(
+            f"{run.path} has nothing to draw of {', '.join(sorted(wanted))}: its tables hold no scored encodes for it."
+        )
+    return [*written, _write(out / "captions.md", "\n".join(captions))]
+
+
+def _slug(parts: Sequence[str]) -> str:
+    return "_".join(re.sub(r"[^A-Za-z0-9.]+", "-", part).strip("-.") for part in parts if part) or "figure"
+
+
+def _write(file: Path, text: str) -> Path:
+    beside = file.with_name(f".{file.name}.{os.getpid()}.part")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(file)
+    return file
+
+
+def _panels(table: pd.DataFrame) -> Iterator[tuple[tuple[str, ...], pd.DataFrame]]:
+    """Rows that share a figure, with the words that tell it from the others."""
+    keys = table[list(_PANEL)].drop_duplicates()
+    telling = [name for name in _PANEL if name not in ("gold", "scoring") or keys[name].nunique() > 1]
+    for key, rows in table.groupby(list(_PANEL), sort=True):
+        named = dict(zip(_PANEL, key, strict=True))
+        yield tuple(str(named[name]) for name in telling), rows
+
+
+def _uncoded(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `table` without a codec that belong to the same recogniser and region."""
+    use = table["codec"] == "none"
+    for name in ("target", "backend", "gold", "scoring", "region"):
+        use &= table[name] == rows[name].iloc[0]
+    return table[use]
+
+
+def _rd(run: Run, metric: str, options: dict[str, object], style: Style) -> Iterator[Named]:
+    table, each = _points(run, metric, options)
+    for name, rows in _panels(table[table["codec"] != "none"]):
+        if not (rows["bitrate_kbps"].gt(0) & rows["value"].notna()).any():
+            continue
+        yield (
+            ("rd", *name),
+            rd(
+                pd.concat([rows, _uncoded(table, rows)]),
+                subjects=_matching(each, rows),
+                metric=metric,
+                style=style,
+                bits=str(options["bits"]),
+                boxes_charged=bool(options["charge_boxes"]),
+            ),
+        )
+
+
+def _points(run: Run, metric: str, options: dict[str, object]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    table = curves.pooled(run.encodes, run.scores, metric, **options)  # type: ignore[arg-type]
+    each = curves.per_subject(run.encodes, run.scores, metric, **options)  # type: ignore[arg-type]
+    return table, each
+
+
+def _matching(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    use = pd.Series(True, index=table.index)
+    for name in _PANEL:
+        use &= table[name] == rows[name].iloc[0]
+    return table[use]
+
+
+def _envelope(run: Run, metric: str, options: dict[str, object], style: Style) -> Iterator[Named]:
+    table = curves.pooled(run.encodes, run.scores, metric, **options)  # type: ignore[arg-type]
+    if table.loc[table["codec"] != "none", "factor"].nunique() < 2:
+        return
+    best = envelopes(run.encodes, run.scores, metric, **options)  # type: ignore[arg-type]
+    for name, rows in _panels(best):
+        if not rows["value"].notna().any():
+            continue
+        yield (
+            ("envelope", *name),
+            envelope(
+                rows,
+                points=_matching(table, rows),
+                metric=metric,
+                style=style,
+                bits=str(options["bits"]),
+                boxes_charged=bool(options["charge_boxes"]),
+            ),
+        )
+
+
+def _standalone(run: Run, metric: str, options: dict[str, object], style: Style) -> Iterator[Named]:
+    table, each = _points(run, metric, options)
+    bare = table[(table["codec"] == "none") & table["value"].notna()]
+    if bare.empty:
+        return
+    several = bare[["gold", "scoring"]].drop_duplicates().shape[0] > 1
+    for (gold, scoring), rows in bare.groupby(["gold", "scoring"], sort=True):
+        named = (str(gold), str(scoring)) if several else ()
+        own = each[(each["codec"] == "none") & (each["gold"] == gold) & (each["scoring"] == scoring)]
+        if rows["factor"].nunique() > 1:
+            yield ("standalone", *named), standalone(rows, subjects=own, metric=metric, style=style)
+        if rows["region"].nunique() > 1:
+            figure = standalone(rows, subjects=own, metric=metric, style=style, against="face_px")
+            yield ("standalone", *named, "face_px"), figure
+
+
+def _bd(run: Run, metric: str, options: dict[str, object], style: Style) -> Iterator[Named]:
+    codecs = sorted(name for name in run.encodes["codec"].dropna().unique() if name != "none")
+    for anchor, test in itertools.combinations(codecs, 2):
+        tables = []
+        for factor in ({}, {"factor": "best"}):
+            try:
+                tables.append(
+                    bd_table(
+                        run.encodes,
+                        run.scores,
+                        {"codec": anchor, **factor},
+                        {"codec": test, **factor},
+                        metric=metric,
+                        per_clip=False,
+                        **options,  # type: ignore[arg-type]
+                    )
+                )
+            except NotComparableError:
+                continue
+        if not tables:
+            continue
+        table = pd.concat(tables, ignore_index=True)
+        keys = ["gold", "scoring", "test_region", "test_variant", "test_mode"]
+        for key, rows in table.groupby(keys, sort=True):
+            yield (
+                ("bd", test, "over", anchor, *map(str, key[2:]), *_telling(table, key)),
+                forest(rows, style=style),
+            )
+    yield from _differences(run, codecs, metric, options, style)
+
+
+def _telling(table: pd.DataFrame, key: tuple[object, ...]) -> tuple[str, ...]:
+    return tuple(
+        str(v) for name, v in zip(("gold", "scoring"), key, strict=False) if table[name].nunique() > 1
+    )
+
+
+def _differences(
+    run: Run, codecs: Sequence[str], metric: str, options: dict[str, object], style: Style
+) -> Iterator[Named]:
+    if len(codecs) < 2:
+        return
+    for points in collect(run.encodes, run.scores, metric, uncoded=False, **options):  # type: ignore[arg-type]
+        keys = points.keys
+        for name, rows in _panels(keys):
+            for anchor, test in itertools.combinations(codecs, 2):
+                found: list[Difference] = []
+                for factor, line in rows.groupby("factor", sort=True):
+                    sides = [
+                        side_of(points, line.index[line["codec"] == codec].to_numpy())
+                        for codec in (anchor, test)
+                    ]
+                    found.append((str(factor), *relative_difference(sides[0], sides[1])))
+                if not any(len(one[1]) for one in found):
+                    continue
+                first = rows.iloc[0]
+                what = f"{str(first['target']).capitalize()}, {first['backend']}"
+                yield (
+                    ("difference", test, "over", anchor, *name),
+                    difference(
+                        found,
+                        test=test,
+                        anchor=anchor,
+                        metric=metric,
+                        title=f"{what}: {test} against {anchor}",
+                        caption=(
+                            f"{gold_phrase(str(first['gold']), metric)}. Below 0: {test} needs fewer bits at this "
+                            f"{METRIC_NAMES.get(metric, metric)}. Region {first['region']}, variant "
+                            f"{first['variant']}, mode {first['mode']}; {options['bits']} bits. Accuracy is made "
+                            "rising before rates are compared."
+                        ),
+                        style=style,
+                    ),
+                )
+
+
+def _strip(run: Run, style: Style) -> Iterator[Named]:
+    samples = read_samples(run.path)
+    rows = run.encodes[(run.encodes["codec"] == "none") & run.encodes["encode"].isin(list(samples))]
+    for (region, clip), group in itertools.islice(rows.groupby(["region", "clip"], sort=True), 4):
+        group = group.sort_values("factor")
+        first = samples[group["encode"].iloc[0]]
+        images = [("source", read_picture(first["source"]))] if "source" in first else []
+        for encode, factor in zip(group["encode"], group["factor"], strict=True):
+            if "input" in samples[encode]:
+                images.append((f"factor {factor}", read_picture(samples[encode]["input"])))
+        if images:
+            caption = (
+                f"One face of clip {clip}, region {region}: as recorded, and as the recogniser sees it after "
+                "downsampling by each factor and back up, not coded."
+            )
+            yield ("strip", str(region)), strip(images, style=style, caption=caption)
+
+
+def strip(
+    images: Sequence[tuple[str, NDArray[np.uint8]]], *, style: Style = "screen", caption: str = ""
+) -> Drawing:
+    """One face in a row of pictures, such as at each factor.
+
+    Parameters
+    ----------
+    images : sequence of (label, (h, w) or (h, w, 3) uint8)
+        Luma (0..255) or RGB, in display order.
+    style : {"screen", "paper"}
+    caption : str
+
+    Returns
+    -------
+    Drawing
+
+    Raises
+    ------
+    InputError
+        If there is no picture.
+    """
+    if not images:
+        raise InputError("There is no picture to draw a strip of.")
+    columns = len(images) if len(images) <= 9 else math.ceil(len(images) / 2)
+    rows = math.ceil(len(images) / columns)
+    with settings(style):
+        width = DOUBLE if style == "paper" else max(1.15 * columns, 3.0)
+        label_height = 0.26
+        words = textwrap.wrap(caption, int(width * 15.5)) if style == "screen" else []
+        cell = width / columns
+        figure = new_figure(style, columns)
+        figure.set_size_inches(width, rows * (cell + label_height) + 0.16 * len(words) + 0.06)
+        grid = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes in grid:
+            axes.set_axis_off()
+        for axes, (label, picture) in zip(grid, images, strict=False):
+            axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="equal")
+            axes.set_title(label, fontsize=matplotlib.rcParams["legend.fontsize"], pad=3)
+        describe(figure, "", caption)
+        layout = figure.get_layout_engine()
+        if isinstance(layout, ConstrainedLayoutEngine):
+            layout.set(w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01)
+    return figure

@@ -1,0 +1,136 @@
+"""Colours and markers, the same in every figure and in the report.
+
+Factors are ordered, so their colours are: from blue over magenta to orange, rising in lightness, which stays in
+order for people without red, green or blue receptors, and is dark enough for white paper and light enough for a
+dark screen. Neighbours are told apart by their markers too. Codecs and back-ends have no order; theirs are the
+colours of Okabe and Ito (2008), with a line style and a marker each.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["Dash", "Look", "factor_look", "looks", "readable"]
+
+Dash = Literal["-", "--", ":", "-.", "none"]
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one line is drawn.
+
+    Parameters
+    ----------
+    colour : str
+        ``#rrggbb``.
+    marker : str
+        Matplotlib's name.
+    dash : str
+        Matplotlib's line style; "none" for markers alone.
+    """
+
+    colour: str
+    marker: str
+    dash: Dash = "-"
+
+    @property
+    def symbol(self) -> str:
+        """Plotly's name of the marker."""
+        return _SYMBOLS[self.marker]
+
+    @property
+    def plotly_dash(self) -> str:
+        """Plotly's name of the line style."""
+        return {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}[self.dash]
+
+
+# Evenly spaced in log2 of the factor only between neighbours: 1, 2, 3, 4, 6, 8, 12, 16.
+_RAMP = (
+    *((0.0, "#3558b8"), (1.0, "#824eac"), (1.585, "#a8509d"), (2.0, "#c0558d")),
+    *((2.585, "#d96170"), (3.0, "#e46f58"), (3.585, "#e98935"), (4.0, "#e49e22")),
+)
+_MARKERS = {1: "o", 2: "s", 3: "^", 4: "D", 6: "v", 8: "P", 12: "X", 16: "*"}
+_OTHER_MARKERS = ("p", "<", ">", "h")
+_SYMBOLS = {
+    "o": "circle",
+    "s": "square",
+    "^": "triangle-up",
+    "D": "diamond",
+    "v": "triangle-down",
+    "P": "cross",
+    "X": "x",
+    "*": "star",
+    "p": "pentagon",
+    "<": "triangle-left",
+    ">": "triangle-right",
+    "h": "hexagon",
+}
+
+_OKABE_ITO = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a8a8a")
+_FIXED = {
+    "x264": 0,
+    "x265": 1,
+    "kvazaar": 2,
+    "svtav1": 3,
+    "libaom": 4,
+    "vp9": 5,
+    "vvenc": 6,
+}
+_DASHES: tuple[Dash, ...] = ("-", "--", "-.", ":")
+
+
+def factor_look(factor: float) -> Look:
+    """The look of a downsampling factor.
+
+    Parameters
+    ----------
+    factor : float
+        1 or more; beyond 16 the colour is that of 16.
+    """
+    at = min(max(math.log2(max(factor, 1)), 0.0), 4.0)
+    colour = _RAMP[-1][1]
+    for (left, low), (right, high) in itertools.pairwise(_RAMP):
+        if at <= right + 1e-3:
+            colour = _blend(low, high, max(at - left, 0.0) / (right - left))
+            break
+    marker = _MARKERS.get(int(factor) if factor == int(factor) else -1)
+    return Look(colour, marker or _OTHER_MARKERS[round(factor) % len(_OTHER_MARKERS)])
+
+
+def looks(names: Iterable[str]) -> dict[str, Look]:
+    """Looks for names without an order (codecs, back-ends, runs, targets), different from each other.
+
+    The codecs that ship keep their colour whatever else is shown; the others take what is left, in sorted
+    order, so that a colour does not depend on the order of rows.
+    """
+    wanted = sorted(set(names))
+    taken = {_FIXED[name] for name in wanted if name in _FIXED}
+    free = [place for place in range(len(_OKABE_ITO)) if place not in taken] or [0]
+    markers: Sequence[str] = tuple(_SYMBOLS)
+    given: dict[str, Look] = {}
+    count = 0
+    for name in wanted:
+        dash: Dash = "-"
+        if name in _FIXED:
+            place = _FIXED[name]
+        else:
+            place, dash = free[count % len(free)], _DASHES[count // len(free) % len(_DASHES)]
+            count += 1
+        given[name] = Look(_OKABE_ITO[place], markers[place % len(markers)], dash)
+    return given
+
+
+def readable(value: float) -> str:
+    """A number on an axis or in a table, in plain digits: 0.5, 20, 1500."""
+    if not math.isfinite(value):
+        return "–"
+    return f"{value:.10f}".rstrip("0").rstrip(".") if abs(value) < 1000 else f"{value:.0f}"
+
+
+def _blend(low: str, high: str, share: float) -> str:
+    pairs = [(int(low[i : i + 2], 16), int(high[i : i + 2], 16)) for i in (1, 3, 5)]
+    return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in pairs)
