@@ -125,7 +125,9 @@ def parse(text: str, source: str) -> Table:
     delimiter = next((d for d in ";\t," if d in first), ",")
     header: tuple[str, ...] = ()
     rows: list[tuple[int, tuple[str, ...]]] = []
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True
+    )
     try:
         for raw in reader:
             cells = tuple(cell.strip() for cell in raw)

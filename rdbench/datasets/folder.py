@@ -151,7 +151,7 @@ def _beside(root: Path, kind: str, entry: _Entry) -> Path | None:
 
 
 def _categorical(table: delimited.Table, column: int) -> bool:
-    """Whether a label column holds words: its first cell that is not missing begins with a letter."""
+    """Whether a label column holds class names: its first value begins with a letter and is no number."""
     for _, cells in table.rows:
         if cells[column].casefold() not in delimited.MISSING:
             try:
@@ -166,9 +166,8 @@ def _words(table: delimited.Table) -> frozenset[str]:
     columns = [
         i for i, name in enumerate(table.header) if name.casefold() != "time" and _categorical(table, i)
     ]
-    return frozenset(
-        cells[i] for i in columns for _, cells in table.rows if cells[i].casefold() not in delimited.MISSING
-    )
+    values = {cells[i] for i in columns for _, cells in table.rows}
+    return frozenset(v for v in values if v[:1].isalpha() and v.casefold() not in delimited.MISSING)
 
 
 def parse_labels(table: delimited.Table, classes: tuple[str, ...] = ()) -> Labels:
@@ -202,15 +201,16 @@ def parse_labels(table: delimited.Table, classes: tuple[str, ...] = ()) -> Label
             f"{table.source}: {', '.join(names)} hold words; a categorical target must be the only column "
             f"beside time."
         )
-    classes = classes or tuple(sorted(_words(table)))
+    classes = tuple(sorted({*classes, *_words(table)}))
     values = np.full((len(times), 1), np.nan)
     for i, (line, cells) in enumerate(table.rows):
         word = cells[targets[0]]
         if word.casefold() in delimited.MISSING:
             continue
-        if word not in classes:
+        if not word[0].isalpha():
             raise InputError(
-                f"{table.source}, line {line}: {names[0]} is {word[:40]!r}, not one of {classes}."
+                f"{table.source}, line {line}: {names[0]} is {word[:40]!r}, but holds words in other lines; "
+                f"use numbers or class names, not both."
             )
         values[i, 0] = classes.index(word)
     return Labels(times, values, names, classes)
