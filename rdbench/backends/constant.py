@@ -13,7 +13,7 @@ from rdbench.errors import InputError
 
 __all__ = ["Constant", "open_backend"]
 
-FILE = "constant-lite-face.safetensors"
+FILE = "constant.safetensors"
 SIZE = 96
 
 
