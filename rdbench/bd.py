@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats as distributions
+from scipy.special import stdtrit
 
 from rdbench.interpolation import evaluate, isotonic, mean_height, slopes
 from rdbench.intervals import LEVEL, MIN_SUBJECTS, Interval, jackknife, jackknife_error, percentile
@@ -483,7 +483,7 @@ def _cut(side: Side, min_subjects: int) -> Side:
     n = len(side.values)
     if n < min_subjects or not np.isfinite(side.values).all():
         return side
-    critical = float(distributions.t.ppf(0.95, n - 1))
+    critical = float(stdtrit(n - 1, 0.95))
 
     def rises(i: int, j: int) -> bool:
         step = side.value[j] - side.value[i]

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats as distributions
+from scipy.special import stdtrit
 
 from rdbench.bd import Delta, Side, bd_accuracy, bd_rate, percent
 from rdbench.envelope import side_of
@@ -554,7 +554,7 @@ def _intervals(judged: list[_Judged], tolerance: dict[str, float | None], level:
         values = np.array([one.sign * one.loss.value for one in family])
         replicates = np.stack([one.sign * one.loss.replicates for one in family], axis=1)
         found = simultaneous(values, replicates, level=own_level)
-        reach = found.critical + distributions.t.ppf(POWER, max(len(subjects) - 1, 1))
+        reach = found.critical + stdtrit(max(len(subjects) - 1, 1), POWER)
         for k, one in enumerate(family):
             one.low, one.high = float(found.interval.low[k]), float(found.interval.high[k])
             one.detectable = float(reach * found.interval.error[k])

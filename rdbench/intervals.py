@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats as distributions
+from scipy.special import stdtrit
 
 __all__ = [
     "LEVEL",
@@ -163,7 +163,7 @@ def jackknife(
     if n < min_subjects:
         reason[...] = f"only {n} subject{'s' * (n != 1)}: an interval needs {min_subjects}"
     none = reason != ""
-    half = np.where(none, np.nan, distributions.t.ppf((1 + level) / 2, max(n - 1, 1)) * error)
+    half = np.where(none, np.nan, stdtrit(max(n - 1, 1), (1 + level) / 2) * error)
     low, high = s.back(point - half), s.back(point + half)
     return Interval(low, high, np.where(none, np.nan, error), reason)
 
@@ -321,7 +321,7 @@ def simultaneous(
     usable = (plain.reason == "") & (plain.error > 0)
     n = len(np.asarray(replicates))
     if not usable.any():
-        return Family(plain, float(distributions.t.ppf((1 + level) / 2, max(n - 1, 1))))
+        return Family(plain, float(stdtrit(max(n - 1, 1), (1 + level) / 2)))
     reps = SCALES[scale].to(np.asarray(replicates, dtype=np.float64))[:, usable]
     critical = _critical(reps - reps.mean(axis=0), level, draws, seed)
     s = SCALES[scale]
@@ -335,10 +335,10 @@ def simultaneous(
 
 def _critical(influence: Array, level: float, draws: int, seed: int) -> float:
     n, members = influence.shape
-    single = float(distributions.t.ppf((1 + level) / 2, n - 1))
+    single = float(stdtrit(n - 1, (1 + level) / 2))
     if members == 1:
         return single
-    bonferroni = float(distributions.t.ppf(1 - (1 - level) / (2 * members), n - 1))
+    bonferroni = float(stdtrit(n - 1, 1 - (1 - level) / (2 * members)))
     unit = influence / np.linalg.norm(influence, axis=0)
     rng = np.random.default_rng(seed)
     largest = np.empty(draws)
@@ -422,7 +422,7 @@ def crossed(
     spread = by_seed**2 / (seeds - 1) + by_subject**2 / (subjects - 1)
     half = 0.0
     if variance > 0:
-        half = float(distributions.t.ppf((1 + level) / 2, variance**2 / spread) * np.sqrt(variance))
+        half = float(stdtrit(variance**2 / spread, (1 + level) / 2) * np.sqrt(variance))
     return Crossed(estimate, estimate - half, estimate + half, by_seed, by_subject, seeds, subjects, "")
 
 
