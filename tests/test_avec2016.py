@@ -69,6 +69,18 @@ def test_labels_meet_frames_by_time(made, name):
     np.testing.assert_allclose(joined.values, expected, atol=1e-6)
 
 
+def test_the_first_frame_need_not_lie_at_zero(package):
+    write(package / "boxes" / "dev_1.csv", "time,x,y,w,h\n0.12,1,2,30,40\n")
+    before = Avec2016Dataset(package).load("dev_1")
+    path = package / "recordings_video_frame_time" / "dev_1.csv"
+    rewrite(path, "frame;time\n" + "".join(f"{i};{0.12 + i / 25}\n" for i in range(50)))
+    clip = Avec2016Dataset(package).load("dev_1")
+    assert clip.frame_times[0] == 0
+    assert clip.boxes.times.tolist() == [0]
+    values = join(clip.labels, clip.frame_times).values
+    np.testing.assert_array_equal(values, before.labels.values[3:53])
+
+
 def test_test_has_no_ratings(made):
     assert Avec2016Dataset(made).load("test_1").labels is None
 

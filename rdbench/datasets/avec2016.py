@@ -101,7 +101,7 @@ class Avec2016Dataset:
             boxes = package.boxes_beside(self.root, name)
         except InputError as error:
             raise ClipError(str(error)) from error
-        return Clip(name, name, partition, files[name], labels, boxes, times)
+        return package.from_first_frame(Clip(name, name, partition, files[name], labels, boxes, times))
 
     def _labels(self, name: str, required: bool) -> Labels | None:
         paths = [self.root / "ratings_gold_standard" / target / f"{name}.arff" for target in TARGETS]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,15 @@ from rdbench.datasets.folder import parse_boxes
 from rdbench.errors import ClipError, InputError
 from rdbench.labels import join
 
-__all__ = ["Inspection", "Recording", "boxes_beside", "folder_like", "frame_times", "inspect"]
+__all__ = [
+    "Inspection",
+    "Recording",
+    "boxes_beside",
+    "folder_like",
+    "frame_times",
+    "from_first_frame",
+    "inspect",
+]
 
 GLIMPSES = 12
 
@@ -55,6 +63,22 @@ def frame_times(path: Path, column: str = "") -> NDArray[np.float64]:
     if not table.rows:
         raise InputError(f"{path}: has a header, but no frame times.")
     return delimited.rising(table, index)
+
+
+def from_first_frame(clip: Clip) -> Clip:
+    """The same clip with every time counted from its first frame, as everything after it counts them.
+
+    A camera's first frame need not lie at 0 of the ratings' clock.
+    """
+    if clip.frame_times is None or clip.frame_times[0] == 0:
+        return clip
+    first = clip.frame_times[0]
+    return replace(
+        clip,
+        frame_times=clip.frame_times - first,
+        labels=clip.labels and replace(clip.labels, times=clip.labels.times - first),
+        boxes=clip.boxes and replace(clip.boxes, times=clip.boxes.times - first),
+    )
 
 
 def boxes_beside(root: Path, name: str) -> Boxes | None:

@@ -173,7 +173,8 @@ class RecolaDataset:
             boxes = package.boxes_beside(self.root, name)
         except InputError as error:
             raise ClipError(str(error)) from error
-        return Clip(name, name, infos[name].partition, self.files()[name], labels, boxes, times)
+        clip = Clip(name, name, infos[name].partition, self.files()[name], labels, boxes, times)
+        return package.from_first_frame(clip)
 
     def _labels(self, name: str) -> Labels:
         annotation = self._folder("RECOLA-Annotation", "RECOLA-Annotations")
