@@ -218,7 +218,9 @@ def bd_rate(
     knots = (_levels(a.value), _levels(b.value))
     for name, count in zip(("anchor", "test"), knots, strict=True):
         if count < MIN_KNOTS:
-            reason = f"the {name} rises through {count} levels of accuracy; {MIN_KNOTS} are needed"
+            reason = (
+                f"the {name} surely rises through {count} levels of accuracy only; {MIN_KNOTS} are needed"
+            )
             return _none(reason, knots, displacement=moved)
     value, overlap, span = _rate(a.log_rate, a.value, b.log_rate, b.value, method, floor)
     if np.isnan(value):

@@ -9,8 +9,8 @@ before any inference, and the exact differences on this very set of clips are to
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,7 @@ from rdbench.metrics import higher_is_better
 from rdbench.points import CURVE, Points, codes, collect, default_metric, default_partition
 from rdbench.tables import CONDITION, ENCODES, SCORE_KEY, SCORES
 
-__all__ = ["COLUMNS", "POWER", "VARY", "Verdict", "check", "parse_share"]
+__all__ = ["COLUMNS", "POWER", "VARY", "Judged", "Verdict", "check", "judge", "losses", "parse_share"]
 
 VARY = {"weights": "weights", "encoder": "build", "profile": "profile"}
 """What may be declared to differ, and the column that shows it."""
@@ -378,7 +378,7 @@ def _exact_verdict(ratio: float, tolerance: float) -> tuple[str, str]:
 
 
 @dataclass
-class _Judged:
+class Judged:
     """A curve's loss in one measure."""
 
     curve: int
@@ -408,7 +408,7 @@ def _judged_rows(
     ]
     notes: list[str] = []
     left_out: list[str] = []
-    judged: list[_Judged] = []
+    judged: list[Judged] = []
     comparable = [i for i, reason in enumerate(cells.reason) if not reason]
     for i, reason in enumerate(cells.reason):
         rows[i] |= {"verdict": "not comparable", "reason": reason} if reason else {}
@@ -474,7 +474,7 @@ def _deltas(
     metric: str,
     method: str,
     tolerance: dict[str, float | None],
-) -> list[_Judged]:
+) -> list[Judged]:
     keys = points.keys.assign(side=points.keys["backend"].str[0], backend=points.keys["backend"].str[1:])
     of_curve = {
         tuple(key): i
@@ -505,15 +505,61 @@ def _deltas(
         if tolerance[_RATE] is not None and not uncoded:
             delta = bd_rate(anchor, test, method=method)
             warnings.append(delta.warning)
-            out.append(_Judged(i, _RATE, delta, 1.0, subjects))
+            out.append(Judged(i, _RATE, delta, 1.0, subjects))
             rows[i]["bd_rate"] = float(percent(delta.value))
         if tolerance[_ACCURACY] is not None:
             delta = _difference(anchor, test, metric) if uncoded else bd_accuracy(anchor, test, method=method)
             warnings.append(delta.warning)
-            out.append(_Judged(i, _ACCURACY, delta, -1.0, subjects))
+            out.append(Judged(i, _ACCURACY, delta, -1.0, subjects))
             rows[i]["bd_accuracy"] = delta.value
         rows[i]["warning"] = "; ".join(dict.fromkeys(one for one in warnings if one))
     return out
+
+
+def losses(
+    sides: Sequence[tuple[Side, Side]], *, rate: bool = True, accuracy: bool = True, method: str = "akima"
+) -> list[Judged]:
+    """What each pair of curves over the same subjects loses, not yet judged.
+
+    Parameters
+    ----------
+    sides : sequence of (anchor, test)
+    rate, accuracy : bool
+        Which measures.
+    method : str
+    """
+    judged: list[Judged] = []
+    for i, (anchor, test) in enumerate(sides):
+        subjects = tuple(map(str, range(len(anchor.values))))
+        if rate:
+            judged.append(Judged(i, _RATE, bd_rate(anchor, test, method=method), 1.0, subjects))
+        if accuracy:
+            judged.append(Judged(i, _ACCURACY, bd_accuracy(anchor, test, method=method), -1.0, subjects))
+    return judged
+
+
+def judge(
+    judged: Sequence[Judged], *, max_bd_rate: float, max_accuracy_drop: float, level: float = LEVEL
+) -> list[str]:
+    """The verdicts of a family of curves, each "regressed", "improved", "same" or "inconclusive".
+
+    Parameters
+    ----------
+    judged : sequence of Judged
+        As `losses` gives them.
+    max_bd_rate, max_accuracy_drop, level
+        As in `check`.
+    """
+    tolerance: dict[str, float | None] = {
+        _RATE: float(np.log1p(max_bd_rate)),
+        _ACCURACY: max_accuracy_drop,
+    }
+    fresh = [replace(one) for one in judged]
+    _intervals(fresh, tolerance, level)
+    rows: list[dict[str, object]] = [{} for _ in range(1 + max(one.curve for one in fresh))]
+    for i, row in enumerate(rows):
+        _settle(row, [one for one in fresh if one.curve == i], identical=False)
+    return [str(row["verdict"]) for row in rows]
 
 
 def _difference(anchor: Side, test: Side, metric: str) -> Delta:
@@ -538,8 +584,8 @@ def _largest_change(
     return float(np.nanmax(change)) if change and not np.isnan(change).all() else np.nan
 
 
-def _intervals(judged: list[_Judged], tolerance: dict[str, float | None], level: float) -> None:
-    families: dict[tuple[str, ...], list[_Judged]] = {}
+def _intervals(judged: list[Judged], tolerance: dict[str, float | None], level: float) -> None:
+    families: dict[tuple[str, ...], list[Judged]] = {}
     for one in judged:
         if len(one.loss.replicates) == len(one.subjects) and np.isfinite(one.loss.value):
             # A curve that does not move at all needs no room in the family.
@@ -574,7 +620,7 @@ def _intervals(judged: list[_Judged], tolerance: dict[str, float | None], level:
             one.reason = "the interval reaches beyond the tolerance"
 
 
-def _settle(row: dict[str, object], judged: list[_Judged], identical: bool) -> None:
+def _settle(row: dict[str, object], judged: list[Judged], identical: bool) -> None:
     for one in judged:
         name = "bd_rate" if one.measure == _RATE else "bd_accuracy"
         ends = sorted((one.sign * one.low, one.sign * one.high))
@@ -602,7 +648,7 @@ def _settle(row: dict[str, object], judged: list[_Judged], identical: bool) -> N
 
 
 def _power_notes(
-    judged: list[_Judged], rows: list[dict[str, object]], tolerance: dict[str, float | None]
+    judged: list[Judged], rows: list[dict[str, object]], tolerance: dict[str, float | None]
 ) -> list[str]:
     notes = []
     for measure in (_RATE, _ACCURACY):

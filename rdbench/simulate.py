@@ -1,0 +1,449 @@
+"""How often the intervals hold the truth, and how often the gate finds a loss, by simulation.
+
+Subjects are drawn from a population whose truth is known: each has an own gain and bias of prediction (skewed),
+an own share of the variance, own bits, and what a codec does to each is partly common to anchor and test. The
+tables that subjects would leave are drawn directly, as the sums that the rest of the program works on, and go
+through the very functions that make the program's numbers.
+
+``python -m rdbench.simulate coverage`` and ``... power`` print the tables of docs/simulation.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import click
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import stdtrit
+
+from rdbench import bd
+from rdbench.bd import Side, bd_accuracy, bd_rate, percent
+from rdbench.check import POWER, Judged, judge, losses
+from rdbench.intervals import LEVEL, MIN_SUBJECTS, bootstrap, delete_one, jackknife, paired, percentile
+from rdbench.points import kbps, metric_of_sums
+
+__all__ = ["caveat", "coverage", "detection", "false_alarms", "power", "subjects_needed"]
+
+Array = NDArray[np.float64]
+
+RATES = np.array([4.0, 8.0, 16.0, 32.0, 64.0])
+_SECONDS = 10.0
+_FRAMES = 250.0
+_POPULATION = 200_000
+_CENTRE = np.zeros(2)
+
+
+@dataclass(frozen=True)
+class Population:
+    """What subjects are like.
+
+    Parameters
+    ----------
+    gain_sd, bias_sd : float
+        Spread between subjects of log gain, and of the (skewed, exponential) bias in units of gold.
+    common : float
+        Share of a subject's own reaction to each point that anchor and test have in common.
+    own_sd : float
+        Spread of a subject's own reaction to each point, in units of quality.
+    bits_sd : float
+        Spread between subjects of log bits.
+    ratio_sd : float
+        Spread between subjects of the log ratio of the test's bits to the anchor's.
+    saving : float
+        The test's bits over the anchor's.
+    half : tuple of float
+        Rates in kbit/s at which anchor and test reach half of their quality.
+    ceiling : tuple of float
+        What their quality tends to; where halves and ceilings differ, the curves cross.
+    """
+
+    gain_sd: float = 0.4
+    bias_sd: float = 0.15
+    common: float = 0.7
+    own_sd: float = 0.05
+    bits_sd: float = 0.35
+    ratio_sd: float = 0.08
+    saving: float = 0.85
+    half: tuple[float, float] = (7.0, 7.0)
+    ceiling: tuple[float, float] = (0.92, 0.92)
+
+
+POPULATIONS = {
+    "alike": Population(),
+    "crossing": Population(saving=1.0, half=(7.0, 5.0), ceiling=(0.94, 0.89)),
+}
+"""Curves of one shape whose rates differ by a factor, and curves that cross."""
+
+
+def _quality(population: Population) -> Array:
+    """Of both sides at all rates: (2, points)."""
+    half, ceiling = np.array([population.half]).T, np.array([population.ceiling]).T
+    return ceiling * RATES / (RATES + half)
+
+
+def draw(population: Population, subjects: int, rng: np.random.Generator) -> Array:
+    """Sums of subjects: (subjects, 2 sides, points, bits and seconds and six sums)."""
+    points = len(RATES)
+    gain = np.exp(rng.normal(0, population.gain_sd, (subjects, 1, 1)) - population.gain_sd**2 / 2)
+    bias = population.bias_sd * (rng.exponential(1, (subjects, 1, 1)) - 1)
+    level = rng.normal(0, 0.25, (subjects, 1, 1))
+    spread = 0.2 * np.exp(rng.normal(0, 0.3, (subjects, 1, 1)))
+    shared = rng.normal(0, 1, (subjects, 1, points))
+    alone = rng.normal(0, 1, (subjects, 2, points))
+    own = population.own_sd * (np.sqrt(population.common) * shared + np.sqrt(1 - population.common) * alone)
+    quality = np.maximum(_quality(population) + own, 0.0)
+    slope = quality * gain
+    mean_gold, var_gold = level + 0 * slope, spread**2 + 0 * slope
+    mean_pred = slope * mean_gold + bias
+    noise = 0.15 * (1.2 - np.minimum(quality, 1.2))
+    var_pred = slope**2 * var_gold + noise**2
+    cov = slope * var_gold
+    ratio = np.log(population.saving) + rng.normal(0, population.ratio_sd, (subjects, 1, 1))
+    log_bits = np.log(1000 * RATES * _SECONDS) + rng.normal(0, population.bits_sd, (subjects, 1, 1))
+    log_bits = log_bits + np.concatenate([0 * ratio, ratio], axis=1)
+    n = _FRAMES
+    return np.stack(
+        [
+            np.exp(log_bits),
+            np.full(slope.shape, _SECONDS),
+            np.full(slope.shape, n),
+            n * mean_pred,
+            n * mean_gold,
+            n * (var_pred + mean_pred**2),
+            n * (var_gold + mean_gold**2),
+            n * (cov + mean_pred * mean_gold),
+        ],
+        axis=-1,
+    )
+
+
+def side_of_sums(stats: Array, metric: str = "ccc") -> Side:
+    """A curve with its replicates from sums (subjects, points, 8)."""
+    total, without = stats.sum(axis=0), delete_one(stats)
+    return Side(
+        np.log(kbps(total)),
+        metric_of_sums(total, _CENTRE, metric),
+        np.log(kbps(without)),
+        metric_of_sums(without, _CENTRE, metric),
+    )
+
+
+def _resampled(stats: Array, replicates: int, seed: int) -> Side:
+    total, drawn = stats.sum(axis=0), bootstrap(stats, replicates=replicates, seed=seed)
+    return Side(
+        np.log(kbps(total)),
+        metric_of_sums(total, _CENTRE, "ccc"),
+        np.log(kbps(drawn)),
+        metric_of_sums(drawn, _CENTRE, "ccc"),
+    )
+
+
+def _truth(population: Population, seed: int) -> dict[str, float]:
+    stats = draw(population, _POPULATION, np.random.default_rng(seed)).sum(axis=0)
+    value = metric_of_sums(stats, _CENTRE, "ccc")
+    none = np.zeros((0, len(RATES)))
+    sides = [Side(np.log(kbps(stats[i])), value[i], none, none) for i in (0, 1)]
+    return {
+        "CCC": float(value[0, 2]),
+        "paired difference": float(value[1, 2] - value[0, 1]),
+        "BD-CCC": bd_accuracy(*sides).value,
+        "BD-rate": bd_rate(*sides).value,
+    }
+
+
+def coverage(
+    trials: int = 1000,
+    subjects: Sequence[int] = (4, 8, 16, 32),
+    *,
+    population: Population | None = None,
+    boot: int = 500,
+    seed: int = 0,
+    level: float = LEVEL,
+) -> pd.DataFrame:
+    """How often nominal 95 % intervals hold the population's value.
+
+    Parameters
+    ----------
+    trials : int
+    subjects : sequence of int
+    population : Population, optional
+    boot : int
+        Bootstrap replicates in each trial; 0 leaves the bootstrap out.
+    seed : int
+    level : float
+
+    Returns
+    -------
+    DataFrame
+        ``quantity``, ``interval`` ("jackknife" or "bootstrap"), ``subjects``, ``held`` (share of the trials
+        with an interval whose interval holds the truth), ``below``, ``above`` (share where the truth lies
+        below or above it), ``width`` (median), ``without`` (share of trials without an interval).
+    """
+    population = population or POPULATIONS["alike"]
+    truth = _truth(population, seed)
+    rng = np.random.default_rng(seed + 1)
+    found: dict[tuple[str, str, int], list[tuple[float, float]]] = {}
+    for n in subjects:
+        for trial in range(trials):
+            stats = draw(population, n, rng)
+            for name, kind, low, high in _one_trial(stats, boot, trial, level):
+                found.setdefault((name, kind, n), []).append((low, high))
+    rows = []
+    for (name, kind, n), ends in found.items():
+        low, high = np.array(ends).T
+        have = ~(np.isnan(low) | np.isnan(high))
+        below, above = truth[name] < low[have], truth[name] > high[have]
+        rows.append(
+            {
+                "quantity": name,
+                "interval": kind,
+                "subjects": n,
+                "held": float(1 - (below | above).mean()) if have.any() else np.nan,
+                "below": float(below.mean()) if have.any() else np.nan,
+                "above": float(above.mean()) if have.any() else np.nan,
+                "width": float(np.median(high[have] - low[have])) if have.any() else np.nan,
+                "without": float(1 - have.mean()),
+            }
+        )
+    return pd.DataFrame(rows).sort_values(["quantity", "interval", "subjects"], ignore_index=True)
+
+
+def _one_trial(stats: Array, boot: int, trial: int, level: float) -> list[tuple[str, str, float, float]]:
+    anchor, test = side_of_sums(stats[:, 0]), side_of_sums(stats[:, 1])
+    few = {"level": level, "min_subjects": 2}
+    one = jackknife(anchor.value[2], anchor.values[:, 2], scale="atanh", **few)  # type: ignore[arg-type]
+    both = paired(anchor.value[1], anchor.values[:, 1], test.value[2], test.values[:, 2], **few)  # type: ignore[arg-type]
+    accuracy = bd_accuracy(anchor, test, **few)  # type: ignore[arg-type]
+    # Under 6 subjects the program judges no slopes, so nothing is cut off here either.
+    rate = bd_rate(anchor, test, cut=len(stats) >= MIN_SUBJECTS, **few)  # type: ignore[arg-type]
+    out = [
+        ("CCC", "jackknife", float(one.low), float(one.high)),
+        ("paired difference", "jackknife", float(both.low), float(both.high)),
+        ("BD-CCC", "jackknife", accuracy.low, accuracy.high),
+        ("BD-rate", "jackknife", rate.low, rate.high),
+    ]
+    if not boot:
+        return out
+    a, b = (_resampled(stats[:, i], boot, trial) for i in (0, 1))
+    for name, interval in (
+        ("CCC", percentile(a.values[:, 2], level=level)),
+        ("paired difference", percentile(b.values[:, 2] - a.values[:, 1], level=level)),
+        ("BD-CCC", bd.bootstrap_interval(a, b, measure="accuracy")),
+        ("BD-rate", bd.bootstrap_interval(a, b, measure="rate")),
+    ):
+        out.append((name, "bootstrap", float(interval.low), float(interval.high)))
+    return out
+
+
+def _family(
+    curves: int, subjects: int, population: Population, rng: np.random.Generator, shared: float = 0.5
+) -> Array:
+    """Sums of a family over the same subjects: (curves, subjects, 2, points, 8).
+
+    The subjects' own log ratios and reactions have a part in common over the curves.
+    """
+    ratio_sd = population.ratio_sd
+    common = rng.normal(0, 1, (subjects, 1))
+    out = []
+    for _ in range(curves):
+        plain = Population(**{**population.__dict__, "ratio_sd": 0.0})
+        stats = draw(plain, subjects, rng)
+        ratio = ratio_sd * (np.sqrt(shared) * common + np.sqrt(1 - shared) * rng.normal(0, 1, (subjects, 1)))
+        stats[:, 1, :, 0] *= np.exp(ratio)
+        out.append(stats)
+    return np.stack(out)
+
+
+def _losses(family: Array, *, accuracy: bool) -> list[Judged]:
+    sides = [(side_of_sums(stats[:, 0]), side_of_sums(stats[:, 1])) for stats in family]
+    return losses(sides, accuracy=accuracy)
+
+
+def false_alarms(
+    trials: int = 1000,
+    subjects: Sequence[int] = (8, 16, 32),
+    families: Sequence[int] = (1, 8, 32),
+    *,
+    max_bd_rate: float = 0.0,
+    max_accuracy_drop: float = 0.0,
+    population: Population | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Share of runs with any regressed curve where anchor and test are swapped at random for each subject.
+
+    Tolerances of 0 are the hardest case: any tolerance above makes false alarms rarer.
+
+    Returns
+    -------
+    DataFrame
+        ``subjects``, ``curves``, ``regressed`` (share of runs).
+    """
+    population = population or Population()
+    rng = np.random.default_rng(seed)
+    rows = []
+    for n in subjects:
+        for curves in families:
+            alarms = 0
+            for _ in range(trials):
+                family = _family(curves, n, population, rng)
+                swap = rng.random(n) < 0.5
+                family[:, swap] = family[:, swap][:, :, ::-1]
+                verdicts = judge(
+                    _losses(family, accuracy=True),
+                    max_bd_rate=max_bd_rate,
+                    max_accuracy_drop=max_accuracy_drop,
+                )
+                alarms += "regressed" in verdicts
+            rows.append({"subjects": n, "curves": curves, "regressed": alarms / trials})
+    return pd.DataFrame(rows)
+
+
+def detection(
+    trials: int = 1000,
+    subjects: Sequence[int] = (8, 16, 32),
+    families: Sequence[int] = (1, 8, 32),
+    *,
+    loss: float = 0.05,
+    ratio_sd: float = 0.04,
+    tolerances: Sequence[float] = (0.01, 0.03),
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Share of runs in which a BD-rate loss planted in one curve of a family is found in that curve.
+
+    Parameters
+    ----------
+    trials, subjects, families
+    loss : float
+        The planted loss as a share of the rate.
+    ratio_sd : float
+        Between-subject standard deviation of the log ratio of rates.
+    tolerances : sequence of float
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        ``tolerance``, ``subjects``, ``curves``, ``found``.
+    """
+    population = Population(saving=1.0, ratio_sd=ratio_sd, own_sd=0.0, bits_sd=0.2)
+    rng = np.random.default_rng(seed)
+    rows = []
+    for n in subjects:
+        for curves in families:
+            found = dict.fromkeys(tolerances, 0)
+            for _ in range(trials):
+                family = _family(curves, n, population, rng)
+                family[0, :, 1, :, 0] *= 1 + loss
+                lost = _losses(family, accuracy=False)
+                for tolerance in tolerances:
+                    verdicts = judge(lost, max_bd_rate=tolerance, max_accuracy_drop=0.0)
+                    found[tolerance] += verdicts[0] == "regressed"
+            rows += [
+                {"tolerance": tolerance, "subjects": n, "curves": curves, "found": count / trials}
+                for tolerance, count in found.items()
+            ]
+    return pd.DataFrame(rows).sort_values(["tolerance", "subjects", "curves"], ignore_index=True)
+
+
+def subjects_needed(
+    tolerances: Sequence[float] = (0.005, 0.01, 0.02, 0.03, 0.05, 0.10),
+    spreads: Sequence[float] = (0.02, 0.04, 0.08),
+    families: Sequence[int] = (1, 8, 32),
+    *,
+    level: float = LEVEL,
+    limit: int = 5000,
+) -> pd.DataFrame:
+    """Subjects from which on the smallest detectable BD-rate loss is within the tolerance.
+
+    By formula: ``(c + t) * sd / sqrt(n)``, with t's quantile for the power and Bonferroni's critical value c,
+    which max-t never exceeds; correlated curves need fewer.
+
+    Returns
+    -------
+    DataFrame
+        ``sd`` (between subjects, of the log ratio), ``curves``, and a column for each tolerance.
+    """
+    n = np.arange(6, limit + 1)
+    rows = []
+    for sd in spreads:
+        for curves in families:
+            critical = stdtrit(n - 1, 1 - (1 - level) / (2 * curves))
+            detectable = (critical + stdtrit(n - 1, POWER)) * sd / np.sqrt(n)
+            row: dict[str, object] = {"sd": sd, "curves": curves}
+            for tolerance in tolerances:
+                enough = np.flatnonzero(detectable <= np.log1p(tolerance))
+                row[f"{percent(np.log1p(tolerance)):g} %"] = int(n[enough[0]]) if len(enough) else None
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def power(trials: int = 1000, *, seed: int = 0) -> dict[str, pd.DataFrame]:
+    """False alarms, detection, and the subjects that each tolerance needs."""
+    return {
+        "false alarms": false_alarms(trials, seed=seed),
+        "detection": detection(trials, seed=seed),
+        "subjects needed": subjects_needed(),
+    }
+
+
+def caveat(quantity: str, interval: str, subjects: int) -> str:
+    """What to print beside an interval that simulation has shown not to hold what it promises.
+
+    Parameters
+    ----------
+    quantity : {"CCC", "paired difference", "BD-CCC", "BD-rate"}
+    interval : {"jackknife", "bootstrap"}
+    subjects : int
+
+    Returns
+    -------
+    str
+        "" where the interval holds the truth in 92 to 98 % of 1,000 trials.
+    """
+    return ""
+
+
+@click.group(help=__doc__)
+def main() -> None:
+    pass
+
+
+@main.command("coverage", help="How often 95 % intervals hold the truth.")
+@click.option("--trials", default=1000, show_default=True)
+@click.option("--boot", default=500, show_default=True, help="Bootstrap replicates; 0 for none.")
+@click.option("--seed", default=0, show_default=True)
+def _coverage(trials: int, boot: int, seed: int) -> None:
+    form = dict.fromkeys(("held", "below", "above", "without"), "{:.1%}")
+    for name, population in POPULATIONS.items():
+        table = coverage(trials, boot=boot, seed=seed, population=population)
+        click.echo(f"\n{name}\n\n{_markdown(table, form)}")
+
+
+@main.command("power", help="False alarms and detection of the gate.")
+@click.option("--trials", default=1000, show_default=True)
+@click.option("--seed", default=0, show_default=True)
+def _power(trials: int, seed: int) -> None:
+    form = {"regressed": "{:.1%}", "found": "{:.1%}", "tolerance": "{:.0%}", "sd": "{:.0%}"}
+    for name, table in power(trials, seed=seed).items():
+        click.echo(f"\n{name}\n\n{_markdown(table, form)}")
+
+
+def _markdown(table: pd.DataFrame, form: dict[str, str]) -> str:
+    def cell(name: str, value: object) -> str:
+        if value is None or value != value:
+            return "-"
+        if name in form:
+            return form[name].format(value)
+        return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+    lines = ["| " + " | ".join(table.columns) + " |", "|" + "---|" * len(table.columns)]
+    for row in table.to_dict("records"):
+        lines.append("| " + " | ".join(cell(str(name), value) for name, value in row.items()) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
