@@ -5,9 +5,11 @@ Nobody has to fetch or license anything, no face belongs to anyone, and the labe
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import subprocess
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterable
@@ -120,7 +122,8 @@ class SyntheticDataset:
 def generator_version() -> str:
     """Content hash of everything that decides what is drawn (16 hex digits).
 
-    The source itself is hashed, so that no change of the drawing can meet frames of an older one in the cache.
+    The source itself is hashed, so that no change of the drawing can meet frames of an older one in
+    the cache.
     """
     digest = hashlib.sha256(f"{cv2.__version__} {np.__version__}".encode())
     folder = resources.files("rdbench.datasets.drawing")
@@ -145,7 +148,8 @@ def _render(recording: Recording, height: int, count: int, file: Path) -> None:
             "Free some space, or name another folder in RDBENCH_CACHE."
         ) from error
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 # BT.709, blue green red in 0..255 to limited-range Y'CbCr: ITU-R BT.709-6, items 3.2 to 3.5.
@@ -169,16 +173,8 @@ def _planes(frame: NDArray[np.uint8]) -> bytes:
 
 
 def _write_lossless(planes: Iterable[bytes], width: int, height: int, file: Path) -> None:
-    colour = [
-        "-color_range",
-        "tv",
-        "-colorspace",
-        "bt709",
-        "-color_primaries",
-        "bt709",
-        "-color_trc",
-        "bt709",
-    ]
+    colour = ["-color_range", "tv", "-colorspace", "bt709", "-color_primaries", "bt709"]
+    colour += ["-color_trc", "bt709"]
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-y"]
     command += ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", f"{width}x{height}", "-framerate", str(FPS)]
     command += [*colour, "-i", "-", "-an", "-c:v", "ffv1", "-level", "3", "-g", "1", "-slices", "4"]
@@ -186,22 +182,29 @@ def _write_lossless(planes: Iterable[bytes], width: int, height: int, file: Path
     command += ["-f", "matroska", str(file)]
     # Its messages go to a file, since a pipe that nobody reads would stop it when full.
     with tempfile.TemporaryFile() as messages:
-        with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=messages
-        ) as process:
-            assert process.stdin is not None
-            try:
-                for frame in planes:
-                    process.stdin.write(frame)
-                process.stdin.close()
-            except BrokenPipeError:
-                pass
-            except BaseException:
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=messages, bufsize=0
+        )
+        try:
+            _feed(process, planes)
+        finally:
+            if process.poll() is None and sys.exc_info()[0] is not None:
                 process.kill()
-                raise
+            process.wait()
         if process.returncode != 0:
             messages.seek(0)
             text = messages.read().decode(errors="replace").strip().splitlines()
-            raise OSError(
-                f"FFmpeg exited with {process.returncode}, {text[-1] if text else 'without a word'}"
-            )
+            raise OSError(f"FFmpeg exited with {process.returncode}: {text[-1] if text else 'no message'}")
+
+
+def _feed(process: subprocess.Popen[bytes], planes: Iterable[bytes]) -> None:
+    assert process.stdin is not None
+    with process.stdin as pipe:
+        try:
+            for frame in planes:
+                rest = memoryview(frame)
+                while rest:
+                    rest = rest[pipe.write(rest) :]
+        except BrokenPipeError:
+            # FFmpeg is gone; its exit code and its message tell more than the broken pipe.
+            return

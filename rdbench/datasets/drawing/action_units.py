@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rdbench.datasets.drawing.signals import Affect, Motion
 
-__all__ = ["UNITS", "Expressiveness", "activations", "expressiveness"]
+__all__ = ["UNITS", "Expressiveness", "activations", "expressiveness", "idle"]
 
 UNITS = {
     "AU1": "inner brow raiser",
@@ -22,10 +22,12 @@ UNITS = {
     "AU4": "brow lowerer",
     "AU5": "upper lid raiser",
     "AU6": "cheek raiser",
+    "AU7": "lid tightener",
     "AU9": "nose wrinkler",
     "AU10": "upper lip raiser",
     "AU12": "lip corner puller",
     "AU15": "lip corner depressor",
+    "AU17": "chin raiser",
     "AU20": "lip stretcher",
     "AU23": "lip tightener",
     "AU25": "lips part",
@@ -53,32 +55,54 @@ class Expressiveness:
 def expressiveness(rng: np.random.Generator) -> Expressiveness:
     """Draw one subject's gains and resting face."""
     overall = rng.lognormal(0, 0.1)
-    gain = {unit: float(np.clip(overall * rng.lognormal(0, 0.18), 0.6, 1.6)) for unit in UNITS}
-    rest = {unit: float(np.clip(rng.normal(0, 0.22), -0.45, 0.45)) for unit in UNITS}
+    gain = {unit: float(np.clip(overall * rng.lognormal(0, 0.15), 0.65, 1.5)) for unit in UNITS}
+    rest = {unit: float(np.clip(rng.normal(0, 0.18), -0.4, 0.4)) for unit in UNITS}
     return Expressiveness(gain, rest)
 
 
-def activations(affect: Affect, motion: Motion, subject: Expressiveness) -> dict[str, NDArray[np.float64]]:
+def activations(affect: Affect, subject: Expressiveness) -> dict[str, NDArray[np.float64]]:
     """Return the activation of each unit over time, about 0..1, the resting face included."""
     pleasant, unpleasant = _ramp(affect.valence), _ramp(-affect.valence)
     excited, calm = _ramp(affect.arousal), _ramp(-affect.arousal)
     felt = {
-        "AU1": 0.9 * excited,
-        "AU2": 0.9 * excited,
+        "AU1": 1.0 * excited,
+        "AU2": 1.0 * excited,
         "AU4": unpleasant,
         "AU5": excited,
         "AU6": pleasant,
+        "AU7": 1.0 * excited,
         "AU9": 0.8 * unpleasant,
         "AU10": 0.5 * unpleasant,
         "AU12": pleasant,
         "AU15": unpleasant,
+        "AU17": 0.8 * unpleasant,
         "AU20": 0.5 * excited,
         "AU23": 0.4 * calm,
         "AU25": 0.3 * pleasant + 0.4 * excited,
         "AU26": 0.5 * excited,
-        "AU43": 0.5 * calm,
+        "AU43": 0.6 * calm,
     }
     return {unit: subject.rest[unit] + subject.gain[unit] * value for unit, value in felt.items()}
+
+
+def idle(units: dict[str, NDArray[np.float64]], motion: Motion) -> dict[str, NDArray[np.float64]]:
+    """Return the activations that give the features their place: what is felt, and idle movement on top.
+
+    Brows, lids and mouth move all the time, in talking most of all, without the skin being folded as it is by
+    what is felt. So the place of a feature alone tells little; the fine lines tell which movement is meant.
+    """
+    moved = dict(units)
+    for unit, movement in (
+        ("AU1", motion.brows),
+        ("AU2", motion.brows),
+        ("AU4", -motion.brows),
+        ("AU5", motion.lids),
+        ("AU43", -motion.lids),
+        ("AU12", motion.corners),
+        ("AU15", -motion.corners),
+    ):
+        moved[unit] = units[unit] + movement
+    return moved
 
 
 def _ramp(signal: NDArray[np.float64]) -> NDArray[np.float64]:

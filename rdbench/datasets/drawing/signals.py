@@ -18,6 +18,9 @@ __all__ = ["FPS", "FRAMES", "Affect", "Motion", "affect", "motion"]
 FPS = 25
 FRAMES = 250
 
+IDLE = 0.35
+"""Strength of idle movements, against 1 for a fully active action unit."""
+
 Signal = NDArray[np.float64]
 
 
@@ -33,7 +36,8 @@ class Affect:
 class Motion:
     """What moves without meaning anything to the labels, one value a frame.
 
-    Lengths are in half face widths, angles in radians, `closed` and the speech signals in 0..1.
+    Lengths are in half face widths, angles in radians, `closed` and the speech signals in 0..1. `brows`, `lids`
+    and `corners` are small idle movements, in units of an action unit's full activation: up, open, up.
     """
 
     x: Signal
@@ -48,7 +52,9 @@ class Motion:
     opening: Signal
     rounding: Signal
     lip_press: Signal
-    brow_flash: Signal
+    brows: Signal
+    lids: Signal
+    corners: Signal
     exposure: Signal
 
 
@@ -68,7 +74,7 @@ def affect(rng: np.random.Generator) -> Affect:
     the one is kept in which the two signals say least about each other, over the whole and over its first six
     seconds: by chance alone, two smooth signals of ten seconds are often strongly correlated.
     """
-    draws = [Affect(_through_levels(rng), _through_levels(rng)) for _ in range(40)]
+    draws = [Affect(_through_levels(rng), _through_levels(rng)) for _ in range(50)]
     return min(draws, key=_dependence)
 
 
@@ -86,7 +92,7 @@ def _dependence(pair: Affect) -> float:
     cost = 0.0
     for end in (FRAMES, 6 * FPS):
         arousal, valence = pair.arousal[:end], pair.valence[:end]
-        cost += abs(float(np.corrcoef(arousal, valence)[0, 1]))
+        cost += 2 * abs(float(np.corrcoef(arousal, valence)[0, 1]))
         cost += sum(max(0.0, 0.55 - float(np.std(signal))) * 3 for signal in (arousal, valence))
         cost += sum(abs(float(np.mean(signal))) * 0.5 for signal in (arousal, valence))
     return cost
@@ -95,7 +101,6 @@ def _dependence(pair: Affect) -> float:
 def motion(rng: np.random.Generator) -> Motion:
     """Return everything that moves and carries no label."""
     opening, rounding = _speech(rng)
-    flash = np.clip(smooth_noise(rng, 0.35) - 0.9, 0, 1.5)
     return Motion(
         x=0.13 * smooth_noise(rng, 0.9),
         y=0.07 * smooth_noise(rng, 0.8),
@@ -109,7 +114,9 @@ def motion(rng: np.random.Generator) -> Motion:
         opening=opening,
         rounding=rounding,
         lip_press=np.clip(smooth_noise(rng, 0.3) - 1.0, 0, 1),
-        brow_flash=flash,
+        brows=IDLE * smooth_noise(rng, 0.35),
+        lids=IDLE * smooth_noise(rng, 0.35),
+        corners=IDLE * smooth_noise(rng, 0.35),
         exposure=1 + 0.012 * smooth_noise(rng, 1.2),
     )
 

@@ -61,6 +61,7 @@ class Subject:
     beard: float
     glasses: bool
     age: float
+    line_depth: float
     light_x: float
     light_y: float
     contrast: float
@@ -102,8 +103,8 @@ def subject(partition: str, index: int) -> Subject:
         chin=float(rng.uniform(1.2, 1.3)),
         eye_y=float(rng.normal(-0.06, 0.025)),
         eye_distance=float(rng.uniform(0.4, 0.45)),
-        eye_width=float(rng.uniform(0.19, 0.225)),
-        eye_height=float(rng.uniform(0.075, 0.1)),
+        eye_width=float(rng.uniform(0.21, 0.245)),
+        eye_height=float(rng.uniform(0.085, 0.112)),
         eye_tilt=float(rng.uniform(-0.04, 0.06)),
         brow_y=float(rng.normal(-0.33, 0.025)),
         brow_thickness=float(rng.uniform(0.05, 0.09)),
@@ -112,23 +113,24 @@ def subject(partition: str, index: int) -> Subject:
         nose_width=float(rng.uniform(0.2, 0.27)),
         mouth_y=float(rng.normal(0.8, 0.025)),
         mouth_width=float(rng.uniform(0.34, 0.42)),
-        lip_upper=float(rng.uniform(0.05, 0.085)),
-        lip_lower=float(rng.uniform(0.08, 0.12)),
+        lip_upper=float(rng.uniform(0.065, 0.1)),
+        lip_lower=float(rng.uniform(0.1, 0.14)),
         skin=skin,
         hair=hair,
         iris=iris,
         lips=_mix(skin, (90, 80, 190), float(rng.uniform(0.25, 0.5))),
         cloth=_colour(rng, 30, 200),
-        wall=_colour(rng, 110, 210),
+        wall=_colour(rng, 110, 210, 9),
         hair_style=str(rng.choice(["short", "parted", "long", "curly", "buzz", "bob"])),
         cloth_style=str(rng.choice(["plain", "stripes", "knit", "check"])),
         background=str(rng.choice(["plain", "shelves", "window", "pictures"])),
         beard=float(rng.choice([0, 0, 0, 0.35, 0.8])),
         glasses=bool(rng.random() < 0.25),
         age=float(rng.uniform(0, 1)),
+        line_depth=float(rng.uniform(0.24, 0.36)),
         light_x=float(rng.uniform(-0.8, 0.8)),
         light_y=float(rng.uniform(-0.75, -0.3)),
-        contrast=float(rng.uniform(0.3, 0.55)),
+        contrast=float(rng.uniform(0.4, 0.65)),
         noise=float(rng.uniform(0.8, 1.8)),
         expressiveness=expressiveness(rng),
     )
@@ -139,8 +141,8 @@ def _mix(first: Colour, second: Colour, share: float) -> Colour:
     return (blue, green, red)
 
 
-def _colour(rng: np.random.Generator, low: float, high: float) -> Colour:
+def _colour(rng: np.random.Generator, low: float, high: float, spread: float = 16) -> Colour:
     """A muted colour: one lightness, little saturation."""
     light = rng.uniform(low, high)
-    blue, green, red = (float(np.clip(light + rng.normal(0, 18), 10, 245)) for _ in range(3))
+    blue, green, red = (float(np.clip(light + rng.normal(0, spread), 10, 245)) for _ in range(3))
     return (blue, green, red)
