@@ -56,17 +56,28 @@ def forest(table: pd.DataFrame, *, style: Style = "screen") -> Drawing:
     rows = table.assign(place=[_order(str(factor)) for factor in table["test_factor"]])
     rows = rows.sort_values(["test_target", "test_backend", "place"], kind="stable").reset_index(drop=True)
     groups = rows.groupby(["test_target", "test_backend"], sort=False).ngroup().to_numpy()
-    heights = -(np.arange(len(rows)) + 0.7 * groups)
+    # A heading above each group, and half a row of air between groups.
+    heights = -(np.arange(len(rows)) + 1.5 * groups + 1.0)
     metric = METRIC_NAMES.get(only(rows, "metric"), only(rows, "metric"))
     with settings(style):
         figure = new_figure(style, 2)
         width = figure.get_size_inches()[0]
-        figure.set_size_inches(width, 0.19 * (len(rows) + groups.max()) + (1.0 if style == "paper" else 1.9))
+        tall = -heights.min() + 1.0
+        row_height = 0.15 if style == "paper" else 0.19
+        figure.set_size_inches(width, row_height * tall + (0.6 if style == "paper" else 1.5))
         left, right = figure.subplots(1, 2, sharey=True)
         _column(left, rows, heights, "bd_rate", f"BD-rate (%), at equal {metric}")
         _column(right, rows, heights, "bd_accuracy", f"BD-{metric}, at equal rate")
-        left.set_yticks(heights, [_label(row, groups.max() > 0) for _, row in rows.iterrows()])
-        left.set_ylim(heights.min() - 0.8, heights.max() + 0.8)
+        left.set_yticks(heights, [_label(str(factor)) for factor in rows["test_factor"]])
+        left.set_ylim(heights.min() - 0.8, 0.8)
+        for group in np.unique(groups):
+            first = int(np.flatnonzero(groups == group)[0])
+            left.text(
+                *(0.01, heights[first] + 1.0, f"{rows['test_target'][first]}, {rows['test_backend'][first]}"),
+                transform=left.get_yaxis_transform(),
+                va="center",
+                fontweight="bold",
+            )
         for axes in (left, right):
             axes.grid(axis="y", visible=False)
             axes.tick_params(axis="y", length=0)
@@ -83,9 +94,8 @@ def _look(factor: str) -> Look:
     return BEST if factor == "best" else factor_look(int(factor))
 
 
-def _label(row: pd.Series, named: bool) -> str:
-    factor = "best factor" if row["test_factor"] == "best" else f"factor {row['test_factor']}"
-    return f"{row['test_target']}, {row['test_backend']}, {factor}" if named else factor
+def _label(factor: str) -> str:
+    return "best factor" if factor == "best" else f"factor {factor}"
 
 
 def _column(axes: Axes, rows: pd.DataFrame, heights: NDArray[np.float64], name: str, label: str) -> None:
@@ -104,7 +114,7 @@ def _column(axes: Axes, rows: pd.DataFrame, heights: NDArray[np.float64], name: 
             continue
         if np.isfinite(low) and np.isfinite(high):
             axes.plot([low, high], [height, height], color=look.colour, solid_capstyle="butt", zorder=2)
-        axes.plot([value], [height], look.marker, color=look.colour, markeredgewidth=0, zorder=3)
+        axes.plot([value], [height], look.marker, color=look.colour, markeredgewidth=0.9, zorder=3)
     axes.set_xlabel(label)
     # An outlier's interval must not squeeze all others into a line.
     ends = rows[[name, f"{name}_low", f"{name}_high"]].to_numpy(dtype=float)
@@ -173,7 +183,7 @@ def difference(
             axes.plot(accuracy, percent, color=look.colour, linestyle=dash, zorder=2)
             ends = [0, len(accuracy) // 2, len(accuracy) - 1]
             axes.plot(
-                accuracy[ends], percent[ends], look.marker, color=look.colour, markeredgewidth=0, zorder=3
+                accuracy[ends], percent[ends], look.marker, color=look.colour, markeredgewidth=0.9, zorder=3
             )
         axes.set_xlabel(METRIC_NAMES.get(metric, metric))
         axes.set_ylabel(f"Rate of {test} over {anchor} (%)")

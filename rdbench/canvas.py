@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import textwrap
+import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -70,6 +71,7 @@ _COMMON: dict[str, Any] = {
     "ps.fonttype": 42,
     "savefig.dpi": 200,
     "svg.fonttype": "path",
+    "text.parse_math": False,
     "svg.hashsalt": "rdbench",
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
@@ -177,7 +179,9 @@ def save(figure: Figure, stem: Path, formats: Sequence[str] = FORMATS) -> list[P
         place = stem.with_name(f"{stem.name}.{name}")
         beside = stem.with_name(f".{stem.name}.{os.getpid()}.{name}")
         try:
-            with settings(style):
+            with settings(style), warnings.catch_warnings():
+                # A name in letters that the font lacks becomes boxes; the figure is still worth having.
+                warnings.filterwarnings("ignore", "Glyph .* missing from font")
                 figure.savefig(beside, format=name, metadata=_SILENT[name])
             beside.replace(place)
         finally:

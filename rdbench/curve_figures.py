@@ -369,7 +369,7 @@ def _envelope_line(axes: Axes, line: pd.DataFrame, look: Look, *, by_factor: boo
     for factor in np.unique(chosen):
         own = factor_look(int(factor))
         here = chosen == factor
-        axes.plot(x[here], y[here], own.marker, color=own.colour, markeredgewidth=0, zorder=4)
+        axes.plot(x[here], y[here], own.marker, color=own.colour, markeredgewidth=0.9, zorder=4)
 
 
 def _envelope_caption(rows: pd.DataFrame, metric: str, bits: str, boxes: bool, thin: bool) -> str:

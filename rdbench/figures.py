@@ -294,8 +294,9 @@ def _differences(
 def _strip(run: Run, style: Style) -> Iterator[Named]:
     samples = read_samples(run.path)
     rows = run.encodes[(run.encodes["codec"] == "none") & run.encodes["encode"].isin(list(samples))]
-    for (region, clip), group in itertools.islice(rows.groupby(["region", "clip"], sort=True), 4):
-        group = group.sort_values("factor")
+    for region, of_region in rows.groupby("region", sort=True):
+        clip = of_region["clip"].min()
+        group = of_region[of_region["clip"] == clip].sort_values("factor")
         first = samples[group["encode"].iloc[0]]
         images = [("source", read_picture(first["source"]))] if "source" in first else []
         for encode, factor in zip(group["encode"], group["factor"], strict=True):
@@ -336,7 +337,7 @@ def strip(
     rows = math.ceil(len(images) / columns)
     with settings(style):
         width = DOUBLE if style == "paper" else max(1.15 * columns, 3.0)
-        label_height = 0.26
+        label_height = 0.17 if style == "paper" else 0.26
         words = textwrap.wrap(caption, int(width * 15.5)) if style == "screen" else []
         cell = width / columns
         figure = new_figure(style, columns)
