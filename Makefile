@@ -51,7 +51,7 @@ train: $(STAMP) ## train the weights that ship anew
 		$(BIN)/rdbench train direct@lite --dataset synthetic --factor $$factor --out rdbench/weights || exit 1; done
 
 grids: $(STAMP) ## find the bitrate grids of quick.toml on dev clips
-	$(BIN)/python -m rdbench.grids
+	$(BIN)/python -m rdbench.grids rdbench/experiments/quick.toml
 
 clean: ## remove the environment and what was built
 	rm -rf $(VENV) build dist *.egg-info

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import math
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rdbench import __version__
+from rdbench.cli_tables import COMMANDS
 from rdbench.errors import RdbenchError
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 INTERRUPTED = 130
-FORMATS = ("table", "csv", "json", "markdown")
 
 
 class FiniteRate(click.ParamType):
@@ -315,40 +314,53 @@ def doctor(dataset: str | None, root: Path | None) -> int:
 
 
 @main.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--format", "format_", type=click.Choice(["csv", "parquet"]), default="csv", show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), help="Folder  [RUN/export].")
-def export(run: Path, format_: str, out: Path | None) -> None:
-    """Write the tables encodes, scores and curves as files.
+@click.argument("backend", metavar="BACKEND[@SIZE]")
+@click.option("--dataset", default="synthetic", show_default=True, metavar="NAME|PATH")
+@click.option("--root", metavar="DIR", help="Where the package of avec2016 or recola lies.")
+@click.option("--factor", "factors", multiple=True, type=click.IntRange(1, 64), help="Downsampling factor.")
+@click.option("--target", "targets", multiple=True, metavar="T", help="Labels to learn  [all].")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--epochs", type=click.IntRange(1))
+@click.option("--device", default="auto", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("weights"), show_default=True)
+def train(
+    backend: str,
+    dataset: str,
+    root: str | None,
+    factors: Sequence[int],
+    targets: Sequence[str],
+    seed: int,
+    epochs: int | None,
+    device: str,
+    out: Path,
+) -> None:
+    """Train a back-end and write its weights; `rdbench run --weights DIR` uses them.
+
+    The same command again goes on where it stopped.
 
     \b
-    rdbench export results/quick --format parquet
+    rdbench train direct@lite --factor 4 --factor 8 --out weights
     """
-    from rdbench.export import export_run
+    from rdbench.datasets.registry import open_dataset
+    from rdbench.strategies import train_backend
+    from rdbench.training import Epoch
 
-    for file in export_run(run, out or run / "export", format_):
+    def progress(what: Epoch | str) -> None:
+        click.echo(str(what), err=True)
+
+    files = train_backend(
+        backend,
+        open_dataset(dataset, None if root is None else Path(root)),
+        out,
+        factors=tuple(dict.fromkeys(factors)),
+        targets=targets,
+        seed=seed,
+        epochs=epochs,
+        device=device,
+        progress=progress,
+    )
+    for file in files:
         click.echo(str(file))
-
-
-@main.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--format", "format_", type=click.Choice(["table", "json"]), default="table", show_default=True)
-def status(run: Path, format_: str) -> int:
-    """Tell how far a run is, and what failed.
-
-    \b
-    rdbench status results/quick
-    """
-    from rdbench.export import run_status
-
-    state = run_status(run)
-    if format_ == "json":
-        click.echo(json.dumps(state, indent=2, allow_nan=False))
-    else:
-        for key, value in state.items():
-            shown = "; ".join(map(str, value)) or "none" if isinstance(value, list) else value
-            click.echo(f"{key}: {shown}")
-    return 4 if state["failures"] else 0
 
 
 @main.command()
@@ -363,3 +375,7 @@ def cache(clear: bool) -> None:
 
     for line in cache_report(clear):
         click.echo(line)
+
+
+for _command in COMMANDS:
+    main.add_command(_command)

@@ -91,7 +91,10 @@ class Clip:
 class Dataset(Protocol):
     """Where clips come from. Instances are picklable, so that a worker can load a clip by itself."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """As asked for on the command line."""
+        ...
 
     def index(self) -> list[ClipInfo]:
         """All clips in a fixed order, without touching video (fast)."""

@@ -115,7 +115,7 @@ def run_plan(
         What was finished is kept.
     """
     with Store(out, plan.identity) as store:
-        setup = plan.setup
+        setup = dataclasses.replace(plan.setup, sample=plan.clips[0].name)
         if keep_bitstreams:
             folder = out / "bitstreams"
             folder.mkdir(exist_ok=True)

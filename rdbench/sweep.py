@@ -21,6 +21,7 @@ from rdbench.clip import ClipInfo, Dataset
 from rdbench.errors import InputError
 from rdbench.experiment import Condition, DatasetChoice, did_you_mean
 from rdbench.ffmpeg import end_all
+from rdbench.samples import write_samples
 from rdbench.store import Store
 from rdbench.unit import Setup, Unit, UnitResult, evaluate, look
 
@@ -280,6 +281,9 @@ def _pass_over(
 
 
 def _unit_done(result: UnitResult, unit: Unit, store: Store, progress: Progress) -> None:
+    # Pictures first: a run that dies in between makes them again.
+    for sample in result.rows.pop("samples", []):
+        write_samples(store.folder, sample["encode"], sample["pictures"], sample["frame"])
     store.add(result.rows)
     failed = len(result.rows.get("failures", []))
     progress.failed += failed

@@ -41,6 +41,7 @@ __all__ = [
     "downsample",
     "encode",
     "face_pictures",
+    "face_rgb",
     "face_views",
     "full_pictures",
     "mean_squared_error",
@@ -565,6 +566,44 @@ def _cuts(
                 whole = crop_picture(picture, (width, height), even)
                 yield cut_picture(whole, even, (x, y), side)[None]
             index += 1
+
+
+def face_rgb(planes: Planes, index: int, geometry: Geometry, crop: Crop | None) -> NDArray[np.uint8]:
+    """One face at full size and in colour, to look at.
+
+    Parameters
+    ----------
+    planes : Planes
+        Downsampled pictures.
+    index : int
+        Number of the frame.
+    geometry : Geometry
+    crop : Crop or None
+        None in region ``face``.
+
+    Returns
+    -------
+    (side, side, 3) uint8
+    """
+    width, height = geometry.padded
+    size = frame_bytes(planes.width, planes.height)
+    with planes.file.open("rb") as stream:
+        stream.seek(index * size)
+        picture = stream.read(size)
+    source = ffmpeg.input(
+        "pipe:0", format="rawvideo", pix_fmt="yuv420p", s=f"{planes.width}x{planes.height}", framerate="25"
+    )
+    colours = {"in_color_matrix": "bt709", "in_range": "limited", "out_range": "full"}
+    output = ffmpeg.output(
+        process.scale(source, width, height, **colours), "pipe:1", format="rawvideo", pix_fmt="rgb24"
+    )
+    chunks = process.through(process.arguments(output), [picture], width * height * 3, 1)
+    rgb = np.frombuffer(b"".join(chunks), np.uint8).reshape(height, width, 3)
+    rgb = rgb[: geometry.height, : geometry.width]
+    if crop is None:
+        return rgb
+    x, y = (int(value) for value in crop.xy[index])
+    return np.stack([cut_plane(rgb[..., channel], (x, y), crop.side) for channel in range(3)], axis=-1)
 
 
 @dataclass(frozen=True)

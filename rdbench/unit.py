@@ -9,6 +9,7 @@ import dataclasses
 import errno
 import functools
 import hashlib
+import itertools
 import json
 import os
 import platform
@@ -30,6 +31,7 @@ from rdbench.codecs import Profile, rate_status
 from rdbench.errors import ClipError, EncodeError, NoFaceError, RdbenchError
 from rdbench.experiment import Condition
 from rdbench.prepare import Prepared, prepare, work_folder
+from rdbench.samples import encode_png
 from rdbench.scored import Gold, gold_from_labels, gold_from_reference, score_rows
 from rdbench.store import pack
 
@@ -57,6 +59,8 @@ class Setup:
         Common pristine reference; None: each back-end's own.
     keep : Path or None
         Folder for bitstreams.
+    sample : str or None
+        The clip of which each encode leaves a few pictures to look at.
     device : str
     identity : str
         Tells one setup from another where results are kept for the units that follow.
@@ -69,6 +73,7 @@ class Setup:
     weights: Path | None = None
     reference: str | None = None
     keep: Path | None = None
+    sample: str | None = None
     device: str = "cpu"
     identity: str = field(default_factory=lambda: uuid.uuid4().hex)
 
@@ -222,6 +227,8 @@ class _Bench:
         if decoded is None:
             result.add("encodes", row)
             return str(row["encode"])
+        if self.unit.clip == self.setup.sample:
+            result.add("samples", self._sample(decoded, str(row["encode"])))
         scores, predictions = self._score(decoded, row, bits_by_frame)
         result.add("scores", *({"encode": row["encode"], **score} for score in scores))
         result.add("predictions", *predictions)
@@ -284,6 +291,28 @@ class _Bench:
         part.write_bytes(encoded.file.read_bytes())
         os.replace(part, self.setup.keep / f"{encode}{profile.suffix}")
         encoded.file.unlink()
+
+    def _sample(self, decoded: transcode.Planes, encode: str) -> dict[str, Any]:
+        """The middle one of the scored frames: as recorded, as decoded, as the first recogniser saw it."""
+        prepared = self.prepared
+        scored = np.flatnonzero(prepared.track.mask)
+        index = int(scored[len(scored) // 2])
+        wanted = _backends(self.setup)[0].input
+        crop = None if self.unit.region == "face" else prepared.track.crop(wanted.margin)
+        whole = transcode.Geometry(*self.geometry.padded, 1)
+        seen = transcode.views(decoded, self.geometry, crop, wanted)
+        pictures = {
+            "source": transcode.face_rgb(self.full, index, whole, crop),
+            "decoded": transcode.face_rgb(decoded, index, self.geometry, crop),
+            "input": next(itertools.islice(itertools.chain.from_iterable(seen), index, None)),
+        }
+        if wanted.colour == "luma":
+            pictures["input"] = (255 * _as_float(pictures["input"][None])[0] + 0.5).astype(np.uint8)
+        return {
+            "encode": encode,
+            "frame": index,
+            "pictures": {kind: encode_png(picture, index) for kind, picture in pictures.items()},
+        }
 
     def _score(
         self, decoded: transcode.Planes, row: dict[str, Any], bits: tuple[int, ...]
