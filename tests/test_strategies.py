@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rdbench import strategies
+from rdbench.backends.constant import FILE
+from rdbench.backends.constant import open_backend as open_constant
+from rdbench.backends.direct import open_backend as open_direct
+from rdbench.backends.protocol import Context
+from rdbench.checkpoints import read_weights
+from rdbench.clip import ClipInfo
+from rdbench.datasets.synthetic import SyntheticDataset
+from rdbench.errors import InputError
+from rdbench.strategies import FACTORS, recipes_for, selection_of, train_backend
+from rdbench.training_set import load_faces
+
+TARGETS = ("arousal", "valence")
+
+
+class Few:
+    """A handful of very short clips of the synthetic set."""
+
+    name = "few"
+    inner = SyntheticDataset(seconds=0.24)
+
+    def __init__(self, *names):
+        self.names = names or ("train_01", "train_02", "dev_01", "test_01")
+
+    def index(self):
+        return [ClipInfo(name, name, name.partition("_")[0]) for name in self.names]
+
+    def load(self, name):
+        return self.inner.load(name)
+
+
+class Unlabelled(Few):
+    def load(self, name):
+        from dataclasses import replace
+
+        clip = super().load(name)
+        return replace(clip, labels=None) if name.startswith("test") else clip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RDBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def test_specialists_are_alike_in_everything_but_the_factor():
+    recipes = recipes_for("direct", "lite", TARGETS, seed=3)
+    assert [recipe.factors for recipe in recipes] == [(factor,) for factor in FACTORS]
+    assert len({recipe.model_copy(update={"factors": (1,)}) for recipe in recipes}) == 1
+    assert len({recipe.stem for recipe in recipes}) == len(FACTORS)
+    assert {recipe.seed for recipe in recipes} == {3}
+    assert [recipe.factors for recipe in recipes_for("direct", "lite", TARGETS, (8, 2, 8))] == [(8,), (2,)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("direct", "huge", TARGETS), "no 'direct@huge'; sizes are paper and lite"),
+        (
+            ("direct", "lite", TARGETS, (0,)),
+            "direct@lite cannot be trained so: factors: .*whole numbers from 1",
+        ),
+        (("direct", "lite", TARGETS, (-2,)), "cannot be trained so: factors"),
+    ],
+)
+def test_senseless_wishes_are_named(arguments, said):
+    with pytest.raises(InputError, match=said):
+        recipes_for(*arguments)
+    with pytest.raises(InputError, match=r"seed: .*greater than or equal to 0, got -1"):
+        recipes_for("direct", "lite", TARGETS, seed=-1)
+
+
+def test_the_epoch_is_chosen_on_dev_only_where_test_is_what_is_reported():
+    assert selection_of(Few()) == "dev"
+    assert selection_of(Unlabelled()) == "train"
+    assert selection_of(Few("train_01", "train_02", "dev_01")) == "train"
+    assert selection_of(Few("train_01", "train_02", "test_01")) == "train"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("dirct@lite", "no way to train 'dirct'; did you mean 'direct@lite'"),
+        ("zzz", "no way to train 'zzz'; there are constant, direct"),
+        ("constant@lite", "constant has no sizes"),
+        ("direct@huge", "no 'direct@huge'"),
+    ],
+)
+def test_a_back_end_that_cannot_be_trained_gets_a_hint(tmp_path, name, said):
+    with pytest.raises(InputError, match=said):
+        train_backend(name, Few(), tmp_path)
+
+
+def test_constant_is_the_mean_of_the_train_labels(tmp_path):
+    files = train_backend("constant", Few(), tmp_path)
+    assert files == [tmp_path / FILE]
+    backend = open_constant(None, tmp_path, "cpu")
+    said = backend.start(Context(1, "face", 96.0, 25.0))(np.zeros((1, 96, 96), np.float32))
+    clips = [Few().load(name).labels.values for name in ("train_01", "train_02")]
+    np.testing.assert_allclose(said[0], np.concatenate(clips).mean(axis=0), atol=1e-3)
+
+
+def test_trained_specialists_open_as_a_back_end_and_predict(tmp_path, monkeypatch):
+    # Twelve frames are fewer than a batch of the real recipe.
+    def small(backend, size, targets, factors=(), **changes):
+        return recipes_for(backend, size, targets, factors, batch=4, stride=1, **changes)
+
+    monkeypatch.setattr(strategies, "recipes_for", small)
+    told = []
+    dataset = Few()
+    files = train_backend(
+        "direct",
+        dataset,
+        tmp_path,
+        factors=(8, 2),
+        targets=("valence",),
+        seed=2,
+        epochs=1,
+        progress=told.append,
+    )
+    assert [file.name for file in files] == [f"direct-lite-face-x{factor}.safetensors" for factor in (8, 2)]
+    card = read_weights(files[0]).card
+    assert card.command == (
+        "rdbench train direct@lite --dataset few --factor 8 --target valence --seed 2 --epochs 1"
+    )
+    assert card.recipe.select_on == "dev"
+    assert card.face_px == pytest.approx(12)
+    backend = open_direct("lite", tmp_path, "cpu")
+    assert backend.targets == ("valence",)
+    faces = load_faces(dataset, "dev", (8,), ("valence",))
+    luma = np.clip((faces.luma[8].astype(np.float32) - 16) / 219, 0, 1)
+    said = backend.start(Context(8, "face", 12.0, 25.0))(luma)
+    assert said.shape == (6, 1)
+    assert np.isfinite(said).all()
+    # Each recording is read once for all factors.
+    assert sum("train_01" in str(line) for line in told) == 1
+
+
+def test_a_quarter_of_the_train_subjects_is_used_where_dev_is_reported(tmp_path, monkeypatch):
+    def small(backend, size, targets, factors=(), **changes):
+        return recipes_for(backend, size, targets, factors, batch=4, stride=1, **changes)
+
+    monkeypatch.setattr(strategies, "recipes_for", small)
+    told = []
+    file = train_backend("direct", Unlabelled(), tmp_path, factors=(8,), epochs=1, progress=told.append)[0]
+    card = read_weights(file).card
+    assert card.recipe.select_on == "train"
+    assert card.frames == 6
+    assert not any("dev_01" in str(line) for line in told)
