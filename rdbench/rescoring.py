@@ -1,0 +1,170 @@
+"""The challenge's scoring of a whole run: new rows of `scores`, from stored predictions alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from rdbench import metrics, scoring
+from rdbench.errors import InputError
+from rdbench.scoring import Fitted, Recording
+from rdbench.store import unpack
+from rdbench.tables import MOMENTS, SCORES
+
+__all__ = ["Rescored", "Stored", "rescored"]
+
+_KEYS = ["encode", "backend", "gold"]
+
+
+class Stored(Protocol):
+    """The tables of a run that are needed here; a `rdbench.runs.Run` has them."""
+
+    @property
+    def encodes(self) -> pd.DataFrame:
+        """Columns of `rdbench.tables.ENCODES`."""
+        ...
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """Columns of `rdbench.tables.SCORES`."""
+        ...
+
+    @property
+    def predictions(self) -> pd.DataFrame:
+        """``encode``, ``backend``, ``gold`` and the packed ``data``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Rescored:
+    """Scores after delay and post-processing, and what was done.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        Columns of `rdbench.tables.SCORES`; the rows of continuous targets with labels, and no others.
+    fitted : dict of (region, backend, target) to Fitted
+    """
+
+    scores: pd.DataFrame
+    fitted: dict[tuple[str, str, str], Fitted]
+
+
+def _plain(run: Stored) -> pd.DataFrame:
+    """Plain scores against labels with what is known of their encode and with the stored predictions."""
+    scores = run.scores
+    wanted = scores[
+        (scores["gold"] == "labels")
+        & (scores["scoring"] == scoring.PLAIN.key)
+        & scores["confusion"].isna()
+        & (scores["n"] > 0)
+    ]
+    if len(wanted) == 0:
+        raise InputError("The run has no continuous target with labels, so there is no delay to compensate.")
+    if len(run.predictions) == 0:
+        raise InputError("The run has no stored predictions (it was exported); give the folder that was run.")
+    where = run.encodes[["encode", "clip", "subject", "partition", "region", "factor", "codec"]]
+    return wanted.merge(where, on="encode").merge(run.predictions, on=_KEYS)
+
+
+def _series(rows: pd.DataFrame) -> Iterator[tuple[Any, Recording]]:
+    """Predictions and gold of each row.
+
+    A blob holds all targets of a back-end side by side; which columns are a row's is told by its moments, which
+    also proves that blob and row belong together.
+    """
+    for _, group in rows.groupby(_KEYS, sort=False):
+        arrays = unpack(group["data"].iloc[0])
+        prediction, gold, times = (
+            np.asarray(arrays[name], np.float64) for name in ("prediction", "gold", "times")
+        )
+        pairs = {
+            (i, j): metrics.moments(prediction[:, i], gold[:, j])
+            for i in range(prediction.shape[1])
+            for j in range(gold.shape[1])
+        }
+        for row in group.itertuples(index=False):
+            stored = np.array([getattr(row, name) for name in MOMENTS], dtype=np.float64)
+            i, j = min(pairs, key=lambda pair: _distance(pairs[pair], stored))
+            if _distance(pairs[i, j], stored) > 1e-6:
+                raise InputError(
+                    f"The stored predictions of {row.backend} for the clip {row.clip} are not those that were scored "
+                    f"for {row.target}; the run's store is damaged."
+                )
+            yield (
+                row,
+                Recording(
+                    str(row.clip), str(row.subject), str(row.partition), times, prediction[:, i], gold[:, j]
+                ),
+            )
+
+
+def _distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    return float(np.max(np.abs(a - b) / np.maximum(1.0, np.abs(b)), initial=0.0, where=np.isfinite(b)))
+
+
+def _fit(rows: pd.DataFrame, protocol: Literal["loso", "avec2016"]) -> dict[tuple[str, str, str], Fitted]:
+    """A scoring for each region, back-end and target, from the uncoded pictures at the smallest factor."""
+    uncoded = rows[rows["codec"] == "none"]
+    if len(uncoded) == 0:
+        raise InputError(
+            "Delay and post-processing are fitted on uncoded pictures, but the run has none of them."
+        )
+    uncoded = uncoded[uncoded["factor"] == uncoded.groupby(["region", "backend"])["factor"].transform("min")]
+    recordings: dict[tuple[str, str, str], list[Recording]] = {}
+    for row, recording in _series(uncoded):
+        recordings.setdefault((str(row.region), str(row.backend), str(row.target)), []).append(recording)
+    return {key: scoring.fit(made, protocol) for key, made in recordings.items()}
+
+
+def rescored(
+    run: Stored, fitted_on: Stored | None = None, protocol: Literal["loso", "avec2016"] = "loso"
+) -> Rescored:
+    """Score a run again with delay and post-processing.
+
+    They are fitted once for each region, back-end and target, on uncoded pictures at the smallest factor, and
+    then applied to every condition.
+
+    Parameters
+    ----------
+    run : Stored
+        What is reported.
+    fitted_on : Stored, optional
+        A run of the same back-ends over the train recordings; `run` itself where it holds those, or where the
+        protocol is "avec2016".
+    protocol : {"loso", "avec2016"}
+        See `rdbench.scoring.fit`.
+
+    Raises
+    ------
+    InputError
+        If there are no stored predictions or labels, nothing to fit on, or other weights were fitted on.
+    """
+    rows = _plain(run)
+    source = rows if fitted_on is None else _plain(fitted_on)
+    fitted = _fit(source, protocol)
+    weights = source.groupby("backend")["weights"].agg(set).to_dict()
+    out: list[dict[str, Any]] = []
+    for row, recording in _series(rows):
+        key = (str(row.region), str(row.backend), str(row.target))
+        if key not in fitted:
+            raise InputError(
+                f"Delay and post-processing of {key[1]} for {key[2]} in region {key[0]} cannot be fitted: the run to "
+                f"fit on has no such rows."
+            )
+        if row.weights not in weights[row.backend]:
+            raise InputError(
+                f"{row.backend} has other weights in the run to fit on; run both with the same --weights."
+            )
+        chosen = fitted[key].scoring
+        stats = metrics.moments(scoring.apply(chosen, recording.pred, recording.times), recording.gold)
+        made = {name: getattr(row, name) for name in SCORES}
+        made.update(zip(MOMENTS, stats.tolist(), strict=True))
+        made.update(n=int(stats[0]), scoring=chosen.key)
+        out.append(made)
+    return Rescored(pd.DataFrame(out, columns=list(SCORES)), fitted)
