@@ -6,7 +6,7 @@ frame header, which tell where a coded picture begins.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
@@ -147,7 +147,7 @@ def charged_only(data: bytes, format: Format) -> bytes:
         If the bytes are not such a stream.
     """
     if format in _NAL_KINDS:
-        return b"".join(_start_code(unit) + unit.body for unit in _nal_units(data, format) if _kept(unit))
+        return _byte_stream(unit for unit in _nal_units(data, format) if _kept(unit))
     if format == "obu":
         return b"".join(unit.body for unit in _obus(data) if _kept(unit))
     header, packets = _ivf(data, format)
@@ -164,9 +164,17 @@ def _kept(unit: _Unit) -> bool:
     return unit.kind in ("parameter", "picture") or (unit.kind == "framing" and unit.trails)
 
 
-def _start_code(unit: _Unit) -> bytes:
-    # Annex B wants the extra zero byte before parameter sets and at the start of an access unit.
-    return b"\0\0\0\1" if unit.kind == "parameter" or unit.begins else b"\0\0\1"
+def _byte_stream(units: Iterable[_Unit]) -> bytes:
+    """NAL units with the start codes that Annex B wants: long at parameter sets and new access units."""
+    out = []
+    before: _Unit | None = None
+    for unit in units:
+        follows = before is None or before.kind == "picture" or before.trails
+        opens = follows and (unit.begins or (unit.kind == "parameter" and not unit.trails))
+        out.append(b"\0\0\0\1" if opens or unit.kind == "parameter" else b"\0\0\1")
+        out.append(unit.body)
+        before = unit
+    return b"".join(out)
 
 
 def _units(data: bytes, format: Format) -> Iterator[_Unit]:
@@ -282,7 +290,7 @@ def _nal_units(data: bytes, format: str) -> Iterator[_Unit]:
                 begins, pictured = True, True
             elif format == "vvc":
                 begins, pictured = begins and not pictured, False
-            if format == "h264" and number in (2, 3, 4, 19, 20, 21):
+            if format == "h264" and number in (3, 4, 19, 20, 21):
                 begins = False
         trails = number in _END[format] or number in _SUFFIX[format]
         yield _Unit(kind, body, around, begins, number in _KEY[format], trails)
