@@ -38,7 +38,7 @@ class Share(click.ParamType):
 def tables_options(command: Any) -> Any:
     """Options that every command on curves has."""
     for option in (
-        click.option("--metric", type=click.Choice(["ccc", "pcc", "rmse", "accuracy", "macro_f1"])),
+        click.option("--metric", type=click.Choice(["ccc", "pcc", "rmse", "accuracy", "f1"])),
         click.option(
             "--bits",
             type=click.Choice(["payload", "stream"]),
@@ -145,7 +145,7 @@ def bd(
         larger=larger,
         boot=bootstrap,
     )
-    print_table(table, format_)
+    print_table(table if format_ != "table" else _for_people(table), format_)
     for note in table.attrs.get("notes", []):
         click.echo(f"note: {note}", err=True)
     return 0 if len(table) and table["bd_accuracy"].notna().any() else 3
@@ -161,7 +161,7 @@ def bd(
 @click.option("--allow-inconclusive", is_flag=True, help="Do not fail where the data cannot tell.")
 @click.option("--format", "format_", type=click.Choice(["table", "json", "markdown"]), default="table")
 @click.option("--junit", type=RUN, metavar="FILE", help="Write JUnit XML too, one case a curve.")
-@click.option("--metric", type=click.Choice(["ccc", "pcc", "rmse", "accuracy", "macro_f1"]))
+@click.option("--metric", type=click.Choice(["ccc", "pcc", "rmse", "accuracy", "f1"]))
 @click.option("--bits", type=click.Choice(["payload", "stream"]), default="payload", show_default=True)
 @click.option("--partition", type=click.Choice(["train", "dev", "test"]))
 def check(
@@ -297,6 +297,29 @@ def inspect(run: Path, clip: str | None, codec: str | None, factor: int | None, 
     if format_ == "table":
         table = table[list(SHOWN)]
     print_table(table.reset_index(drop=True), format_)
+
+
+def _for_people(table: pd.DataFrame) -> pd.DataFrame:
+    """The columns of a table of deltas that say something, intervals in one cell."""
+    import pandas as pd
+
+    def interval(low: float, high: float) -> str:
+        return "" if pd.isna(low) or pd.isna(high) else f"{low:.3g} to {high:.3g}"
+
+    shown: dict[str, Any] = {}
+    for name in table.columns:
+        side, _, key = str(name).partition("_")
+        if side in ("anchor", "test") and (table[name].nunique() > 1 or key in ("codec", "factor")):
+            shown[str(name).replace("_", " ")] = table[name]
+    for name, unit in (("bd_accuracy", ""), ("bd_rate", " %")):
+        shown[name.replace("bd_", "BD-") + unit] = table[name].map(lambda v: "" if pd.isna(v) else f"{v:.3g}")
+        low, high = table[f"{name}_low"], table[f"{name}_high"]
+        shown["95 %" + " " * len(unit)] = [interval(a, b) for a, b in zip(low, high, strict=True)]
+    shown["overlap"] = table["bd_rate_overlap"].map(lambda v: "" if pd.isna(v) else f"{100 * v:.0f} %")
+    shown["why not"] = table["bd_accuracy_reason"].fillna(table["bd_rate_reason"]).fillna("")
+    shown["warning"] = table["warning"].fillna("")
+    frame = pd.DataFrame(shown)
+    return frame.drop(columns=[name for name in ("why not", "warning") if not frame[name].str.len().sum()])
 
 
 def print_table(table: pd.DataFrame, format_: str) -> None:
