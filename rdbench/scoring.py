@@ -46,7 +46,7 @@ MEDIANS = (0.0, 0.2, 0.4, 0.8, 1.2, 1.6, 2.4, 3.2, 4.8, 6.4, 9.6, 12.8)
 PROTOCOLS = ("loso", "avec2016")
 
 _GAIN = 1e-9
-_BACKLASH = 1e-6
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ def shift_labels(labels: Labels, delay: float) -> Labels:
     """
     _check(delay)
     times = labels.times - delay
-    kept = times >= -_BACKLASH
+    kept = times >= -_ROUNDING
     return replace(labels, times=times[kept], values=labels.values[kept])
 
 
@@ -205,7 +205,7 @@ def shift_predictions(values: Array, times: Array, delay: float) -> Array:
     before = after - 1
     share = np.clip((source - times[before]) / (times[after] - times[before]), 0, 1)
     near = np.where(share <= 0.5, before, after)
-    half = np.median(np.diff(times)) / 2 + _BACKLASH
+    half = np.median(np.diff(times)) / 2 + _ROUNDING
     direct = np.abs(times[near] - source) <= half
     weight = share.reshape(-1, *[1] * (values.ndim - 1))
     between = values[before] + weight * (values[after] - values[before])

@@ -6,12 +6,11 @@ import difflib
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rdbench.clip import PARTITIONS, Clip, ClipInfo, Dataset, Labels
+from rdbench.clip import PARTITIONS, Clip, ClipInfo, Labels
 from rdbench.datasets import arff, package
 from rdbench.errors import ClipError, InputError
 from rdbench.labels import EXACT
@@ -147,4 +146,4 @@ def inspect_package(root: Path, *, look: bool = True) -> package.Inspection:
             notes.append(f"{partition} has {there} of the {RECORDINGS} recordings")
     if not (dataset.root / "ratings_individual").is_dir():
         notes.append("there are no individual ratings (ratings_individual); they are not needed")
-    return package.inspect(cast(Dataset, dataset), files, notes, look=look)
+    return package.inspect(dataset, files, notes, look=look)

@@ -8,13 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rdbench import metrics
-from rdbench.clip import PARTITIONS, Clip, ClipInfo, Dataset, Labels
+from rdbench.clip import PARTITIONS, Clip, ClipInfo, Labels
 from rdbench.datasets import delimited, package
 from rdbench.errors import ClipError, InputError
 from rdbench.labels import EXACT
@@ -214,4 +213,4 @@ def inspect_package(root: Path, *, look: bool = True) -> package.Inspection:
     notes: Iterable[str] = ()
     if not (dataset.root / "partitions.csv").is_file():
         notes = ("there is no partitions.csv (columns clip, partition), so every recording is test",)
-    return package.inspect(cast(Dataset, dataset), dataset.files(), tuple(notes), look=look)
+    return package.inspect(dataset, dataset.files(), tuple(notes), look=look)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import cast
 
 from rdbench.clip import Dataset
 from rdbench.datasets.folder import FolderDataset
@@ -44,7 +43,7 @@ def open_dataset(name_or_path: str, root: Path | None = None) -> Dataset:
             f"--root belongs to the datasets avec2016 and recola, not to {name_or_path!r}; leave it out."
         )
     if name_or_path in ("synthetic", "synthetic:720p"):
-        return cast(Dataset, SyntheticDataset(height=720 if name_or_path.endswith("720p") else 360))
+        return SyntheticDataset(height=720 if name_or_path.endswith("720p") else 360)
     path = Path(name_or_path)
     if not path.exists():
         near = difflib.get_close_matches(name_or_path.casefold(), NAMES, n=1, cutoff=0.5)
@@ -53,14 +52,14 @@ def open_dataset(name_or_path: str, root: Path | None = None) -> Dataset:
             f"There is neither a dataset nor a folder {name_or_path!r}; "
             f"datasets are {', '.join(NAMES)}.{hint}"
         )
-    return cast(Dataset, FolderDataset(path))
+    return FolderDataset(path)
 
 
 def _package(name: str, root: Path) -> Dataset:
     if name == "avec2016":
         from rdbench.datasets.avec2016 import Avec2016Dataset
 
-        return cast(Dataset, Avec2016Dataset(root))
+        return Avec2016Dataset(root)
     from rdbench.datasets.recola import RecolaDataset
 
-    return cast(Dataset, RecolaDataset(root))
+    return RecolaDataset(root)
