@@ -6,6 +6,7 @@ import re
 import tomllib
 from fractions import Fraction
 from importlib import resources
+from pathlib import Path
 
 import av
 import pytest
@@ -666,3 +667,19 @@ def test_ffmpeg_without_the_profiles_sei_filter_would_carry_a_banner():
     """The reason for `remove_units`: what it removes is really there."""
     run = ffmpeg("-v", "error", *source(), "-c:v", "libx264", "-f", "h264", "-", data=pictures(SIZE, SIZE, 5))
     assert count(run.stdout, "h264").informational > 0
+
+
+def test_the_documented_profile_is_one_and_encodes(tmp_path):
+    page = (Path(__file__).parents[1] / "docs" / "codecs.md").read_text()
+    (example,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "talk.toml").write_text(example)
+    profile = find_profile("x264-talk", tmp_path)
+    for variant in profile.variants:
+        for mode in profile.modes:
+            stream, said = try_encode(profile, variant, mode, 40)
+            assert stream is not None, said
+            assert len(decoded(stream, ".h264")) == FRAMES * SIZE * SIZE * 3 // 2
+    for name, shipped in PROFILES.items():
+        row = next(line for line in page.splitlines() if line.startswith(f"| `{name}` "))
+        assert all(mode in row for mode in shipped.modes)
+        assert f"{shipped.min_width}x{shipped.min_height}" in row
