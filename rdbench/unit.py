@@ -339,6 +339,8 @@ class _Bench:
                     "mask": prepared.track.mask,
                     "times": prepared.timeline.times,
                     "bits": np.array(bits, dtype=np.int64),
+                    "outputs": np.array(backend.classes or backend.targets),
+                    "targets": np.array(gold.targets),
                 }
                 blobs.append(
                     {
