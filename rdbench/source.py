@@ -16,6 +16,7 @@ from typing import Any
 import av
 import ffmpeg
 import numpy as np
+from av.stream import Disposition
 from numpy.typing import NDArray
 
 from rdbench import ffmpeg as process
@@ -47,6 +48,7 @@ FORMATS = ",".join(
 
 MATRICES = {1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
 HIGH_DYNAMIC_RANGE = {16: "PQ", 18: "HLG"}
+RGB = ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "x2rgb", "x2bgr", "pal8")
 COMMON_RATES = tuple(
     [Fraction(n) for n in (10, 12, 15, 20, 24, 25, 30, 48, 50, 60, 100, 120)]
     + [Fraction(n * 1000, 1001) for n in (15, 24, 30, 48, 60, 120)]
@@ -111,14 +113,16 @@ def describe(file: Path) -> Description:
             options={"protocol_whitelist": "file", "format_whitelist": FORMATS},
             metadata_errors="replace",
         ) as container:
-            if not container.streams.video:
+            # The cover of a sound file is a video stream too, for those that do not ask.
+            streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+            if not streams:
                 raise ClipError(f"{file.name}: no video stream (it has {_kinds(container)}).")
-            stream = container.streams.video[0]
+            stream = streams[0]
             context = stream.codec_context
             pixel_format = context.pix_fmt
             if pixel_format is None or not context.width:
                 raise ClipError(f"{file.name}: its video stream has no picture size or pixel format.")
-            rgb = pixel_format.startswith(("rgb", "bgr", "gbr", "argb", "abgr", "pal8"))
+            rgb = pixel_format.startswith(RGB)
             transfer = HIGH_DYNAMIC_RANGE.get(int(context.color_trc))
             if transfer:
                 raise ClipError(
@@ -134,11 +138,13 @@ def describe(file: Path) -> Description:
                 height=context.height,
                 matrix=MATRICES.get(int(context.colorspace), by_size),
                 declared=declared,
-                full_range=int(context.color_range) == 2 or pixel_format.startswith("yuvj"),
+                full_range=rgb or int(context.color_range) == 2 or pixel_format.startswith("yuvj"),
                 rgb=rgb,
             )
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
+        if isinstance(error, av.ArgumentError):
+            reason = "no container that holds its own pictures, or a damaged one"
         raise ClipError(f"{file.name}: not a video that FFmpeg can read ({reason}).") from error
 
 
@@ -180,7 +186,7 @@ def decode(file: Path, description: Description) -> Iterator[Frames]:
     """
     video = ffmpeg.input(
         f"file:{file.resolve()}", threads=1, protocol_whitelist="file", format_whitelist=FORMATS, xerror=None
-    )["v:0"]
+    )["V:0"]
     if not description.as_wanted:
         matrix = {} if description.rgb else {"in_color_matrix": description.matrix}
         video = process.scale(
@@ -188,7 +194,7 @@ def decode(file: Path, description: Description) -> Iterator[Frames]:
             "iw",
             "ih",
             **matrix,
-            in_range="full" if description.full_range or description.rgb else "limited",
+            in_range="full" if description.full_range else "limited",
             out_color_matrix="bt709",
             out_range="limited",
         )
@@ -200,6 +206,7 @@ def decode(file: Path, description: Description) -> Iterator[Frames]:
         format="nut",
         fps_mode="passthrough",
         enc_time_base="demux",
+        noautoscale=None,
         an=None,
         sn=None,
         dn=None,
@@ -213,7 +220,7 @@ def decode(file: Path, description: Description) -> Iterator[Frames]:
             except av.FFmpegError as error:
                 running.popen.wait()
                 raise ClipError(
-                    f"{file.name}: no frame could be decoded ({_last(running.stderr())})."
+                    f"{file.name}: no frame could be decoded ({_cause(running.stderr())})."
                 ) from error
             with container:
                 stream = container.streams.video[0]
@@ -225,13 +232,13 @@ def decode(file: Path, description: Description) -> Iterator[Frames]:
             stderr = running.stderr()
     except process.FormatError as error:
         if complete or error.stderr:
-            raise ClipError(f"{file.name}: decoding failed ({_last(error.stderr)}).") from error
+            raise ClipError(f"{file.name}: damaged or truncated ({_cause(error.stderr)}).") from error
     except ClipError as error:
         raise ClipError(
             str(error) if str(error).startswith(file.name) else f"{file.name}: {error}."
         ) from error
     if stderr.strip():
-        raise ClipError(f"{file.name}: damaged or truncated ({_last(stderr)}).")
+        raise ClipError(f"{file.name}: damaged or truncated ({_cause(stderr)}).")
 
 
 @dataclass(frozen=True)
@@ -304,11 +311,11 @@ def frame_bytes(width: int, height: int) -> int:
     return width * height + 2 * ((width + 1) // 2) * ((height + 1) // 2)
 
 
-def _last(stderr: str) -> str:
+def _cause(stderr: str) -> str:
     lines = [re.sub(r"^(\[[^\]]* @ 0x[0-9a-f]+\] )+", "", line.strip()) for line in stderr.splitlines()]
-    return next((line for line in reversed(lines) if line), "FFmpeg gave no reason")
+    return next((line.rstrip(".") for line in lines if line), "FFmpeg gave no reason")
 
 
 def _kinds(container: Any) -> str:
-    kinds = sorted({stream.type for stream in container.streams})
+    kinds = sorted({"a cover" if s.type == "video" else str(s.type) for s in container.streams})
     return " and ".join(kinds) + " only" if kinds else "no streams at all"
