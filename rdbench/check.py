@@ -428,9 +428,12 @@ def _judged_rows(
             if "subjects" not in rows[i] and "verdict" not in rows[i]:
                 rows[i] |= {"verdict": "not comparable", "reason": f"no value of {metric}"}
     _intervals(judged, tolerance, level)
+    of_curve: dict[int, list[Judged]] = {}
+    for one in judged:
+        of_curve.setdefault(one.curve, []).append(one)
     for i in comparable:
         if "verdict" not in rows[i]:
-            _settle(rows[i], [one for one in judged if one.curve == i], bool(cells.identical[i]))
+            _settle(rows[i], of_curve.get(i, []), bool(cells.identical[i]))
     notes += _power_notes(judged, rows, tolerance)
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     table.attrs["one_sided"] = cells.one_sided
@@ -492,6 +495,9 @@ def _deltas(
         before, after = at.get(("A", *name)), at.get(("B", *name))
         if before is None or after is None:
             continue
+        if cells.identical[i]:
+            rows[i] |= _unchanged(points, len(after), tolerance, name[CURVE.index("codec")] != "none")
+            continue
         anchor, test = side_of(points, before), side_of(points, after)
         rows[i] |= {
             "points": len(after),
@@ -514,6 +520,17 @@ def _deltas(
             rows[i]["bd_accuracy"] = delta.value
         rows[i]["warning"] = "; ".join(dict.fromkeys(one for one in warnings if one))
     return out
+
+
+def _unchanged(
+    points: Points, count: int, tolerance: dict[str, float | None], coded: bool
+) -> dict[str, object]:
+    nothing = {"points": count, "subjects": len(points.subjects), "clips": len(points.clips)}
+    row: dict[str, object] = {**nothing, "largest_value_change": 0.0, "warning": ""}
+    for measure, name in ((_RATE, "bd_rate"), (_ACCURACY, "bd_accuracy")):
+        if tolerance[measure] is not None and (coded or measure == _ACCURACY):
+            row |= {f"{name}{part}": 0.0 for part in ("", "_low", "_high", "_detectable")}
+    return row
 
 
 def losses(

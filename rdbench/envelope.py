@@ -201,8 +201,9 @@ def envelope_of(
 
     def choose(sums: Array, available: NDArray[np.bool_], about: Array) -> NDArray[np.int64]:
         """Index of the best factor for sums (..., factors, rates, 2 + k); -1 where there is none."""
-        value = sign * metric_of_sums(sums, about, metric)
-        value = np.where(available & np.isfinite(value), value, -np.inf)
+        value = np.full(sums.shape[:-1], -np.inf)
+        one = sign * metric_of_sums(sums[..., available, :], about, metric)
+        value[..., available] = np.where(np.isfinite(one), one, -np.inf)
         best = value.argmax(axis=-2)
         return np.where(np.isneginf(value.max(axis=-2)), -1, best)
 
@@ -229,7 +230,12 @@ def envelope_of(
         chosen_on = "other subjects"
         without = delete_one(mine.sums)
         choice = choose(without, mine.available, centre)
-        again = np.stack([choose(without[i] - mine.sums, mine.available, centre) for i in range(subjects)])
+        again = np.empty((subjects, subjects, len(grid)), dtype=np.int64)
+        again[np.arange(subjects), np.arange(subjects)] = choice
+        for i in range(subjects - 1):
+            # Without i and s is without s and i.
+            again[i, i + 1 :] = choose(without[i] - mine.sums[i + 1 :], mine.available, centre)
+            again[i + 1 :, i] = again[i, i + 1 :]
         replicates = _picked_without(mine.sums, again)
         judged = total, without, mine.available, centre
 

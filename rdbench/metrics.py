@@ -36,6 +36,8 @@ __all__ = [
 ]
 
 Array = NDArray[np.float64]
+Columns = Sequence[Array]
+"""The six moments, each an array by itself."""
 
 METRICS = ("ccc", "pcc", "rmse", "accuracy", "f1")
 """Names of the metrics: the first three come from moments, the last two from confusion matrices."""
@@ -170,6 +172,11 @@ def _merge_labelled(rows: Array, label: NDArray[np.integer], groups: int) -> Arr
     return out
 
 
+def _columns(stats: ArrayLike) -> Columns:
+    table = np.asarray(stats, dtype=np.float64)
+    return [table[..., i] for i in range(len(MOMENTS))]
+
+
 def ccc(stats: ArrayLike) -> Array:
     """Concordance correlation coefficient, from population moments.
 
@@ -185,7 +192,11 @@ def ccc(stats: ArrayLike) -> Array:
     (...) float64
         In -1..1.
     """
-    n, p, g, vp, vg, cov = np.moveaxis(np.asarray(stats, dtype=np.float64), -1, 0)
+    return _ccc(_columns(stats))
+
+
+def _ccc(columns: Columns) -> Array:
+    n, p, g, vp, vg, cov = columns
     with np.errstate(invalid="ignore", divide="ignore"):
         value = 2 * cov / (vp + vg + n * (p - g) ** 2)
         return np.where((n > 0) & (vg > 0), value, np.nan)
@@ -203,7 +214,11 @@ def pcc(stats: ArrayLike) -> Array:
     (...) float64
         In -1..1.
     """
-    n, _, _, vp, vg, cov = np.moveaxis(np.asarray(stats, dtype=np.float64), -1, 0)
+    return _pcc(_columns(stats))
+
+
+def _pcc(columns: Columns) -> Array:
+    n, _, _, vp, vg, cov = columns
     with np.errstate(invalid="ignore", divide="ignore"):
         value = cov / (np.sqrt(vp) * np.sqrt(vg))
         return np.where((n > 0) & (vp > 0) & (vg > 0), np.clip(value, -1, 1), np.nan)
@@ -221,7 +236,11 @@ def rmse(stats: ArrayLike) -> Array:
     (...) float64
         0 or more; NaN without frames. Differences of less than about 1e-8 standard deviations are rounding.
     """
-    n, p, g, vp, vg, cov = np.moveaxis(np.asarray(stats, dtype=np.float64), -1, 0)
+    return _rmse(_columns(stats))
+
+
+def _rmse(columns: Columns) -> Array:
+    n, p, g, vp, vg, cov = columns
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.sqrt(np.maximum((vp + vg - 2 * cov) / n, 0) + (p - g) ** 2)
 
@@ -299,5 +318,5 @@ def macro_f1(confusion: ArrayLike) -> Array:
         return each.sum(axis=-1) / (size > 0).sum(axis=-1)
 
 
-FROM_MOMENTS: dict[str, Callable[[ArrayLike], Array]] = {"ccc": ccc, "pcc": pcc, "rmse": rmse}
+FROM_MOMENTS: dict[str, Callable[[Columns], Array]] = {"ccc": _ccc, "pcc": _pcc, "rmse": _rmse}
 FROM_CONFUSION: dict[str, Callable[[ArrayLike], Array]] = {"accuracy": accuracy, "f1": macro_f1}

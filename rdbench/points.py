@@ -11,8 +11,9 @@ weighted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -121,11 +122,11 @@ def metric_of_sums(sums: Array, centre: Array, metric: str) -> Array:
         p, g = sp / n, sg / n
         vp, vg = spp - sp * p, sgg - sg * g
         # A constant leaves rounding, not variance; it must not pass for a signal.
-        vp = np.where(vp > 1e-12 * spp, vp, 0.0)
-        vg = np.where(vg > 1e-12 * sgg, vg, 0.0)
-        cov = np.where((vp > 0) & (vg > 0), spg - sp * g, 0.0)
-    stats = np.stack([n, p + centre[..., 0], g + centre[..., 1], vp, vg, cov], axis=-1)
-    return metrics.FROM_MOMENTS[metric](stats)
+        vp *= vp > 1e-12 * spp
+        vg *= vg > 1e-12 * sgg
+        cov = (spg - sp * g) * ((vp > 0) & (vg > 0))
+        p, g = p + centre[..., 0], g + centre[..., 1]
+    return metrics.FROM_MOMENTS[metric]((n, p, g, vp, vg, cov))
 
 
 def default_metric(scores: pd.DataFrame) -> str:
@@ -185,47 +186,93 @@ def collect(
     if bits not in BITS:
         raise InputError(f"There are no {bits!r} bits; there are {', '.join(BITS)}.")
     chosen = default_partition(encodes) if partition is None else partition
-    encodes = encodes[encodes["partition"] == chosen]
+    use = encodes["partition"] == chosen
     if not uncoded:
-        encodes = encodes[encodes["codec"] != "none"]
-    encodes = encodes.reset_index(drop=True)
-    rows = _joined(encodes, scores, metric)
+        use &= encodes["codec"] != "none"
+    source = _Encodes(encodes[use].reset_index(drop=True), bits, charge_boxes, chosen)
+    rows, row = _joined(source, scores, metric)
     if rows.empty:
         return []
-    refused = encodes.loc[encodes["rate_status"] == "refused", list(CONDITION)].drop_duplicates()
     scope_code, scopes = codes(rows, SCOPE)
-    return [
-        _scope(rows[scope_code == i], encodes, refused, metric, bits, charge_boxes, chosen)
-        for i in range(len(scopes))
-    ]
+    out = []
+    for i in range(len(scopes)):
+        own = np.flatnonzero(scope_code == i)
+        out.append(_scope(rows.iloc[own], row[own], source, metric, scopes.iloc[i].to_dict()))
+    return out
 
 
-def _joined(encodes: pd.DataFrame, scores: pd.DataFrame, metric: str) -> pd.DataFrame:
-    if encodes["encode"].duplicated().any():
-        name = encodes.loc[encodes["encode"].duplicated(), "encode"].iloc[0]
-        raise InputError(f"The table encodes has the encode {name} twice; each must be there once.")
+class _Encodes:
+    """The table of encodes as numbers: strings are compared once here, and not once for each score."""
+
+    def __init__(self, table: pd.DataFrame, bits: str, charge_boxes: bool, partition: str) -> None:
+        if table["encode"].duplicated().any():
+            name = table.loc[table["encode"].duplicated(), "encode"].iloc[0]
+            raise InputError(f"The table encodes has the encode {name} twice; each must be there once.")
+
+        def numbers(name: str) -> Array:
+            return table[name].to_numpy(dtype=np.float64, na_value=np.nan)
+
+        self.table = table
+        self.partition = partition
+        self.condition, self.conditions = codes(table, CONDITION)
+        self.clip, clips = pd.factorize(table["clip"], sort=True)
+        self.clips = [str(name) for name in clips]
+        subject = table["subject"].fillna(table["clip"])
+        self.subject, subjects = pd.factorize(subject, sort=True)
+        self.subjects = [str(name) for name in subjects]
+        coded = (table["codec"] != "none").to_numpy()
+        cost = numbers(f"{bits}_bits")
+        if charge_boxes:
+            cost = cost + np.nan_to_num(numbers("box_bits"))
+        self.bits, self.seconds = np.where(coded, cost, 0.0), np.where(coded, numbers("seconds"), 0.0)
+        rank = {name: i for i, name in enumerate(_WORST)}
+        status, names = pd.factorize(table["rate_status"])
+        self.status = np.array([*(rank.get(str(name), 1) for name in names), 1])[status]
+        self.face_px, self.psnr = numbers("face_px"), numbers("psnr")
+        with np.errstate(invalid="ignore"):
+            self.larger = (numbers("coded_width") > numbers("width")) | (
+                numbers("coded_height") > numbers("height")
+            )
+        refused = np.zeros(len(self.conditions), dtype=bool)
+        refused[self.condition[self.status == rank["refused"]]] = True
+        self.refused = refused
+
+    def described(self, used: NDArray[np.integer]) -> pd.DataFrame:
+        """What a condition's points say of themselves, over the encodes `used`; indexed by condition."""
+        table = pd.DataFrame(
+            {
+                "rate_status": self.status[used],
+                "face_px": self.face_px[used],
+                "coded_larger": self.larger[used],
+                "psnr": self.psnr[used],
+            }
+        ).groupby(self.condition[used])
+        out = table.agg({"rate_status": "max", "face_px": "median", "coded_larger": "max", "psnr": "mean"})
+        return out.assign(rate_status=[_WORST[i] for i in out["rate_status"]])
+
+
+def _joined(source: _Encodes, scores: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, NDArray[np.int64]]:
+    """The scores that give the metric, and the row of `source` that each belongs to."""
     if metric in metrics.FROM_MOMENTS:
-        scores = scores[scores["confusion"].isna() & (scores["n"] > 0) & scores["mean_pred"].notna()]
+        usable = (scores["n"] > 0) & scores["mean_pred"].notna() & scores["confusion"].isna()
         columns = [*SCORE_KEY, *MOMENTS]
     else:
-        scores = scores[scores["confusion"].notna()]
+        usable = scores["confusion"].notna()
         columns = [*SCORE_KEY, "confusion"]
-    where = pd.Index(encodes["encode"]).get_indexer(pd.Index(scores["encode"]))
-    scores = scores.loc[where >= 0, columns].reset_index(drop=True)
-    row = where[where >= 0]
-    scores["_encode"] = row
-    scores["_clip"] = pd.factorize(encodes["clip"], sort=True)[0][row]
-    condition, _ = codes(encodes, CONDITION)
-    scores["_condition"] = condition[row]
-    doubled = scores.duplicated([*SCORE_KEY, "_clip", "_condition"])
-    if doubled.any():
-        at = scores[doubled].iloc[0]
-        clip = encodes["clip"].iloc[at["_encode"]]
+    row = pd.Index(source.table["encode"]).get_indexer(pd.Index(scores["encode"]))
+    use = usable.to_numpy(dtype=bool, na_value=False) & (row >= 0)
+    rows, row = scores.loc[use, columns].reset_index(drop=True), row[use].astype(np.int64)
+    key, keys = codes(rows, SCORE_KEY)
+    cell = (source.condition[row] * len(source.clips) + source.clip[row]) * max(len(keys), 1) + key
+    if len(np.unique(cell)) < len(cell):
+        order = np.argsort(cell, kind="stable")
+        again = order[1:][np.diff(cell[order]) == 0].min()
+        at = rows.iloc[again]
         raise InputError(
-            f"Clip {clip!r} has two scores of {at['backend']}, {at['target']} for one condition; "
-            "tables of different runs must not be put together."
+            f"Clip {source.clips[source.clip[row[again]]]!r} has two scores of {at['backend']}, "
+            f"{at['target']} for one condition; tables of different runs must not be put together."
         )
-    return scores
+    return rows, row
 
 
 def codes(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[NDArray[np.int64], pd.DataFrame]:
@@ -242,94 +289,58 @@ def codes(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[NDArray[np.int64
 
 def _scope(
     rows: pd.DataFrame,
-    encodes: pd.DataFrame,
-    refused: pd.DataFrame,
+    row: NDArray[np.int64],
+    source: _Encodes,
     metric: str,
-    bits: str,
-    charge_boxes: bool,
-    partition: str,
+    scope: dict[Hashable, Any],
 ) -> Points:
-    rows = rows.reset_index(drop=True)
-    encode = encodes.iloc[rows["_encode"].to_numpy()].reset_index(drop=True)
-    left_out: list[dict[str, object]] = []
-    scope = {name: rows[name].iloc[0] for name in SCOPE}
+    left_out: list[dict[str, str]] = []
+    gone = source.refused[source.condition[row]]
+    for index in np.unique(source.condition[row[gone]]):
+        what = " ".join(str(value) for value in source.conditions.iloc[index])
+        left_out.append({"kind": "point", "name": what, "reason": "refused by the encoder for a clip"})
+    rows, row = rows[~gone], row[~gone]
 
-    if len(refused):
-        condition, distinct = codes(pd.concat([encode[list(CONDITION)], refused]), CONDITION)
-        gone = np.unique(condition[len(encode) :])
-        keep = ~np.isin(condition[: len(encode)], gone)
-        for index in gone:
-            what = " ".join(str(value) for value in distinct.iloc[index])
-            left_out.append({"kind": "point", "name": what, "reason": "refused by the encoder for a clip"})
-        rows, encode = rows[keep].reset_index(drop=True), encode[keep].reset_index(drop=True)
-
-    both = pd.concat([rows[["backend"]], encode[list(CONDITION)]], axis=1)
-    point, _ = codes(both, ("backend", *CONDITION))
-    points = int(point.max()) + 1 if len(point) else 0
-    clip, clip_names = pd.factorize(encode["clip"], sort=True)
-    have = np.bincount(clip, minlength=len(clip_names))
+    backend, backends = pd.factorize(rows["backend"], sort=True)
+    which, point = np.unique(backend * len(source.conditions) + source.condition[row], return_inverse=True)
+    points = len(which)
+    have = np.bincount(source.clip[row], minlength=len(source.clips))
     for index in np.flatnonzero(have < points):
         reason = f"has no value at {points - have[index]} of {points} points"
-        left_out.append({"kind": "clip", "name": str(clip_names[int(index)]), "reason": reason})
-    known = set(clip_names)
-    for name in sorted(set(encodes["clip"]) - known):
-        left_out.append({"kind": "clip", "name": name, "reason": "has no value at any point"})
-    keep = have[clip] == points
-    if not keep.any():
+        left_out.append({"kind": "clip", "name": source.clips[index], "reason": reason})
+    whole = (have == points) & (points > 0)
+    if not whole.any():
         raise NotComparableError(
             f"No clip has a value at all {points} points of {scope['target']} against {scope['gold']}, so "
             "nothing can be pooled; finish the run, or leave out the conditions that are incomplete."
         )
-    rows, encode, point = rows[keep], encode[keep], point[keep]
-    clips = [str(name) for name in clip_names[have == points]]
+    keep = whole[source.clip[row]]
+    rows, row, point = rows[keep], row[keep], point[keep]
 
-    subject, subject_names = pd.factorize(encode["subject"].fillna(encode["clip"]), sort=True)
-    first = np.unique(point, return_index=True)[1]
-    keys = pd.concat(
-        [
-            rows[list(SCORE_KEY)].iloc[first].reset_index(drop=True),
-            encode[list(CONDITION)].iloc[first].reset_index(drop=True),
-        ],
-        axis=1,
-    )
-    keys["partition"] = partition
-    keys = pd.concat([keys, _described(encode, point)], axis=1)
+    condition = which % len(source.conditions)
+    names = pd.Series(backends[which // len(source.conditions)], name="backend")
+    keys = pd.concat([names, source.conditions.iloc[condition].reset_index(drop=True)], axis=1)
+    keys = keys.assign(**{name: scope[name] for name in SCOPE})[list(GRID)]
+    keys["partition"] = source.partition
+    described = source.described(np.unique(row)).loc[condition].reset_index(drop=True)
+    keys = pd.concat([keys, described], axis=1)
+
+    own, subject = np.unique(source.subject[row], return_inverse=True)
     columns, centre = _summed(rows, metric, point)
-    cost = encode[f"{bits}_bits"].to_numpy(dtype=np.float64, na_value=np.nan)
-    if charge_boxes:
-        cost = cost + np.nan_to_num(encode["box_bits"].to_numpy(dtype=np.float64, na_value=np.nan))
-    seconds = encode["seconds"].to_numpy(dtype=np.float64, na_value=np.nan)
-    coded = (encode["codec"] != "none").to_numpy()
-    columns = [np.where(coded, cost, 0.0), np.where(coded, seconds, 0.0), *columns]
-    shape = (len(subject_names), points)
+    shape = (len(own), points)
     cell = subject * points + point
-    stats = np.stack(
-        [np.bincount(cell, column, shape[0] * shape[1]).reshape(shape) for column in columns], axis=-1
-    ).astype(np.float64, copy=False)
+    stats = np.empty((*shape, 2 + len(columns)))
+    for k, column in enumerate((source.bits[row], source.seconds[row], *columns)):
+        stats[..., k] = np.bincount(cell, column, shape[0] * shape[1]).reshape(shape)
     keys["rate_status"] = _pooled_status(keys, kbps(stats.sum(axis=0)))
-    names = ["kind", "name", "reason"]
-    gone_table = pd.DataFrame(left_out, columns=names).assign(**scope)
-    return Points(keys, stats, centre, metric, [str(s) for s in subject_names], clips, gone_table)
-
-
-def _described(encode: pd.DataFrame, point: NDArray[np.int64]) -> pd.DataFrame:
-    rank = encode["rate_status"].map({name: i for i, name in enumerate(_WORST)}).fillna(1).to_numpy(dtype=int)
-    larger = (encode["coded_width"] > encode["width"]) | (encode["coded_height"] > encode["height"])
-    table = pd.DataFrame(
-        {
-            "rank": rank,
-            "face_px": encode["face_px"].to_numpy(dtype=np.float64, na_value=np.nan),
-            "coded_larger": larger.fillna(False).to_numpy(dtype=bool),
-            "psnr": encode["psnr"].to_numpy(dtype=np.float64, na_value=np.nan),
-        }
-    ).groupby(point)
-    return pd.DataFrame(
-        {
-            "rate_status": [_WORST[i] for i in table["rank"].max()],
-            "face_px": table["face_px"].median().to_numpy(),
-            "coded_larger": table["coded_larger"].max().to_numpy(),
-            "psnr": table["psnr"].mean().to_numpy(),
-        }
+    return Points(
+        keys,
+        stats,
+        centre,
+        metric,
+        [source.subjects[i] for i in own],
+        [source.clips[i] for i in np.flatnonzero(whole)],
+        pd.DataFrame(left_out, columns=["kind", "name", "reason"]).assign(**{k: scope[k] for k in SCOPE}),
     )
 
 
