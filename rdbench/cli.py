@@ -24,6 +24,14 @@ __all__ = ["main"]
 
 INTERRUPTED = 130
 
+UNUSABLE = frozenset(
+    (
+        *(errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
+        *(errno.EIO, errno.EFBIG, errno.EDQUOT, errno.ENAMETOOLONG, errno.ELOOP),
+    )
+)
+"""Errors of the system that are about the place the user named, and none of ours."""
+
 
 class FiniteRate(click.ParamType):
     """A rate: finite and not negative; click's own FloatRange takes NaN and infinity."""
@@ -54,9 +62,8 @@ class Commands(click.Group):
         except click.UsageError as error:
             error.show()
             code = 2
-        except click.Abort:
-            code = _say("Interrupted.", INTERRUPTED)
-        except KeyboardInterrupt:
+        except (click.Abort, KeyboardInterrupt):
+            # click makes an Abort of the other.
             code = _say(
                 "Interrupted: what was finished is kept; the same command goes on from there.", INTERRUPTED
             )
@@ -72,7 +79,7 @@ class Commands(click.Group):
                     "what was finished is kept.",
                     2,
                 )
-            elif error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EISDIR):
+            elif error.errno in UNUSABLE:
                 code = _say(f"{error.filename or 'A file'} cannot be used: {error.strerror}.", 2)
             else:
                 code = _ours(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 from collections.abc import Sequence
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from rdbench.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -293,7 +296,12 @@ def inspect(run: Path, clip: str | None, codec: str | None, factor: int | None, 
     table = open_run(run).encodes
     for column, wanted in (("clip", clip), ("codec", codec), ("factor", factor)):
         if wanted is not None:
+            there = sorted(table[column].unique())
             table = table[table[column] == wanted]
+            if table.empty:
+                near = difflib.get_close_matches(str(wanted), map(str, there), n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise InputError(f"{run} has no encode with {column} {wanted!r}{hint}; it has {_few(there)}.")
     if format_ == "table":
         table = table[list(SHOWN)]
     print_table(table.reset_index(drop=True), format_)
@@ -320,6 +328,10 @@ def _for_people(table: pd.DataFrame) -> pd.DataFrame:
     shown["warning"] = table["warning"].fillna("")
     frame = pd.DataFrame(shown)
     return frame.drop(columns=[name for name in ("why not", "warning") if not frame[name].str.len().sum()])
+
+
+def _few(values: Sequence[Any]) -> str:
+    return ", ".join(map(str, values[:12])) + (", ..." if len(values) > 12 else "") or "none"
 
 
 def print_table(table: pd.DataFrame, format_: str) -> None:

@@ -34,7 +34,9 @@ _MAX_BYTES = 1 << 20
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Factor = Annotated[int, Field(ge=1, le=MAX_FACTOR)]
-Rate = Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)]
+# Strict, since `true` would be factor 1 and rate 1.
+ListedFactor = Annotated[int, Field(ge=1, le=MAX_FACTOR, strict=True)]
+Rate = Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False, strict=True)]
 Rates = Annotated[tuple[Rate, ...], Field(min_length=1, max_length=64)]
 
 
@@ -111,7 +113,7 @@ class Experiment(_Part):
     description: str = ""
     dataset: DatasetChoice = DatasetChoice()
     region: Annotated[tuple[Literal["face", "frame"], ...], Field(min_length=1)] = ("frame",)
-    factors: Annotated[tuple[Factor, ...], Field(min_length=1)] = (1, 2, 3, 4, 6, 8, 12, 16)
+    factors: Annotated[tuple[ListedFactor, ...], Field(min_length=1)] = (1, 2, 3, 4, 6, 8, 12, 16)
     uncoded: bool = True
     codecs: tuple[CodecChoice, ...] = ()
     backends: Annotated[tuple[str, ...], Field(min_length=1)] = ("direct@lite",)
@@ -330,7 +332,8 @@ def _first_fault(error: Exception) -> str:
     if not isinstance(error, ValidationError):
         return "nested too deeply"
     fault = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in fault["loc"])
+    # A key of the file may hold anything; what is printed holds no control character.
+    place = ".".join(part if part.isprintable() else repr(part) for part in map(str, fault["loc"]))
     given = fault.get("input")
     shown = f" (given: {given!r})" if isinstance(given, str | int | float) and not _is_long(given) else ""
     message = " ".join(str(fault["msg"]).split()).rstrip(".")

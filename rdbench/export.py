@@ -37,10 +37,12 @@ def export_run(path: Path, out: Path, kind: str) -> list[Path]:
     encodes = run.encodes.sort_values(order, kind="stable")
     rank = {encode: index for index, encode in enumerate(encodes["encode"])}
     keyed = run.scores.assign(order=run.scores["encode"].map(rank))
+    # A run that is being written may have gone on between the reading of the two tables.
+    keyed = keyed[keyed["order"].notna()]
     scores = keyed.sort_values(["order", "backend", "target", "gold", "scoring"], kind="stable").drop(
         columns="order"
     )
-    tables = {"encodes": encodes, "scores": scores, "curves": curves_table(run.encodes, run.scores)}
+    tables = {"encodes": encodes, "scores": scores, "curves": curves_table(run.encodes, scores)}
     out.mkdir(parents=True, exist_ok=True)
     return [_write(table.reset_index(drop=True), out / f"{name}.{kind}") for name, table in tables.items()]
 

@@ -26,6 +26,9 @@ DATASETS = (
     ("recola", "the public RECOLA release (needs --root)"),
     ("PATH", "any folder of video files, labels optional"),
 )
+CACHED = ("clips", "synthetic", "work")
+"""What rdbench puts into its cache; nothing else is removed, whatever folder the cache was said to be."""
+
 PACKAGES = (
     "torch",
     "numpy",
@@ -136,8 +139,10 @@ def cache_report(clear: bool) -> list[str]:
     for part in sorted(folder.iterdir()) if folder.is_dir() else []:
         size = sum(file.stat().st_size for file in part.rglob("*") if file.is_file())
         lines.append(f"  {part.name}: {size / 2**20:.1f} MiB")
-        if clear:
+        if clear and part.name in CACHED:
             shutil.rmtree(part) if part.is_dir() and not part.is_symlink() else part.unlink()
+        elif clear:
+            lines.append(f"  {part.name} is not from rdbench and stays")
     if clear:
         lines.append("removed")
     return lines

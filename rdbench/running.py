@@ -120,9 +120,9 @@ def run_plan(
             folder = out / "bitstreams"
             folder.mkdir(exist_ok=True)
             setup = dataclasses.replace(setup, keep=folder.resolve())
-        (out / "experiment.json").write_text(
-            plan.experiment.model_dump_json(indent=2) + "\n", encoding="utf-8"
-        )
+        part = out / ".experiment.json.part"
+        part.write_text(plan.experiment.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        os.replace(part, out / "experiment.json")
         if scheduler is None:
             with local_executor(jobs) as fresh:
                 summary = sweep(setup, plan.clips, plan.conditions, store, fresh, jobs, report)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
 import sqlite3
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -86,27 +87,27 @@ class Store:
         ):
             raise InputError(f"{folder} holds tables of a finished run; name another folder with --out.")
         folder.mkdir(parents=True, exist_ok=True)
+        self._file = file
         self._lock = _lock(folder)
         try:
-            self._connection = sqlite3.connect(file, isolation_level=None)
-            self._begin(identity, file)
+            # Whoever draws the tables meanwhile holds a commit up for a moment; that is no failure.
+            self._connection = sqlite3.connect(file, isolation_level=None, timeout=60)
+            self._begin(identity)
         except BaseException:
             self.close()
             raise
 
-    def _begin(self, identity: Mapping[str, str], file: Path) -> None:
-        try:
+    def _begin(self, identity: Mapping[str, str]) -> None:
+        with self._told():
             self._connection.execute("PRAGMA journal_mode = DELETE")
             self._connection.execute("PRAGMA synchronous = FULL")
-            with self._transaction():
-                for name, (columns, key) in TABLES.items():
-                    self._connection.execute(_create(name, columns, key))
-                known = dict(self._connection.execute("SELECT key, value FROM meta"))
-                if not known:
-                    self._insert("meta", [{"key": k, "value": v} for k, v in identity.items()])
-                    known = dict(identity)
-        except sqlite3.DatabaseError as error:
-            raise _explained(error, file) from error
+        with self._transaction():
+            for name, (columns, key) in TABLES.items():
+                self._connection.execute(_create(name, columns, key))
+            known = dict(self._connection.execute("SELECT key, value FROM meta"))
+            if not known:
+                self._insert("meta", [{"key": k, "value": v} for k, v in identity.items()])
+                known = dict(identity)
         changed = [key for key in identity if known.get(key) != identity[key]]
         if changed:
             raise InputError(
@@ -127,20 +128,30 @@ class Store:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def finished(self) -> set[tuple[Any, ...]]:
-        """Keys (clip, region, factor, codec, variant, mode, rate) of all encodes that are done."""
-        names = ", ".join(f'"{name}"' for name in ("clip", *CONDITION))
-        return set(self._connection.execute(f"SELECT {names} FROM encodes"))  # noqa: S608
+    def finished(self, kept: Path | None = None) -> set[tuple[Any, ...]]:
+        """Keys (clip, region, factor, codec, variant, mode, rate) of all encodes that are done.
+
+        Parameters
+        ----------
+        kept : Path, optional
+            Folder of bitstreams: an encode whose file is not there is not done.
+        """
+        names = ("clip", *CONDITION)
+        there = set() if kept is None else {file.stem for file in kept.iterdir()}
+        return {
+            tuple(row[name] for name in names)
+            for row in self._rows(f"SELECT encode, stream_bits, {', '.join(names)} FROM encodes")  # noqa: S608
+            if kept is None or row["stream_bits"] is None or row["encode"] in there
+        }
 
     def sources(self) -> dict[str, str]:
         """Content hash of each clip that was used."""
-        return dict(self._connection.execute("SELECT clip, source FROM clips WHERE state = 'used'"))
+        rows = self._rows("SELECT clip, source FROM clips WHERE state = 'used'")
+        return {row["clip"]: row["source"] for row in rows}
 
     def clips(self) -> list[dict[str, Any]]:
         """All clips that were looked at."""
-        cursor = self._connection.execute('SELECT * FROM clips ORDER BY "clip"')
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor]
+        return self._rows("SELECT * FROM clips ORDER BY clip")
 
     def forget_failures(self) -> None:
         """Failed units and clips are tried again by the run that follows."""
@@ -150,9 +161,7 @@ class Store:
 
     def failures(self) -> list[dict[str, Any]]:
         """What failed, in a fixed order."""
-        cursor = self._connection.execute("SELECT * FROM failures ORDER BY clip, region, factor, codec, rate")
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor]
+        return self._rows(f"SELECT * FROM failures ORDER BY clip, {', '.join(CONDITION)}")  # noqa: S608
 
     def add(self, rows: Mapping[str, Sequence[Row]]) -> None:
         """Add rows to tables in one transaction: after a crash all are there, or none.
@@ -160,12 +169,29 @@ class Store:
         Raises
         ------
         OSError
+            With ``errno.ENOSPC``, if the disk is full.
+        """
+        with self._transaction():
+            for table, some in rows.items():
+                self._insert(table, some)
+
+    def replace(self, table: str, old: Sequence[Row], new: Sequence[Row]) -> None:
+        """Take rows out by their keys and put others in, in one transaction.
+
+        Raises
+        ------
+        OSError
             With a plain sentence, if the disk is full.
         """
+        key = TABLES[table][1]
+        where = " AND ".join(f'"{name}" = ?' for name in key)
         try:
             with self._transaction():
-                for table, some in rows.items():
-                    self._insert(table, some)
+                self._connection.executemany(
+                    f"DELETE FROM {table} WHERE {where}",  # noqa: S608
+                    [tuple(_plain(row[name]) for name in key) for row in old],
+                )
+                self._insert(table, new)
         except sqlite3.DatabaseError as error:
             raise _explained(error, self.folder / "run.sqlite") from error
 
@@ -179,16 +205,30 @@ class Store:
             values,
         )
 
+    def _rows(self, query: str) -> list[dict[str, Any]]:
+        with self._told():
+            cursor = self._connection.execute(query)
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor]
+
     @contextlib.contextmanager
-    def _transaction(self) -> Any:
-        self._connection.execute("BEGIN IMMEDIATE")
+    def _transaction(self) -> Iterator[None]:
+        with self._told():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
         try:
             yield
-            self._connection.execute("COMMIT")
-        except BaseException:
-            with contextlib.suppress(sqlite3.Error):
-                self._connection.execute("ROLLBACK")
-            raise
+        except sqlite3.DatabaseError as error:
+            raise _explained(error, self._file) from error
 
 
 def pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
@@ -245,21 +285,35 @@ def _lock(folder: Path) -> IO[bytes]:
     lock = (folder / ".lock").open("ab")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    except BlockingIOError as error:
         lock.close()
         raise InputError(
             f"Another process is writing {folder}; wait for it, or name another folder with --out."
+        ) from error
+    except OSError as error:
+        lock.close()
+        raise InputError(
+            f"{folder} lies where files cannot be locked ({error.strerror}); name another folder with --out."
         ) from error
     return lock
 
 
 def _explained(error: sqlite3.DatabaseError, file: Path) -> Exception:
-    if "full" in str(error):
-        return OSError(28, os.strerror(28), str(file))
-    if "not a database" in str(error) or "malformed" in str(error):
+    kind = getattr(error, "sqlite_errorname", "")
+    if kind == "SQLITE_FULL":
+        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
+    if kind.startswith("SQLITE_IOERR"):
+        return OSError(errno.EIO, f"it cannot be read or written ({error})", str(file))
+    if kind.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
         return InputError(f"{file} is no store of a run ({error}); name another folder with --out.")
-    if "readonly" in str(error):
+    if kind.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
         return InputError(f"{file} cannot be written ({error}); name another folder with --out.")
+    if kind.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return InputError(f"{file} is held by another program ({error}); close that and run this again.")
+    if "column" in str(error):
+        return InputError(
+            f"{file} was not written by this version of rdbench ({error}); name another folder with --out."
+        )
     return error
 
 

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sys
 import threading
 import time
 from collections import deque
@@ -32,6 +33,7 @@ UNIT_PIXELS = 1.5e9
 
 OVERHEAD_PIXELS = 1e7
 IN_FLIGHT = 3
+MAX_IDLE_BREAKS = 3
 
 Key = tuple[Any, ...]
 
@@ -166,7 +168,7 @@ def sweep(
     """
     _sweep_work()
     store.forget_failures()
-    finished, sources = store.finished(), store.sources()
+    finished, sources = store.finished(setup.keep), store.sources()
     told = {row["clip"]: row for row in store.clips()}
     todo = {info.name: [c for c in conditions if _key(info.name, c) not in finished] for info in clips}
     progress = Progress(total=len(clips) * len(conditions))
@@ -181,7 +183,7 @@ def sweep(
     report(progress, None)
     executor = open_executor()
     pending: dict[Future[Any], _Task] = {}
-    suspects = 0
+    suspects = idle_breaks = 0
     try:
         while queue or pending:
             while queue and len(pending) < (1 if suspects else IN_FLIGHT * workers):
@@ -190,6 +192,13 @@ def sweep(
                     pending[_submit(executor, setup, task)] = task
                 except BrokenExecutor:
                     queue.appendleft(task)
+                    if not pending:
+                        # It broke while idle, so no future will tell.
+                        idle_breaks += 1
+                        if idle_breaks > MAX_IDLE_BREAKS:
+                            raise
+                        _stop(executor)
+                        executor = open_executor()
                     break
             done, _ = concurrent.futures.wait(
                 pending, timeout=1, return_when=concurrent.futures.FIRST_COMPLETED
@@ -203,6 +212,12 @@ def sweep(
                 except BrokenExecutor:
                     broken.append(task)
                     continue
+                except Exception as error:
+                    if not _killed_by(error):
+                        raise
+                    _blame(task, todo, store, progress, report)
+                    continue
+                idle_breaks = 0
                 suspects = max(0, suspects - 1)
                 if isinstance(task.unit, str):
                     _clip_known(outcome, todo, sources, store, progress, queue, report)
@@ -210,10 +225,10 @@ def sweep(
                     _unit_done(outcome, task.unit, store, progress)
                 report(progress, None)
             if broken:
-                executor.shutdown(wait=False, cancel_futures=True)
+                _stop(executor)
                 executor = open_executor()
                 if suspects and len(broken) == 1:
-                    _blame(broken[0], store, progress)
+                    _blame(broken[0], todo, store, progress, report)
                     suspects -= 1
                 else:
                     # One of these killed its worker; one at a time tells which.
@@ -223,6 +238,8 @@ def sweep(
                     suspects = len(broken)
                     report(progress, "A worker died (out of memory?); what it was at is tried once more.")
     except BaseException:
+        for future in pending:
+            future.cancel()
         _stop(executor)
         raise
     executor.shutdown()
@@ -291,19 +308,35 @@ def _unit_done(result: UnitResult, unit: Unit, store: Store, progress: Progress)
     progress.total -= failed
 
 
-def _blame(task: _Task, store: Store, progress: Progress) -> None:
+def _blame(
+    task: _Task,
+    todo: dict[str, list[Condition]],
+    store: Store,
+    progress: Progress,
+    report: Callable[[Progress, str | None], None],
+) -> None:
     reason = "its worker died twice (out of memory?)"
     if isinstance(task.unit, str):
-        store.add({"clips": [{"clip": task.unit, "state": "failed", "reason": f"{task.unit}: {reason}"}]})
+        row = {"clip": task.unit, "state": "failed", "reason": f"{task.unit}: {reason}"}
+        store.add({"clips": [row]})
+        _pass_over(progress, row, len(todo[task.unit]), report)
         return
     clip = task.unit.clip
     rows = [{"clip": clip, **asdict(condition), "reason": reason} for condition in task.unit.conditions]
     _unit_done(UnitResult({"failures": rows}), task.unit, store, progress)
 
 
+def _killed_by(error: Exception) -> bool:
+    """Whether Dask gave a task up since workers died of it; it has tried more than once by then."""
+    distributed = sys.modules.get("distributed")
+    return distributed is not None and isinstance(error, distributed.scheduler.KilledWorker)
+
+
 def _stop(executor: Executor) -> None:
-    executor.shutdown(wait=False, cancel_futures=True)
-    for worker in list((getattr(executor, "_processes", None) or {}).values()):
+    # Taken before: an executor that is shut down knows its processes no more.
+    workers = list((getattr(executor, "_processes", None) or {}).values())
+    executor.shutdown(wait=False)
+    for worker in workers:
         worker.terminate()
 
 

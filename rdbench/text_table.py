@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -18,7 +19,8 @@ def plain(table: pd.DataFrame) -> str:
     numbers = [pd.api.types.is_numeric_dtype(table[name]) for name in table.columns]
     cells = [[_cell(value) for value in row] for row in table.itertuples(index=False)]
     needed = sum(
-        max([len(str(name)), *(len(row[i]) for row in cells)]) + 2 for i, name in enumerate(table.columns)
+        max([cell_len(str(name)), *(cell_len(row[i]) for row in cells)]) + 2
+        for i, name in enumerate(table.columns)
     )
     # What is not a terminal has no width to fit into.
     terminal = Console().is_terminal
