@@ -16,6 +16,7 @@ from errno import ENOSPC
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import ffmpeg
 import numpy as np
 from numpy.typing import NDArray
@@ -178,9 +179,8 @@ def psnr(mse: float) -> float | None:
 
 
 def squared_error(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> int:
-    """Exact sum of squared differences."""
-    difference = np.where(a > b, a - b, b - a).astype(np.uint16)
-    return int(np.sum(difference * difference, dtype=np.uint64))
+    """Exact sum of squared differences of two (n, H, W) arrays."""
+    return sum(round(cv2.norm(x, y, cv2.NORM_L2SQR)) for x, y in zip(a, b, strict=True))
 
 
 def rechunk(arrays: Iterator[NDArray[np.uint8]]) -> Callable[[int], NDArray[np.uint8]]:

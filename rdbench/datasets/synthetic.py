@@ -21,6 +21,7 @@ from pathlib import Path
 import cv2
 import imageio_ffmpeg
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 
 from rdbench.cache import cache_dir
@@ -125,7 +126,7 @@ def generator_version() -> str:
     The source itself is hashed, so that no change of the drawing can meet frames of an older one in
     the cache.
     """
-    digest = hashlib.sha256(f"{cv2.__version__} {np.__version__}".encode())
+    digest = hashlib.sha256(f"{cv2.__version__} {np.__version__} {scipy.__version__}".encode())
     folder = resources.files("rdbench.datasets.drawing")
     sources = sorted(
         (item for item in folder.iterdir() if item.name.endswith(".py")), key=lambda item: item.name
@@ -177,7 +178,7 @@ def _write_lossless(planes: Iterable[bytes], width: int, height: int, file: Path
     colour += ["-color_trc", "bt709"]
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-y"]
     command += ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", f"{width}x{height}", "-framerate", str(FPS)]
-    command += [*colour, "-i", "-", "-an", "-c:v", "ffv1", "-level", "3", "-g", "1", "-slices", "4"]
+    command += [*colour, "-i", "-", "-an", "-c:v", "utvideo"]
     command += ["-threads", "1", "-fflags", "+bitexact", "-flags:v", "+bitexact", *colour]
     command += ["-f", "matroska", str(file)]
     # Its messages go to a file, since a pipe that nobody reads would stop it when full.
