@@ -53,9 +53,10 @@ class Recipe(BaseModel):
     factors : tuple of int
         Downsampling factors of the training faces, 1 or more each.
     targets : tuple of str
-        Names of the labels that are learned, in the order of the outputs.
+        Names of the labels that are learned, in the order of the outputs; none where pictures are restored.
     seed : int
     epochs, batch : int
+        Without any epoch, weights stay as they start.
     rate : float
         Peak of the learning rate, which rises over the first tenth of the steps and falls as a cosine.
     momentum, decay : float
@@ -78,6 +79,13 @@ class Recipe(BaseModel):
         Every n-th frame of the train recordings is used.
     select_on : {"dev", "train"}
         The epoch is chosen on dev, or on a fixed quarter of the train subjects (where dev is reported).
+    network : str
+        Class of the torch module.
+    start : tuple of (str, str)
+        Where training starts from, instead of at random: the weights whose names begin with the first text are
+        taken from the file with the second as its stem (there without that beginning).
+    rates : tuple of (str, float)
+        Learning rate of the weights whose names begin with the text, relative to `rate`; 0 freezes them.
     dtype : {"float32", "bfloat16"}
         Arithmetic of the convolutions in training; sums and weights stay in float32.
     threads : int
@@ -90,10 +98,10 @@ class Recipe(BaseModel):
     size: str = Field(pattern=r"^[a-z0-9]+$")
     region: Literal["face"] = "face"
     factors: tuple[int, ...] = Field(min_length=1)
-    targets: tuple[str, ...] = Field(min_length=1)
+    targets: tuple[str, ...]
     seed: int = Field(default=0, ge=0, lt=2**63)
-    epochs: int = Field(default=16, ge=1)
-    batch: int = Field(default=128, ge=2)
+    epochs: int = Field(default=20, ge=0)
+    batch: int = Field(default=64, ge=2)
     rate: float = Field(default=0.01, gt=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     decay: float = Field(default=5e-4, ge=0)
@@ -107,6 +115,9 @@ class Recipe(BaseModel):
     noise: float = Field(default=0.0, ge=0, lt=1)
     stride: int = Field(default=2, ge=1)
     select_on: Literal["dev", "train"] = "dev"
+    network: str = "Recogniser"
+    start: tuple[tuple[str, str], ...] = ()
+    rates: tuple[tuple[str, float], ...] = ()
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     threads: int = Field(default=1, ge=1)
 
@@ -141,8 +152,10 @@ class Card(BaseModel):
         Training faces of each factor.
     train_mean : dict of str to float
         Mean of each target's labels.
+    parents : dict of str to str
+        Content hashes of the weights that training started from, by stem.
     selection : dict of str to float
-        CCC of each target at the chosen epoch, on what it was chosen on, over all its recordings.
+        At the chosen epoch, on all that it was chosen on: CCC of each target, or PSNR gain in dB.
     epoch : int
         The chosen one, from 1 on; 0 where nothing is learned in epochs.
     versions : dict of str to str
@@ -160,6 +173,7 @@ class Card(BaseModel):
     content: str
     frames: int = Field(ge=1)
     train_mean: dict[str, float]
+    parents: dict[str, str] = {}
     selection: dict[str, float]
     epoch: int = Field(ge=0)
     versions: dict[str, str]

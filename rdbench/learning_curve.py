@@ -13,7 +13,7 @@ __all__ = ["draw", "write_log"]
 
 
 def write_log(file: Path, history: list[dict[str, float]]) -> None:
-    """Write loss and CCC by epoch as CSV."""
+    """Write loss and scores by epoch as CSV."""
     part = _part(file)
     try:
         with part.open("w", newline="", encoding="utf-8") as out:
@@ -25,8 +25,8 @@ def write_log(file: Path, history: list[dict[str, float]]) -> None:
         part.unlink(missing_ok=True)
 
 
-def draw(file: Path, history: list[dict[str, float]], recipe: Recipe, chosen: int) -> None:
-    """Draw loss and CCC by epoch, with the chosen epoch marked, as PNG; the same bytes from the same history."""
+def draw(file: Path, history: list[dict[str, float]], recipe: Recipe, chosen: int, measure: str) -> None:
+    """Draw loss and scores by epoch, with the chosen epoch marked, as PNG; the same bytes from the same history."""
     # Imported here since a network is loaded far more often than a picture of its training is drawn.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -35,13 +35,13 @@ def draw(file: Path, history: list[dict[str, float]], recipe: Recipe, chosen: in
     figure = Figure(figsize=(6, 3.6), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     accuracy = figure.add_subplot()
-    for target in recipe.targets:
-        accuracy.plot(epochs, [row[target] for row in history], label=f"CCC {target}")
+    for column in [name for name in history[0] if name not in ("epoch", "loss")]:
+        accuracy.plot(epochs, [row[column] for row in history], label=column)
     accuracy.axvline(chosen, color="0.7", linewidth=1, zorder=0, label=f"chosen: epoch {chosen}")
-    accuracy.set(xlabel="epoch", ylabel=f"CCC ({_selection(recipe)})", title=recipe.stem)
+    accuracy.set(xlabel="epoch", ylabel=f"{measure} ({_selection(recipe)})", title=recipe.stem)
     loss = accuracy.twinx()
     loss.plot(epochs, [row["loss"] for row in history], color="0.4", linestyle=":", label="training loss")
-    loss.set_ylabel(f"training loss ({'1 - CCC' if recipe.loss == 'ccc' else 'squared error'})")
+    loss.set_ylabel("training loss")
     lines = [*accuracy.get_lines(), *loss.get_lines()]
     accuracy.legend(lines, [str(line.get_label()) for line in lines], fontsize="small")
     part = _part(file)

@@ -18,8 +18,11 @@ __all__ = [
     "HIDDEN",
     "SIZES",
     "Recogniser",
+    "RestoredRecogniser",
+    "Restorer",
     "Size",
     "SuperResolver",
+    "build",
     "choose_device",
     "convolutions",
 ]
@@ -34,6 +37,10 @@ KERNEL = 5
 POOLS = (2, 2, 4)
 FILTERS: dict[Size, tuple[int, int, int]] = {"paper": (64, 128, 256), "lite": (16, 32, 64)}
 """Filters of the three convolutions, the same in both networks, so that one can start from the other's."""
+
+RESTORER_FILTERS: dict[Size, tuple[int, int, int]] = {"paper": (64, 128, 256), "lite": (32, 16, 16)}
+"""At full size every filter costs as much as a whole layer of the recogniser: the small restorer spends them
+where pictures are, in its first layer."""
 
 HIDDEN: dict[Size, int] = {"paper": 300, "lite": 64}
 
@@ -66,8 +73,7 @@ def convolutions(size: Size) -> list[nn.Conv2d]:
     InputError
         If there is no such size.
     """
-    if size not in FILTERS:
-        raise InputError(f"There is no network of size '{size}'; sizes are {' and '.join(SIZES)}.")
+    _known(size)
     layers = []
     channels = 1
     for filters in FILTERS[size]:
@@ -166,3 +172,92 @@ class SuperResolver(nn.Module):
             x = torch.relu(layer(x))
         restored: Tensor = self.conv4(x) / 4 + 0.5
         return restored
+
+
+class Restorer(nn.Module):
+    """Restore an upscaled face at its own size, so that what a recogniser gets can be looked at.
+
+    The super-resolver's four convolutions of 5x5, padded by repeating the edge, added to the picture that came
+    in: the upscaled face is right on average, and only what it lacks is to be learned.
+
+    Parameters
+    ----------
+    size : {"paper", "lite"}
+        64-128-256-1 filters, or 32-16-16-1.
+
+    Raises
+    ------
+    InputError
+        If there is no such size.
+    """
+
+    def __init__(self, size: Size) -> None:
+        super().__init__()
+        _known(size)
+        channels = 1
+        layers = []
+        for filters in (*RESTORER_FILTERS[size], 1):
+            layer = nn.Conv2d(channels, filters, KERNEL, padding=KERNEL // 2, padding_mode="replicate")
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+            layers.append(layer)
+            channels = filters
+        self.conv1, self.conv2, self.conv3, self.conv4 = layers
+        nn.init.normal_(self.conv4.weight, std=0.001)
+
+    def forward(self, faces: Tensor) -> Tensor:
+        """Return (n, 1, h, w) luma in 0..1 for the same."""
+        x = _centred(faces)
+        for layer in (self.conv1, self.conv2, self.conv3):
+            x = torch.relu(layer(x))
+        restored: Tensor = (faces + self.conv4(x) / 4).clamp(0, 1)
+        return restored
+
+
+class RestoredRecogniser(nn.Module):
+    """A restorer and the recogniser that looks at its pictures.
+
+    Parameters
+    ----------
+    size : {"paper", "lite"}
+    outputs : int
+    dropout : float
+        Of the recogniser.
+    """
+
+    def __init__(self, size: Size, outputs: int, dropout: float = 0.5) -> None:
+        super().__init__()
+        self.restorer = Restorer(size)
+        self.recogniser = Recogniser(size, outputs, dropout)
+
+    def forward(self, faces: Tensor) -> Tensor:
+        """Return (n, outputs) for (n, 1, 96, 96) luma in 0..1."""
+        predictions: Tensor = self.recogniser(self.restorer(faces))
+        return predictions
+
+
+def build(network: str, size: str, outputs: int, dropout: float = 0.5) -> nn.Module:
+    """Make a network by the name of its class, freshly initialised.
+
+    Raises
+    ------
+    InputError
+        If there is no such network or size.
+    """
+    known = _known(size)
+    if network == "Recogniser":
+        return Recogniser(known, outputs, dropout)
+    if network == "RestoredRecogniser":
+        return RestoredRecogniser(known, outputs, dropout)
+    if network == "SuperResolver":
+        return SuperResolver(known)
+    if network == "Restorer":
+        return Restorer(known)
+    raise InputError(f"There is no network '{network}' in this version of rdbench.")
+
+
+def _known(size: str) -> Size:
+    for each in SIZES:
+        if each == size:
+            return each
+    raise InputError(f"There is no network of size '{size}'; sizes are {' and '.join(SIZES)}.")

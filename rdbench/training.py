@@ -14,34 +14,36 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import rdbench
-from rdbench import ffmpeg, metrics
-from rdbench.checkpoints import SUFFIX, Card, Recipe, read_card, read_tensors, write_tensors, write_weights
+from rdbench import ffmpeg
+from rdbench.checkpoints import (
+    SUFFIX,
+    Card,
+    Recipe,
+    Weights,
+    read_card,
+    read_tensors,
+    read_weights,
+    write_tensors,
+    write_weights,
+)
 from rdbench.clip import Dataset
 from rdbench.errors import InputError
 from rdbench.learning_curve import draw, write_log
-from rdbench.networks import Recogniser, Size, choose_device
+from rdbench.networks import build, choose_device
+from rdbench.tasks import Recognition, Restoration, Task
 from rdbench.training_set import FaceSet, hold_out, load_faces
 
 __all__ = [
     "Epoch",
     "Fitted",
-    "as_input",
-    "augment",
-    "concordance_loss",
     "fit",
-    "predict",
-    "score",
     "train",
     "training_faces",
     "versions",
 ]
-
-_SELECTION_FRAMES = 500
-_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,9 @@ class Epoch:
     loss : float
         Mean over the epoch's batches.
     scores : dict of str to float
-        CCC of each target on what the epoch is chosen on.
+        On what the epoch is chosen on.
+    measure : str
+        What the scores are.
     seconds_left : float
     """
 
@@ -66,12 +70,13 @@ class Epoch:
     epochs: int
     loss: float
     scores: dict[str, float]
+    measure: str
     seconds_left: float
 
     def __str__(self) -> str:
         scores = ", ".join(f"{target} {ccc:.3f}" for target, ccc in self.scores.items())
         return (
-            f"{self.stem}: epoch {self.epoch} of {self.epochs}, loss {self.loss:.3f}, CCC {scores}, "
+            f"{self.stem}: epoch {self.epoch} of {self.epochs}, loss {self.loss:.4g}, {self.measure} {scores}, "
             f"{self.seconds_left:.0f} s left"
         )
 
@@ -87,7 +92,7 @@ class Fitted:
     epoch : int
         The best one, from 1 on; 0 before the first.
     history : list of dict
-        By epoch: epoch, loss, and CCC of each target.
+        By epoch: epoch, loss, and the scores.
     """
 
     best: dict[str, Tensor]
@@ -95,107 +100,10 @@ class Fitted:
     history: list[dict[str, float]] = field(default_factory=list)
 
 
-def as_input(planes: Tensor) -> Tensor:
-    """Turn uint8 limited-range Y planes (n, h, w) into what a network sees: (n, 1, h, w) float32 in 0..1."""
-    return ((planes.float() - 16) / 219).clamp(0, 1).unsqueeze(1)
-
-
-def augment(planes: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
-    """Shift, mirror and re-light faces at random, as another camera or person might show them.
-
-    A dozen people are few: without this, who they are is learned instead of what they show. Only whole pixels
-    are shifted, since interpolation would blur what downsampling left.
-
-    Parameters
-    ----------
-    planes : (n, h, w) uint8 Tensor
-    recipe : Recipe
-        Gives `shift`, `flip`, `contrast`, `brightness` and `noise`.
-    generator : torch.Generator
-        On the CPU; the only source of chance.
-
-    Returns
-    -------
-    (n, 1, h, w) float32 Tensor in 0..1
-    """
-    n, height, width = planes.shape
-    steps = torch.randint(-recipe.shift, recipe.shift + 1, (2, n, 1), generator=generator)
-    rows = (torch.arange(height) + steps[0]).clamp(0, height - 1)
-    columns = (torch.arange(width) + steps[1]).clamp(0, width - 1)
-    mirrored = torch.rand(n, 1, generator=generator) < (0.5 if recipe.flip else 0.0)
-    columns = torch.where(mirrored, columns.flip(1), columns)
-    rows, columns = rows.to(planes.device), columns.to(planes.device)
-    index = torch.arange(n, device=planes.device)[:, None, None]
-    faces = as_input(planes[index, rows[:, :, None], columns[:, None, :]])
-
-    def uniform(reach: float) -> Tensor:
-        return ((torch.rand(n, 1, 1, 1, generator=generator) * 2 - 1) * reach).to(planes.device)
-
-    mean = faces.mean(dim=(1, 2, 3), keepdim=True)
-    faces = (faces - mean) * (1 + uniform(recipe.contrast)) + mean + uniform(recipe.brightness)
-    if recipe.noise:
-        spread = uniform(recipe.noise).abs()
-        faces = faces + spread * torch.randn(faces.shape, generator=generator).to(planes.device)
-    return faces.clamp(0, 1)
-
-
-def concordance_loss(predictions: Tensor, gold: Tensor) -> Tensor:
-    """Mean over targets of 1 - CCC of a batch (Lin 1989, population moments), 0..2.
-
-    Parameters
-    ----------
-    predictions, gold : (n, k) Tensor
-    """
-    mean_p, mean_g = predictions.mean(0), gold.mean(0)
-    dev_p, dev_g = predictions - mean_p, gold - mean_g
-    covariance = (dev_p * dev_g).mean(0)
-    spread = (dev_p**2).mean(0) + (dev_g**2).mean(0) + (mean_p - mean_g) ** 2
-    return (1 - 2 * covariance / (spread + 1e-8)).mean()
-
-
-def _squared_error(predictions: Tensor, gold: Tensor) -> Tensor:
-    return nn.functional.mse_loss(predictions, gold)
-
-
-@torch.inference_mode()
-def predict(network: nn.Module, planes: NDArray[np.uint8], device: torch.device) -> NDArray[np.float64]:
-    """Predict for uint8 Y planes (n, 96, 96) in float32: (n, k)."""
-    network.eval()
-    parts = [
-        network(as_input(torch.from_numpy(planes[at : at + _BATCH]).to(device))).cpu().numpy()
-        for at in range(0, len(planes), _BATCH)
-    ]
-    return np.concatenate(parts).astype(np.float64)
-
-
-def score(
-    network: nn.Module, faces: FaceSet, device: torch.device, most: int | None = None
-) -> dict[str, float]:
-    """CCC of each target over all frames and factors together.
-
-    Parameters
-    ----------
-    network : nn.Module
-    faces : FaceSet
-    device : torch.device
-    most : int, optional
-        Look at no more than about so many frames of each factor, evenly thinned.
-    """
-    step = 1 if most is None else max(1, -(-len(faces) // most))
-    predicted = [predict(network, planes[::step], device) for planes in faces.luma.values()]
-    gold = np.tile(faces.values[::step], (len(predicted), 1))
-    together = np.concatenate(predicted)
-    return {
-        target: float(metrics.ccc(metrics.moments(together[:, column], gold[:, column])))
-        for column, target in enumerate(faces.targets)
-    }
-
-
 def fit(
     network: nn.Module,
     recipe: Recipe,
-    learn: FaceSet,
-    choose: FaceSet,
+    task: Task,
     state: Path,
     device: torch.device,
     progress: Callable[[Epoch], None] = lambda epoch: None,
@@ -203,15 +111,14 @@ def fit(
     """Train a network; continue where an earlier, killed call with the same input stopped.
 
     All chance in an epoch comes from the seed and the epoch's number, so a resumed run ends with the weights of
-    an undisturbed one. With several factors one is drawn at random for each frame.
+    an undisturbed one.
 
     Parameters
     ----------
     network : nn.Module
-        Freshly initialised; ends with the last epoch's weights.
+        As training starts; ends with the last epoch's weights.
     recipe : Recipe
-    learn, choose : FaceSet
-        What is learned from, and what the epoch is chosen on.
+    task : Task
     state : Path
         Kept after every epoch; the caller deletes it when the result is safe.
     device : torch.device
@@ -222,44 +129,39 @@ def fit(
     InputError
         If training diverges, or there are fewer frames than one batch.
     """
-    if len(learn) < recipe.batch:
+    if recipe.epochs and task.frames < recipe.batch:
         raise InputError(
-            f"{len(learn)} training faces are fewer than one batch of {recipe.batch}; "
+            f"{task.frames} training faces are fewer than one batch of {recipe.batch}; "
             "give more recordings or a smaller batch."
         )
     network.to(device)
     cast(Any, network).to(memory_format=torch.channels_last)
-    planes = torch.stack([torch.from_numpy(learn.luma[factor]) for factor in recipe.factors]).to(device)
-    gold = torch.from_numpy(learn.values).to(device)
-    optimiser = torch.optim.SGD(
-        network.parameters(), lr=recipe.rate, momentum=recipe.momentum, weight_decay=recipe.decay
-    )
-    batches = len(learn) // recipe.batch
-    steps = recipe.epochs * batches
     average = {name: value.detach().clone() for name, value in network.state_dict().items()}
     fitted = Fitted(best={name: value.clone() for name, value in average.items()})
-    key = _state_key(recipe, learn, choose, device)
+    if not recipe.epochs:
+        return fitted
+    key = _state_key(recipe, task, device, average)
+    optimiser = _optimiser(network, recipe)
+    batches = task.frames // recipe.batch
+    steps = recipe.epochs * batches
     begin = _resume(state, key, network, optimiser, average, fitted)
     judge = copy.deepcopy(network)
-    loss_of = concordance_loss if recipe.loss == "ccc" else _squared_error
     started = time.monotonic()
     for epoch in range(begin + 1, recipe.epochs + 1):
         torch.manual_seed(_chance(recipe.seed, epoch))
         generator = torch.Generator().manual_seed(_chance(recipe.seed, -epoch))
-        order = torch.randperm(len(learn), generator=generator)
+        order = torch.randperm(task.frames, generator=generator)
         network.train()
         total = 0.0
         for batch in range(batches):
             step = (epoch - 1) * batches + batch
             for group in optimiser.param_groups:
-                group["lr"] = recipe.rate * _schedule(step, steps)
-            rows = order[batch * recipe.batch : (batch + 1) * recipe.batch]
-            which = torch.randint(len(recipe.factors), (len(rows),), generator=generator)
-            faces = augment(planes[which.to(device), rows.to(device)], recipe, generator)
-            faces = faces.contiguous(memory_format=torch.channels_last)
+                group["lr"] = recipe.rate * group["share"] * _schedule(step, steps)
+            came, gold = task.batch(order[batch * recipe.batch : (batch + 1) * recipe.batch], generator)
+            came = came.contiguous(memory_format=torch.channels_last)
             with torch.autocast(device.type, torch.bfloat16, enabled=recipe.dtype == "bfloat16"):
-                predictions = network(faces)
-            loss = loss_of(predictions.float(), gold[rows.to(device)])
+                predictions = network(came)
+            loss = task.loss(predictions.float(), gold)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -271,14 +173,14 @@ def fit(
                 f"(it is {recipe.rate})."
             )
         judge.load_state_dict(average)
-        scores = score(judge, choose, device, _SELECTION_FRAMES)
+        scores = task.score(judge)
         fitted.history.append({"epoch": epoch, "loss": total / batches, **scores})
-        if _better(fitted.history, fitted.epoch, learn.targets):
+        if _better(fitted.history, fitted.epoch, task.columns):
             fitted.epoch = epoch
             fitted.best = {name: value.clone() for name, value in average.items()}
         _keep(state, key, network, optimiser, average, fitted)
         left = (time.monotonic() - started) / (epoch - begin) * (recipe.epochs - epoch)
-        progress(Epoch(recipe.stem, epoch, recipe.epochs, total / batches, scores, left))
+        progress(Epoch(recipe.stem, epoch, recipe.epochs, total / batches, scores, task.measure, left))
     return fitted
 
 
@@ -292,7 +194,7 @@ def train(
     command: str = "",
     faces: tuple[FaceSet, FaceSet] | None = None,
 ) -> Path:
-    """Train one recogniser and write its weights, log and learning curve.
+    """Train one network and write its weights, log and learning curve.
 
     Beside ``<stem>.safetensors`` stand ``<stem>.csv`` and ``<stem>.png``. Weights that were made from the same
     recipe, faces and versions before are left as they are.
@@ -319,17 +221,19 @@ def train(
     """
     where = choose_device(device)
     learn, choose = faces if faces is not None else training_faces(recipe, dataset, progress)
-    learn, choose = learn.of(recipe.factors), choose.of(recipe.factors)
+    parents = {stem: read_weights(out / f"{stem}{SUFFIX}") for _, stem in recipe.start}
     file = out / f"{recipe.stem}{SUFFIX}"
     state = out / f".{recipe.stem}.state"
+    wide = [learn.face_px[factor] for factor in recipe.factors]
     card = Card(
-        network="Recogniser",
+        network=recipe.network,
         recipe=recipe,
-        face_px=float(np.exp(np.mean(np.log([learn.face_px[factor] for factor in recipe.factors])))),
+        face_px=float(np.exp(np.mean(np.log(wide)))),
         dataset=dataset.name,
-        content=learn.content(),
+        content=learn.of(_seen(recipe)).content(),
         frames=len(learn),
-        train_mean=_means(learn),
+        train_mean=_means(learn) if recipe.targets else {},
+        parents={stem: parent.hash for stem, parent in parents.items()},
         selection={},
         epoch=0,
         versions=versions(),
@@ -340,17 +244,18 @@ def train(
         return file
     with _repeatable(recipe, where):
         torch.manual_seed(_chance(recipe.seed, 0))
-        network = Recogniser(cast(Size, recipe.size), len(recipe.targets), recipe.dropout)
-        # A network that starts at the labels' mean has only their variation left to learn.
-        with torch.no_grad():
-            network.fc5.bias.copy_(torch.tensor(list(card.train_mean.values())))
-        fitted = fit(network, recipe, learn, choose, state, where, progress)
+        network = build(recipe.network, recipe.size, max(1, len(recipe.targets)), recipe.dropout)
+        _start(network, recipe, card, parents)
+        kind = Recognition if recipe.targets else Restoration
+        task: Task = kind(recipe, learn, choose, where)
+        fitted = fit(network, recipe, task, state, where, progress)
         half = {name: value.half().cpu() for name, value in fitted.best.items()}
         # Scored as written: float16 is what others will load.
         network.load_state_dict(half)
-        selection = score(network, choose, where)
-    write_log(out / f"{recipe.stem}.csv", fitted.history)
-    draw(out / f"{recipe.stem}.png", fitted.history, recipe, fitted.epoch)
+        selection = task.score(network, whole=True)
+    if fitted.history:
+        write_log(out / f"{recipe.stem}.csv", fitted.history)
+        draw(out / f"{recipe.stem}.png", fitted.history, recipe, fitted.epoch, task.measure)
     done = card.model_copy(update={"selection": selection, "epoch": fitted.epoch})
     write_weights(file, {name: value.numpy() for name, value in half.items()}, done)
     state.unlink(missing_ok=True)
@@ -373,7 +278,7 @@ def training_faces(
     factors : sequence of int
         Those of several recipes, where one reading serves them all; by default the recipe's own.
     """
-    wanted = tuple(factors) or recipe.factors
+    wanted = tuple(factors) or _seen(recipe)
     learn = load_faces(dataset, "train", wanted, recipe.targets, recipe.stride, progress)
     if recipe.select_on == "train":
         return hold_out(learn)
@@ -390,6 +295,52 @@ def versions() -> dict[str, str]:
     }
 
 
+def _seen(recipe: Recipe) -> tuple[int, ...]:
+    """Factors whose pictures are looked at: who restores needs pristine ones too."""
+    return recipe.factors if recipe.targets else tuple(sorted({1, *recipe.factors}))
+
+
+def _start(network: nn.Module, recipe: Recipe, card: Card, parents: dict[str, Weights]) -> None:
+    """Give a network what it starts from.
+
+    Raises
+    ------
+    InputError
+        If a parent has nothing that fits.
+    """
+    head = getattr(getattr(network, "recogniser", network), "fc5", None)
+    if head is not None:
+        # A network that starts at the labels' mean has only their variation left to learn.
+        with torch.no_grad():
+            head.bias.copy_(torch.tensor(list(card.train_mean.values())))
+    own = network.state_dict()
+    for prefix, stem in recipe.start:
+        taken = {
+            prefix + name: torch.from_numpy(value.astype(np.float32))
+            for name, value in parents[stem].tensors.items()
+            if prefix + name in own and own[prefix + name].shape == value.shape
+        }
+        if not taken:
+            raise InputError(f"{parents[stem].file} has no weights that {recipe.stem} could start from.")
+        network.load_state_dict(taken, strict=False)
+
+
+def _optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """Stochastic gradient descent with a rate for each group of weights; frozen ones are left out."""
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        share = next((rate for prefix, rate in recipe.rates if name.startswith(prefix)), 1.0)
+        parameter.requires_grad_(share > 0)
+        if share > 0:
+            groups.setdefault(share, []).append(parameter)
+    return torch.optim.SGD(
+        [{"params": parameters, "share": share} for share, parameters in groups.items()],
+        lr=recipe.rate,
+        momentum=recipe.momentum,
+        weight_decay=recipe.decay,
+    )
+
+
 def _means(faces: FaceSet) -> dict[str, float]:
     return dict(zip(faces.targets, faces.values.mean(axis=0, dtype=np.float64).tolist(), strict=True))
 
@@ -399,7 +350,7 @@ def _made_before(file: Path, card: Card) -> bool:
         before = read_card(file)
     except InputError:
         return False
-    keys = ("network", "recipe", "content", "versions")
+    keys = ("network", "recipe", "content", "parents", "versions")
     return all(getattr(before, key) == getattr(card, key) for key in keys)
 
 
@@ -442,9 +393,12 @@ def _repeatable(recipe: Recipe, device: torch.device) -> Iterator[None]:
         torch.use_deterministic_algorithms(deterministic)
 
 
-def _state_key(recipe: Recipe, learn: FaceSet, choose: FaceSet, device: torch.device) -> str:
-    parts = [recipe.model_dump_json(), learn.content(), choose.content(), str(device), torch.__version__]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+def _state_key(recipe: Recipe, task: Task, device: torch.device, start: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256(recipe.model_dump_json().encode())
+    digest.update(f"{task.content} {device} {torch.__version__}".encode())
+    for name, value in start.items():
+        digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _keep(

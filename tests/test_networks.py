@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from rdbench.errors import InputError
-from rdbench.networks import Recogniser, SuperResolver
+from rdbench.networks import Recogniser, RestoredRecogniser, Restorer, SuperResolver, build
 
 
 def count(module: torch.nn.Module) -> int:
@@ -108,7 +108,54 @@ def test_a_recogniser_can_start_from_a_super_resolvers_convolutions():
     assert {key.partition(".")[0] for key in missing} == {"fc4", "fc5"}
 
 
-@pytest.mark.parametrize("make", [lambda: Recogniser("huge", 1), lambda: SuperResolver("huge")])
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ("paper", 1_026_048 + 256 * 25 + 1),
+        ("lite", (32 * 25 + 32) + (16 * 25 * 32 + 16) + (16 * 25 * 16 + 16) + (16 * 25 + 1)),
+    ],
+)
+def test_the_restorer_keeps_the_pictures_size_and_range(size, expected):
+    torch.manual_seed(0)
+    network = Restorer(size)
+    assert count(network) == expected
+    faces = torch.rand(2, 1, 40, 24)
+    restored = network(faces)
+    assert restored.shape == faces.shape
+    assert restored.min() >= 0
+    assert restored.max() <= 1
+
+
+def test_a_restorer_that_has_learned_nothing_hands_pictures_through():
+    network = Restorer("lite")
+    torch.nn.init.zeros_(network.conv4.weight)
+    faces = torch.rand(2, 1, 32, 32)
+    assert torch.equal(network(faces), faces)
+
+
+def test_the_recogniser_behind_a_restorer_sees_restored_pictures():
+    torch.manual_seed(0)
+    network = RestoredRecogniser("lite", 2).eval()
+    faces = torch.rand(2, 1, 96, 96)
+    assert torch.equal(network(faces), network.recogniser(network.restorer(faces)))
+    assert count(network) == count(network.restorer) + count(network.recogniser)
+
+
+@pytest.mark.parametrize("kind", [Recogniser, RestoredRecogniser, Restorer, SuperResolver])
+def test_networks_are_built_by_name(kind):
+    assert type(build(kind.__name__, "lite", 2)) is kind
+    with pytest.raises(InputError, match="no network of size 'huge'"):
+        build(kind.__name__, "huge", 2)
+
+
+def test_an_unknown_network_is_named():
+    with pytest.raises(InputError, match="no network 'Perceptron'"):
+        build("Perceptron", "lite", 2)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: Recogniser("huge", 1), lambda: SuperResolver("huge"), lambda: Restorer("huge")]
+)
 def test_an_unknown_size_is_named(make):
     with pytest.raises(InputError, match="no network of size 'huge'; sizes are paper and lite"):
         make()

@@ -11,17 +11,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-import torchmetrics
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from rdbench import metrics, training
+from rdbench import tasks, training
 from rdbench.checkpoints import Recipe, read_weights
 from rdbench.errors import InputError
 from rdbench.networks import Recogniser
 from rdbench.training_set import FaceSet
-
-PLAIN = {"shift": 0, "flip": False, "contrast": 0.0, "brightness": 0.0}
 
 
 def recipe(**changes):
@@ -60,64 +55,6 @@ def train(out, progress=lambda what: None, faces=None, **changes):
     return training.train(recipe(**changes), Nowhere(), out, "cpu", progress, command="again", faces=faces)
 
 
-def test_luma_is_what_the_sweep_hands_to_a_back_end():
-    planes = torch.tensor([[[0, 16, 235, 255, 126]]], dtype=torch.uint8)
-    expected = torch.tensor([[[[0, 0, 1, 1, 110 / 219]]]])
-    torch.testing.assert_close(training.as_input(planes), expected)
-
-
-def test_augmentation_that_is_switched_off_changes_nothing():
-    planes = torch.from_numpy(blobs(5, 0).luma[4])
-    faces = training.augment(planes, recipe(**PLAIN), torch.Generator())
-    torch.testing.assert_close(faces, training.as_input(planes))
-
-
-@settings(max_examples=20, deadline=None)
-@given(st.integers(0, 2**31), st.integers(0, 6), st.booleans())
-def test_shifts_and_mirrors_move_whole_pixels(seed, reach, flip):
-    planes = torch.randint(
-        16, 236, (3, 20, 20), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed)
-    )
-    changed = PLAIN | {"shift": reach, "flip": flip}
-    faces = training.augment(planes, recipe(**changed), torch.Generator().manual_seed(seed))
-    source = training.as_input(planes)
-    padded = torch.nn.functional.pad(source, [reach] * 4, mode="replicate")
-    for number in range(3):
-        candidates = [
-            padded[number, :, y : y + 20, x : x + 20]
-            for y in range(2 * reach + 1)
-            for x in range(2 * reach + 1)
-        ]
-        if flip:
-            candidates += [each.flip(-1) for each in candidates]
-        assert any(torch.allclose(faces[number], each, atol=1e-6) for each in candidates)
-
-
-def test_augmented_luma_stays_luma_and_both_mirrorings_occur():
-    planes = torch.from_numpy(blobs(64, 0).luma[4])
-    strong = recipe(shift=0, contrast=0.9, brightness=0.9, noise=0.5)
-    faces = training.augment(planes, strong, torch.Generator().manual_seed(1))
-    assert faces.shape == (64, 1, 96, 96)
-    assert faces.min() >= 0
-    assert faces.max() <= 1
-    mirrored = training.augment(planes, recipe(**(PLAIN | {"flip": True})), torch.Generator().manual_seed(1))
-    same = (mirrored - training.as_input(planes)).abs().amax(dim=(1, 2, 3)) < 1e-6
-    assert 10 < int(same.sum()) < 54
-
-
-def test_the_concordance_loss_is_one_minus_ccc():
-    rng = np.random.default_rng(0)
-    predictions, gold = rng.normal([0.3, -0.1], size=(2, 50, 2))
-    loss = float(training.concordance_loss(torch.from_numpy(predictions), torch.from_numpy(gold)))
-    ours = [float(metrics.ccc(metrics.moments(predictions[:, k], gold[:, k]))) for k in (0, 1)]
-    assert loss == pytest.approx(1 - np.mean(ours), abs=1e-6)
-    # torchmetrics divides moments by n - 1, which 10,000 equal copies make no difference.
-    many = torchmetrics.functional.concordance_corrcoef(
-        torch.from_numpy(predictions[:, 0]).repeat(10_000), torch.from_numpy(gold[:, 0]).repeat(10_000)
-    )
-    assert ours[0] == pytest.approx(float(many), abs=1e-5)
-
-
 def test_a_recogniser_learns_what_is_in_the_picture(tmp_path):
     told = []
     faces = blobs(128, 0), blobs(32, 1)
@@ -127,7 +64,7 @@ def test_a_recogniser_learns_what_is_in_the_picture(tmp_path):
     # What the card says is what the written weights do.
     network = Recogniser("lite", 2)
     network.load_state_dict({k: torch.from_numpy(v.astype(np.float32)) for k, v in read.tensors.items()})
-    again = training.score(network, faces[1], torch.device("cpu"))
+    again = tasks.score(network, faces[1], torch.device("cpu"))
     assert again == pytest.approx(read.card.selection, abs=1e-4)
     epochs = [what for what in told if isinstance(what, training.Epoch)]
     assert [epoch.epoch for epoch in epochs] == list(range(1, 11))

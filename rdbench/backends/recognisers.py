@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from rdbench.backends.protocol import Context, Input, Session
 from rdbench.checkpoints import Weights, read_weights, weights_folder
 from rdbench.errors import InputError
-from rdbench.networks import FACE, SIZES, Recogniser, Size, choose_device
+from rdbench.networks import FACE, SIZES, build, choose_device
 
 __all__ = ["Recognisers", "open_recognisers"]
 
@@ -25,6 +26,9 @@ BATCH = 64
 of a batch, and a frame's prediction must not depend on how many others came with it."""
 
 THREADS = 1
+
+NETWORKS = ("Recogniser", "RestoredRecogniser")
+"""Modules that take faces and give predictions."""
 
 
 class Recognisers:
@@ -55,7 +59,7 @@ class Recognisers:
         self.input = Input(size=FACE)
         self.targets = first.card.recipe.targets
         self._device = device
-        self._networks = []
+        self._networks: list[tuple[float, nn.Module]] = []
         for each in sorted(weights, key=lambda each: (-each.card.face_px, each.file.name)):
             if each.card.recipe.targets != self.targets:
                 raise InputError(
@@ -78,7 +82,7 @@ class Recognisers:
 
         return session
 
-    def nearest(self, face_px: float) -> Recogniser:
+    def nearest(self, face_px: float) -> nn.Module:
         """The recogniser for a coded face width in pixels; of two equally near, that of the larger face.
 
         Raises
@@ -90,7 +94,7 @@ class Recognisers:
             raise InputError(f"{self.name}: a face cannot be {face_px} pixels wide; give a width above 0.")
         return min(self._networks, key=lambda each: abs(math.log(each[0] / face_px)))[1]
 
-    def _predict(self, network: Recogniser, frames: NDArray[np.float32]) -> NDArray[np.float64]:
+    def _predict(self, network: nn.Module, frames: NDArray[np.float32]) -> NDArray[np.float64]:
         if frames.ndim != 3 or frames.shape[1:] != (FACE, FACE) or frames.dtype != np.float32:
             raise InputError(
                 f"{self.name} takes float32 frames of shape (n, {FACE}, {FACE}), not {frames.dtype} of shape "
@@ -153,18 +157,23 @@ def open_recognisers(family: str, size: str | None, weights: Path | None, device
     return Recognisers(name, read, choose_device(device))
 
 
-def _network(weights: Weights) -> Recogniser:
+def _network(weights: Weights) -> nn.Module:
     recipe = weights.card.recipe
-    size: Size = "paper" if recipe.size == "paper" else "lite"
-    network = Recogniser(size, len(recipe.targets))
+    outputs = len(recipe.targets)
+    if weights.card.network not in NETWORKS or not outputs:
+        raise InputError(
+            f"{weights.file} holds weights of another network ({weights.card.network}); "
+            f"a recogniser is one of {', '.join(NETWORKS)}."
+        )
+    network = build(weights.card.network, recipe.size, outputs)
     wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     given = {name: tuple(value.shape) for name, value in weights.tensors.items()}
-    if weights.card.network != "Recogniser" or wanted != given:
-        odd = sorted(name for name in wanted.keys() | given.keys() if wanted.get(name) != given.get(name))
-        where = f": '{odd[0]}' is {given.get(odd[0])}, not {wanted.get(odd[0])}" if odd else ""
+    if wanted != given:
+        odd = min(name for name in wanted.keys() | given.keys() if wanted.get(name) != given.get(name))
         raise InputError(
-            f"{weights.file} holds weights of another network ({weights.card.network}{where}); "
-            f"this is the place of a {recipe.size} recogniser with {len(recipe.targets)} outputs."
+            f"{weights.file} holds weights of another network ({weights.card.network}: '{odd}' is "
+            f"{given.get(odd)}, not {wanted.get(odd)}); this is the place of a {recipe.size} recogniser with "
+            f"{outputs} outputs."
         )
     tensors = {name: torch.from_numpy(value.astype(np.float32)) for name, value in weights.tensors.items()}
     network.load_state_dict(tensors)
