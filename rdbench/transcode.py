@@ -25,7 +25,7 @@ from rdbench import ffmpeg as process
 from rdbench.backends.protocol import Input
 from rdbench.bitstream import Bits, count
 from rdbench.clip import Clip
-from rdbench.codecs import Profile, coded_size, encode_arguments, mean_qp, refused
+from rdbench.codecs import Profile, coded_size, encode_arguments, mean_qp, pass_numbers, refused
 from rdbench.errors import EncodeError
 from rdbench.faces import Crop
 from rdbench.prepare import Prepared, prepare, source_frames, work_folder
@@ -362,7 +362,7 @@ def encode(
     coded = padded_planes(planes, (width, height), folder)
     name = uuid.uuid4().hex
     file = folder / f"{name}{profile.suffix}"
-    passes: tuple[int | None, ...] = (1, 2) if mode == "2pass" else (None,)
+    passes = pass_numbers(profile, mode)
     source = process.arguments(ffmpeg.output(coded.stream(fps), "OUT"), verbosity="info")
     source = source[: source.index("OUT")]
     command: list[str] = []
