@@ -9,10 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from rdbench.runs import Run, open_run
+from rdbench.samples import write_samples
+from rdbench.store import Store, pack
 from rdbench.tables import ENCODES, SCORES
 
 FACTORS = (1, 2, 3, 4, 6, 8, 12, 16)
@@ -152,3 +157,103 @@ def made_tables(
     counts = [name for name in encodes.columns if name.endswith("_bits")]
     encodes[counts] = encodes[counts].astype("Int64")
     return encodes, scores
+
+
+def csv_run(folder: Path, **options: Any) -> Run:
+    """A run that consists of `encodes.csv` and `scores.csv` alone; options are those of `made_tables`."""
+    encodes, scores = made_tables(**options)
+    folder.mkdir(parents=True, exist_ok=True)
+    encodes.to_csv(folder / "encodes.csv", index=False)
+    scores.to_csv(folder / "scores.csv", index=False)
+    return open_run(folder)
+
+
+def store_run(folder: Path, **options: Any) -> Run:
+    """A run with a store: tables, predictions whose moments are those of the scores, and sample pictures."""
+    encodes, scores = made_tables(**options)
+    with Store(folder, {"experiment": "[made]\nregion = 'frame'\n", "ffmpeg": "made"}) as store:
+        store.add(
+            {
+                "encodes": _records(encodes),
+                "scores": _records(scores),
+                "predictions": list(_predictions(encodes, scores)),
+                "clips": [
+                    {"clip": clip, "subject": "?", "partition": "test", "state": "used"}
+                    for clip in sorted(encodes["clip"].unique())
+                ]
+                + [{"clip": "empty <b>room</b>", "state": "skipped", "reason": "no face was found in it"}],
+            }
+        )
+    first = encodes[encodes["clip"] == encodes["clip"].min()]
+    for _, row in first.iterrows():
+        write_samples(folder, row["encode"], _pictures(int(row["factor"]), float(row["rate"])), 75)
+    return open_run(folder)
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    plain = table.astype(object).where(table.notna(), None)
+    return [{str(key): value for key, value in row.items()} for row in plain.to_dict("records")]
+
+
+def _predictions(encodes: pd.DataFrame, scores: pd.DataFrame) -> list[dict[str, Any]]:
+    rows = []
+    info = encodes.set_index("encode")
+    for (encode, backend, gold), group in scores.groupby(["encode", "backend", "gold"]):
+        frames = int(group["n"].iloc[0])
+        coded = pd.notna(info.loc[encode, "payload_bits"])
+        columns = {"prediction": [], "gold": []}
+        for place, (_, row) in enumerate(group.iterrows()):
+            z, w = _waves(str(info.loc[encode, "clip"]), place, frames)
+            rho = row["cov"] / np.sqrt(row["m2_pred"] * row["m2_gold"])
+            mixed = rho * z + np.sqrt(1 - rho**2) * w
+            columns["prediction"].append(row["mean_pred"] + np.sqrt(row["m2_pred"]) * mixed)
+            columns["gold"].append(row["mean_gold"] + np.sqrt(row["m2_gold"]) * z)
+        share = np.where(np.arange(frames) % 50 == 0, 12.0, 1.0)
+        bits = info.loc[encode, "payload_bits"] * share / share.sum() if coded else np.zeros(0)
+        rows.append(
+            {
+                "encode": encode,
+                "backend": backend,
+                "gold": gold,
+                "data": pack(
+                    {
+                        "prediction": np.stack(columns["prediction"], axis=1).astype(np.float32),
+                        "gold": np.stack(columns["gold"], axis=1),
+                        "mask": np.ones(frames, dtype=bool),
+                        "times": np.arange(frames) / 25.0,
+                        "bits": np.asarray(bits, dtype=np.int64),
+                    }
+                ),
+            }
+        )
+    return rows
+
+
+def _waves(clip: str, place: int, frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two unit vectors without mean, at right angles: a smooth signal, and what disturbs it."""
+    random = np.random.default_rng([place, *clip.encode()])
+    time = np.linspace(0, 1, frames)
+    z = sum(random.normal() * np.sin(2 * np.pi * k * time + random.uniform(0, 6)) for k in range(1, 5))
+    w = np.convolve(random.normal(size=frames + 8), np.ones(9) / 9, mode="valid")
+    z = z - z.mean()
+    z /= np.linalg.norm(z)
+    w = w - w.mean()
+    w -= (w @ z) * z
+    return z, w / np.linalg.norm(w)
+
+
+def _pictures(factor: int, rate: float) -> dict[str, np.ndarray]:
+    """A round face, as recorded, as decoded (blocky) and as the recogniser sees it (coarse steps of grey)."""
+    y, x = np.mgrid[-1:1:144j, -1:1:144j]
+    face = 60 + 130 * (x**2 / 0.5 + y**2 / 0.8 < 1) - 90 * ((abs(x) - 0.28) ** 2 + (y + 0.2) ** 2 < 0.012)
+    face = face - 80 * ((abs(y - 0.4 + 0.15 * np.cos(3 * x)) < 0.05) & (abs(x) < 0.35))
+    small = face[factor // 2 :: factor, factor // 2 :: factor]
+    big = np.kron(small, np.ones((factor, factor)))[:144, :144]
+    big = np.pad(big, ((0, 144 - big.shape[0]), (0, 144 - big.shape[1])), mode="edge")
+    step = 4 if rate == 0 else max(4, int(200 / (1 + rate)))
+    seen = (big // step * step).clip(0, 255).astype(np.uint8)
+    return {
+        "source": face.astype(np.uint8),
+        "decoded": seen,
+        "input": seen[::3, ::3][:48, :48].repeat(2, 0).repeat(2, 1),
+    }

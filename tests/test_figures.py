@@ -4,27 +4,18 @@ import itertools
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-from made_runs import FACTORS, made_tables
+from made_runs import FACTORS, csv_run, made_tables
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 
 from rdbench import curves, figures, samples
 from rdbench.canvas import DOUBLE, SINGLE, gold_phrase, log_ticks
 from rdbench.errors import InputError, NotComparableError
-from rdbench.runs import Run, open_run
+from rdbench.runs import open_run
 from rdbench.style import factor_look, looks
-
-
-def made_run(folder: Path, **options: object) -> Run:
-    encodes, scores = made_tables(**options)  # type: ignore[arg-type]
-    folder.mkdir(parents=True, exist_ok=True)
-    encodes.to_csv(folder / "encodes.csv", index=False)
-    scores.to_csv(folder / "scores.csv", index=False)
-    return open_run(folder)
 
 
 def one_curve_set(**options: object):
@@ -141,7 +132,7 @@ def test_standalone_has_a_line_for_each_backend_at_each_factor():
 
 
 def test_drawing_twice_gives_the_same_bytes_in_every_format(tmp_path):
-    run = made_run(
+    run = csv_run(
         tmp_path / "run", factors=(1, 4, 16), subjects=6, targets=("valence",), backends=("direct@lite",)
     )
     again = open_run(run.path)
@@ -174,7 +165,7 @@ def test_fonts_are_embedded_in_pdf(tmp_path):
 
 
 def test_only_what_is_asked_for_is_drawn(tmp_path):
-    run = made_run(tmp_path / "run", factors=(1, 4), subjects=3)
+    run = csv_run(tmp_path / "run", factors=(1, 4), subjects=3)
     files = figures.draw_all(run, tmp_path / "out", only={"standalone"}, formats=["png"])
     assert [file.name for file in files] == ["standalone.png", "captions.md"]
 
@@ -185,19 +176,19 @@ def test_only_what_is_asked_for_is_drawn(tmp_path):
     ids=["kind", "style", "format"],
 )
 def test_what_does_not_exist_is_named(tmp_path, options, word):
-    run = made_run(tmp_path / "run", factors=(1, 4), subjects=3)
+    run = csv_run(tmp_path / "run", factors=(1, 4), subjects=3)
     with pytest.raises(InputError, match=word):
         figures.draw_all(run, tmp_path / "out", **options)
 
 
 def test_a_run_without_what_is_asked_for_says_so(tmp_path):
-    run = made_run(tmp_path / "run", factors=(1, 4), subjects=3, uncoded=False)
+    run = csv_run(tmp_path / "run", factors=(1, 4), subjects=3, uncoded=False)
     with pytest.raises(NotComparableError, match="nothing to draw of standalone"):
         figures.draw_all(run, tmp_path / "out", only={"standalone"})
 
 
 def test_names_with_markup_are_text_and_stay_in_the_folder(tmp_path):
-    run = made_run(
+    run = csv_run(
         tmp_path / "run",
         factors=(1, 4),
         subjects=3,
@@ -221,7 +212,7 @@ def test_a_strip_shows_each_picture_as_it_is():
 
 
 def test_the_strip_of_a_run_comes_from_its_samples(tmp_path):
-    run = made_run(tmp_path / "run", factors=(1, 4), subjects=2)
+    run = csv_run(tmp_path / "run", factors=(1, 4), subjects=2)
     rows = run.encodes[(run.encodes["codec"] == "none") & (run.encodes["clip"] == "clip00")]
     for encode in rows["encode"]:
         samples.write_samples(run.path, encode, {"input": np.full((96, 96), 7, np.uint8)}, 3)
