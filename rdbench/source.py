@@ -296,14 +296,20 @@ def timeline(times: NDArray[np.float64], last_duration: float | None) -> Timelin
         raise ClipError("its frame times do not rise")
     since = times - times[0]
     mean = (len(times) - 1) / float(since[-1])
-    for rate in (*COMMON_RATES, Fraction(mean).limit_denominator(1001)):
-        expected = np.arange(len(times)) / float(rate)
-        if np.max(np.abs(since - expected)) <= 1.1e-3:
+    # The nearest, not the first: over a second, 30 and 30000/1001 are within a rounding of each other.
+    off = {rate: _deviation(since, rate) for rate in COMMON_RATES}
+    for rate in (min(off, key=lambda rate: off[rate]), Fraction(mean).limit_denominator(1001)):
+        if rate and _deviation(since, rate) <= 1.1e-3:
             return Timeline(times, rate, "constant")
     tail = last_duration if last_duration else float(np.median(steps))
     return Timeline(
         times, Fraction(len(times) / (float(since[-1]) + tail)).limit_denominator(10_000), "retimed"
     )
+
+
+def _deviation(since: NDArray[np.float64], rate: Fraction) -> float:
+    """Largest distance in seconds from where a constant rate puts the frames."""
+    return float(np.max(np.abs(since - np.arange(len(since)) / float(rate))))
 
 
 def frame_bytes(width: int, height: int) -> int:
