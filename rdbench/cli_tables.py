@@ -307,6 +307,46 @@ def inspect(run: Path, clip: str | None, codec: str | None, factor: int | None, 
     print_table(table.reset_index(drop=True), format_)
 
 
+@click.command()
+@click.argument("run", type=RUN)
+@click.option("--fitted-on", type=RUN, metavar="TRAIN_RUN", help="A run of the same back-ends over train.")
+@click.option(
+    "--protocol",
+    type=click.Choice(["loso", "avec2016"]),
+    default="loso",
+    show_default=True,
+    help="Fitted on train, leaving one subject out; or on dev, as the challenge did.",
+)
+@click.option(
+    "--format", "format_", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True
+)
+def rescore(run: Path, fitted_on: Path | None, protocol: str, format_: str) -> None:
+    """Add the challenge's scoring to a run: annotation delay, median filter, bias and scale.
+
+    They are fitted on pristine pictures, kept only where they help where they are fitted, and stand beside the
+    plain scores from then on. The table shows uncoded pictures; csv and json hold every condition.
+
+    \b
+    rdbench rescore results/dev --fitted-on results/train
+    rdbench rescore results/dev --protocol avec2016 --format json
+    """
+    from rdbench.challenge import rescore_run
+
+    told = rescore_run(run, fitted_on, "avec2016" if protocol == "avec2016" else "loso")
+    if format_ == "json":
+        click.echo(told.json())
+    elif format_ == "csv":
+        print_table(told.scores, "csv")
+    else:
+        click.echo(f"Scores on {told.partition}, uncoded pictures:\n")
+        print_table(told.pristine(), "table")
+        click.echo("\nWhat was tried, in this order, and what it did to the CCC where it was fitted:\n")
+        print_table(told.steps, "table")
+    for note in told.notes:
+        click.echo(f"note: {note}", err=True)
+    click.echo(f"{told.added} rows added to {run}; next: rdbench plot {run}", err=True)
+
+
 def _for_people(table: pd.DataFrame) -> pd.DataFrame:
     """The columns of a table of deltas that say something, intervals in one cell."""
     import pandas as pd
@@ -350,4 +390,4 @@ def print_table(table: pd.DataFrame, format_: str) -> None:
         click.echo(plain(table), nl=False)
 
 
-COMMANDS = (plot, bd, check, report, export, status, inspect)
+COMMANDS = (plot, bd, check, report, rescore, export, status, inspect)

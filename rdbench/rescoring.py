@@ -19,6 +19,8 @@ from rdbench.tables import MOMENTS, SCORES
 __all__ = ["Rescored", "Stored", "rescored"]
 
 _KEYS = ["encode", "backend", "gold"]
+_ARRAYS = ("prediction", "gold", "times", "outputs", "targets")
+_ROUNDING = 1e-6
 
 
 class Stored(Protocol):
@@ -73,34 +75,31 @@ def _plain(run: Stored) -> pd.DataFrame:
 
 
 def _series(rows: pd.DataFrame) -> Iterator[tuple[Any, Recording]]:
-    """Predictions and gold of each row.
-
-    A blob holds all targets of a back-end side by side; which columns are a row's is told by its moments, which
-    also proves that blob and row belong together.
-    """
+    """Predictions and gold of each row; its moments prove that blob and row belong together."""
     for _, group in rows.groupby(_KEYS, sort=False):
         arrays = unpack(group["data"].iloc[0])
+        missing = [name for name in _ARRAYS if name not in arrays]
+        if missing:
+            raise InputError(
+                f"The stored predictions of {group['clip'].iloc[0]} lack {' and '.join(missing)}: they were written "
+                "by an earlier version of rdbench; run again into another folder."
+            )
         prediction, gold, times = (
             np.asarray(arrays[name], np.float64) for name in ("prediction", "gold", "times")
         )
-        pairs = {
-            (i, j): metrics.moments(prediction[:, i], gold[:, j])
-            for i in range(prediction.shape[1])
-            for j in range(gold.shape[1])
-        }
+        outputs, targets = arrays["outputs"].tolist(), arrays["targets"].tolist()
         for row in group.itertuples(index=False):
             stored = np.array([getattr(row, name) for name in MOMENTS], dtype=np.float64)
-            i, j = min(pairs, key=lambda pair: _distance(pairs[pair], stored))
-            if _distance(pairs[i, j], stored) > 1e-6:
+            one = prediction[:, outputs.index(row.target)] if row.target in outputs else np.array([])
+            other = gold[:, targets.index(row.target)] if row.target in targets else np.array([])
+            if not len(one) or not len(other) or _distance(metrics.moments(one, other), stored) > _ROUNDING:
                 raise InputError(
                     f"The stored predictions of {row.backend} for the clip {row.clip} are not those that were scored "
                     f"for {row.target}; the run's store is damaged."
                 )
             yield (
                 row,
-                Recording(
-                    str(row.clip), str(row.subject), str(row.partition), times, prediction[:, i], gold[:, j]
-                ),
+                Recording(str(row.clip), str(row.subject), str(row.partition), times, one, other),
             )
 
 

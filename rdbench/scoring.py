@@ -21,6 +21,7 @@ from rdbench.errors import InputError
 
 __all__ = [
     "DELAYS",
+    "FITTED_ON_DEV",
     "MEDIANS",
     "PLAIN",
     "PROTOCOLS",
@@ -44,6 +45,9 @@ MEDIANS = (0.0, 0.2, 0.4, 0.8, 1.2, 1.6, 2.4, 3.2, 4.8, 6.4, 9.6, 12.8)
 """Lengths of the median filter that are tried, in seconds; 0 is no filter."""
 
 PROTOCOLS = ("loso", "avec2016")
+
+FITTED_ON_DEV = "fit=dev"
+"""Ends the key of what was fitted as the challenge did."""
 
 _GAIN = 1e-9
 _ROUNDING = 1e-6
@@ -88,7 +92,7 @@ class Scoring:
         parts += ["scale"] if self.scale else []
         if not parts:
             return "plain"
-        return ",".join([*parts, *(["fit=dev"] if self.protocol == "avec2016" else [])])
+        return ",".join([*parts, *([FITTED_ON_DEV] if self.protocol == "avec2016" else [])])
 
     def parameters(self) -> dict[str, Any]:
         """Every value, for storing."""

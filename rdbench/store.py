@@ -195,6 +195,23 @@ class Store:
         except sqlite3.DatabaseError as error:
             raise _explained(error, self.folder / "run.sqlite") from error
 
+    def replace(self, table: str, old: Sequence[Row], new: Sequence[Row]) -> None:
+        """Take rows out by their keys and put others in, in one transaction.
+
+        Raises
+        ------
+        OSError
+            With ``errno.ENOSPC``, if the disk is full.
+        """
+        key = TABLES[table][1]
+        where = " AND ".join(f'"{name}" = ?' for name in key)
+        with self._transaction():
+            self._connection.executemany(
+                f"DELETE FROM {table} WHERE {where}",  # noqa: S608
+                [tuple(_plain(row[name]) for name in key) for row in old],
+            )
+            self._insert(table, new)
+
     def _insert(self, table: str, rows: Iterable[Row]) -> None:
         columns = TABLES[table][0]
         names = ", ".join(f'"{name}"' for name in columns)

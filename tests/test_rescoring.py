@@ -2,79 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from made_ratings import TARGETS, Tables, run_of
 
 from rdbench import curves, metrics
 from rdbench.datasets.drawing.picture import Recording as Drawn
 from rdbench.errors import InputError
 from rdbench.rescoring import rescored
 from rdbench.scoring import fit
-from rdbench.store import pack
-from rdbench.tables import ENCODES, MOMENTS, SCORES
-
-TARGETS = ("arousal", "valence")
-FPS = 25
-
-
-@dataclass(frozen=True)
-class Tables:
-    encodes: pd.DataFrame
-    scores: pd.DataFrame
-    predictions: pd.DataFrame
-
-
-def run_of(
-    partition: str, count: int, delay: float, rates=(), weights: str = "w", gain: float = 0.5
-) -> Tables:
-    """The tables of a run whose recogniser sees true affect through noise, and whose raters lag by `delay`."""
-    encodes, scores, blobs = [], [], []
-    for number in range(1, count + 1):
-        affect = Drawn(partition, number).affect
-        truth = np.column_stack([affect.arousal, affect.valence])
-        times = np.arange(len(truth)) / FPS
-        gold = truth[np.maximum(0, np.arange(len(truth)) - round(delay * FPS))]
-        rng = np.random.default_rng(number)
-        for codec, rate in [("none", 0.0), *(("x264", rate) for rate in rates)]:
-            noise = 0.02 + (0.4 / rate if rate else 0)
-            seen = (gain * truth + 0.3 + rng.normal(0, noise, truth.shape)).astype(np.float32)
-            seen[40:45] = np.nan
-            encode = f"{partition}{number}{codec}{rate}"
-            row = dict.fromkeys(ENCODES) | {
-                "encode": encode,
-                "clip": f"{partition}_{number}",
-                "partition": partition,
-            }
-            row |= {
-                "subject": f"{partition}_{number}",
-                "region": "frame",
-                "factor": 1,
-                "codec": codec,
-                "rate": rate,
-            }
-            row |= {
-                "variant": "none",
-                "mode": "none",
-                "rate_status": "uncoded",
-                "seconds": 10.0,
-                "frames": 250,
-            }
-            if rate:
-                row |= {"variant": "ra", "mode": "qp", "rate_status": "ok", "payload_bits": int(rate * 1e4)}
-                row |= {f"{kind}_bits": 0 for kind in ("framing", "informational", "filler", "box")}
-                row |= {"stream_bits": row["payload_bits"]}
-            encodes.append(row)
-            for i, target in enumerate(TARGETS):
-                stats = metrics.moments(seen[:, i], gold[:, i])
-                score = dict.fromkeys(SCORES) | dict(zip(MOMENTS, stats, strict=True))
-                score |= {"encode": encode, "backend": "direct@lite", "weights": weights, "target": target}
-                scores.append(score | {"gold": "labels", "scoring": "plain", "n": int(stats[0])})
-            data = pack({"prediction": seen, "gold": gold, "times": times, "mask": np.isfinite(seen[:, 0])})
-            blobs.append({"encode": encode, "backend": "direct@lite", "gold": "labels", "data": data})
-    return Tables(pd.DataFrame(encodes), pd.DataFrame(scores), pd.DataFrame(blobs))
+from rdbench.store import pack, unpack
+from rdbench.tables import MOMENTS, SCORES
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +99,9 @@ def test_what_cannot_be_rescored_is_told(train, dev):
     swapped = dev.predictions.assign(data=dev.predictions["data"].to_numpy()[::-1])
     with pytest.raises(InputError, match="the run's store is damaged"):
         rescored(replace(dev, predictions=swapped), train)
+    nameless = [pack({k: v for k, v in unpack(b).items() if k != "outputs"}) for b in dev.predictions["data"]]
+    with pytest.raises(InputError, match="lack outputs: they were written by an earlier version"):
+        rescored(replace(dev, predictions=dev.predictions.assign(data=nameless)), train)
 
 
 def test_the_same_as_fitting_by_hand(train):

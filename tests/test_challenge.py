@@ -1,0 +1,140 @@
+"""`rdbench rescore` as it is called: what it prints, what it adds to a run, and what it leaves alone."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from made_ratings import run_of, stored
+
+from rdbench import metrics
+from rdbench.cli import main
+from rdbench.runs import open_run
+from rdbench.tables import MOMENTS
+
+
+def call(*arguments: object, code: int = 0) -> tuple[str, str]:
+    done = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert done.exit_code == code, done.output
+    return done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def train(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return stored(run_of("train", 8, 2.8), tmp_path_factory.mktemp("train"))
+
+
+@pytest.fixture
+def dev(tmp_path: Path) -> Path:
+    return stored(run_of("dev", 4, 2.8, rates=(2.0, 4.0, 8.0, 16.0)), tmp_path / "dev")
+
+
+def test_both_scorings_stand_side_by_side_and_are_the_scores_of_the_rows(train, dev):
+    plain = open_run(dev).scores
+    out, err = call("rescore", dev, "--fitted-on", train, "--format", "json")
+    told = json.loads(out)
+    assert "40 rows added" in err
+    both = open_run(dev).scores
+    assert len(both) == 2 * len(plain)
+    assert told["partition"] == "dev"
+    table = pd.DataFrame(told["scores"])
+    assert len(table) == 2 * 2 * 5
+    delays = [step for step in told["fitted"] if step["step"] == "delay"]
+    assert {(step["value"], step["kept"], step["recordings"]) for step in delays} == {(2.8, True, 8)}
+    assert all("train subjects" in step["fitted_on"] for step in told["fitted"])
+    assert table.loc[table["scoring"] == "plain", "fitted_on"].isna().all()
+    assert table.loc[table["scoring"] != "plain", "fitted_on"].str.contains("8 train subjects").all()
+    encodes = open_run(dev).encodes
+    for row in table.itertuples():
+        rows = both[(both["target"] == row.target) & (both["scoring"] == row.scoring)].merge(
+            encodes, on="encode"
+        )
+        stats = rows.loc[(rows["codec"] == row.codec) & (rows["rate"] == row.rate), list(MOMENTS)].to_numpy(
+            float
+        )
+        assert row.recordings == len(stats) == 4
+        assert row.ccc_concatenated == pytest.approx(float(metrics.ccc(metrics.merge(stats))), abs=1e-12)
+        assert row.ccc_mean_of_recordings == pytest.approx(float(metrics.ccc(stats).mean()), abs=1e-12)
+    gain = table[table["scoring"] != "plain"]["ccc_concatenated"].to_numpy() - (
+        table[table["scoring"] == "plain"]["ccc_concatenated"].to_numpy()
+    )
+    assert (gain > 0.2).all()
+
+
+def test_people_and_spreadsheets_read_the_same_numbers(train, dev):
+    table, _ = call("rescore", dev, "--fitted-on", train)
+    assert "ccc_concatenated" in table
+    assert "ccc_mean_of_recordings" in table
+    assert "leave-one-subject-out over 8 train subjects" in table
+    csv, _ = call("rescore", dev, "--fitted-on", train, "--format", "csv")
+    rows = pd.read_csv(io.StringIO(csv))
+    uncoded = rows[(rows["codec"] == "none") & (rows["scoring"] == "plain")]
+    assert all(f"{value:.4g}" in table for value in uncoded["ccc_concatenated"])
+
+
+def test_the_same_call_again_changes_nothing_and_another_fit_takes_its_place(train, dev, tmp_path):
+    call("rescore", dev, "--fitted-on", train)
+    once = open_run(dev).scores
+    call("rescore", dev, "--fitted-on", train)
+    pd.testing.assert_frame_equal(open_run(dev).scores, once)
+    other = stored(run_of("train", 8, 1.2), tmp_path / "other")
+    call("rescore", dev, "--fitted-on", other)
+    keys = open_run(dev).scores["scoring"].unique()
+    assert not any(key.startswith("delay=2.8") for key in keys)
+    assert any(key.startswith("delay=1.2") for key in keys)
+
+
+def test_the_challenges_own_way_is_marked_and_stands_beside_ours(train, dev):
+    call("rescore", dev, "--fitted-on", train)
+    _, err = call("rescore", dev, "--protocol", "avec2016")
+    assert "chosen on dev, which is also what is reported" in err
+    keys = open_run(dev).scores.groupby("target")["scoring"].unique()
+    for target in keys:
+        assert sorted(key.endswith("fit=dev") for key in target) == [False, False, True]
+    _, err = call("rescore", dev, "--protocol", "avec2016", "--fitted-on", train, code=2)
+    assert "leave --fitted-on out" in err
+
+
+def test_curves_deltas_and_exports_show_both(train, tmp_path):
+    rates, codecs = (2.0, 4.0, 8.0, 16.0), ("x264", "x265")
+    dev = stored(run_of("dev", 4, 2.8, rates=rates, codecs=codecs), tmp_path / "dev")
+    call("rescore", dev, "--fitted-on", train)
+    call("export", dev, "--out", tmp_path)
+    assert pd.read_csv(tmp_path / "scores.csv")["scoring"].nunique() >= 2
+    out, _ = call("bd", dev, "--anchor", "codec=x264", "--test", "codec=x265", "--format", "json")
+    deltas = pd.DataFrame(json.loads(out))
+    assert len(deltas) == 4
+    assert deltas["scoring"].nunique() >= 2
+    assert np.allclose(deltas["bd_accuracy"].astype(float), 0, atol=0.05)
+    curves = open_run(dev).curves()
+    assert curves.groupby("target")["scoring"].nunique().eq(2).all()
+    files, _ = call("plot", dev, "--out", tmp_path / "figures", "--only", "rd")
+    assert files.strip()
+
+
+def test_what_cannot_be_rescored_says_why(train, dev, tmp_path):
+    _, err = call("rescore", dev, code=2)
+    assert "fitted on the train recordings" in err
+    call("export", dev, "--out", tmp_path / "tables")
+    _, err = call("rescore", tmp_path / "tables", "--fitted-on", train, code=2)
+    assert "no stored predictions" in err
+    assert not (tmp_path / "tables" / "run.sqlite").exists()
+    before = open_run(dev).scores
+    call("rescore", dev, "--protocol", "best", code=2)
+    pd.testing.assert_frame_equal(open_run(dev).scores, before)
+
+
+def test_where_nothing_helps_the_score_stays_plain(tmp_path):
+    folder = stored(run_of("train", 4, 0.0, gain=1.0, offset=0.0, floor=0.0), tmp_path / "run")
+    before = open_run(folder).scores
+    out, err = call("rescore", folder, "--format", "json")
+    told = json.loads(out)
+    assert not any(step["kept"] for step in told["fitted"])
+    assert {row["scoring"] for row in told["scores"]} == {"plain"}
+    assert err.count("its score stays plain") == 2
+    pd.testing.assert_frame_equal(open_run(folder).scores, before)
