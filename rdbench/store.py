@@ -181,26 +181,6 @@ class Store:
         Raises
         ------
         OSError
-            With a plain sentence, if the disk is full.
-        """
-        key = TABLES[table][1]
-        where = " AND ".join(f'"{name}" = ?' for name in key)
-        try:
-            with self._transaction():
-                self._connection.executemany(
-                    f"DELETE FROM {table} WHERE {where}",  # noqa: S608
-                    [tuple(_plain(row[name]) for name in key) for row in old],
-                )
-                self._insert(table, new)
-        except sqlite3.DatabaseError as error:
-            raise _explained(error, self.folder / "run.sqlite") from error
-
-    def replace(self, table: str, old: Sequence[Row], new: Sequence[Row]) -> None:
-        """Take rows out by their keys and put others in, in one transaction.
-
-        Raises
-        ------
-        OSError
             With ``errno.ENOSPC``, if the disk is full.
         """
         key = TABLES[table][1]
