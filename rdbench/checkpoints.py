@@ -79,6 +79,8 @@ class Recipe(BaseModel):
         Every n-th frame of the train recordings is used.
     select_on : {"dev", "train"}
         The epoch is chosen on dev, or on a fixed quarter of the train subjects (where dev is reported).
+    delay : float
+        Seconds that labels are moved back before they are learned: raters lag behind the face.
     network : str
         Class of the torch module.
     start : tuple of (str, str)
@@ -115,6 +117,7 @@ class Recipe(BaseModel):
     noise: float = Field(default=0.0, ge=0, lt=1)
     stride: int = Field(default=2, ge=1)
     select_on: Literal["dev", "train"] = "dev"
+    delay: float = Field(default=0.0, ge=0, le=8)
     network: str = "Recogniser"
     start: tuple[tuple[str, str], ...] = ()
     rates: tuple[tuple[str, float], ...] = ()

@@ -328,6 +328,9 @@ def doctor(dataset: str | None, root: Path | None) -> int:
 @click.option("--target", "targets", multiple=True, metavar="T", help="Labels to learn  [all].")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--epochs", type=click.IntRange(1))
+@click.option(
+    "--delay", type=FiniteRate(), default=0.0, show_default=True, help="Seconds that labels are moved back."
+)
 @click.option("--device", default="auto", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("weights"), show_default=True)
 def train(
@@ -338,6 +341,7 @@ def train(
     targets: Sequence[str],
     seed: int,
     epochs: int | None,
+    delay: float,
     device: str,
     out: Path,
 ) -> None:
@@ -363,6 +367,7 @@ def train(
         targets=targets,
         seed=seed,
         epochs=epochs,
+        delay=delay,
         device=device,
         progress=progress,
     )

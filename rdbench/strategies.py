@@ -88,6 +88,7 @@ def train_backend(
     targets: Sequence[str] = (),
     seed: int = 0,
     epochs: int | None = None,
+    delay: float = 0.0,
     device: str = "auto",
     progress: Callable[[Epoch | str], None] = lambda what: None,
 ) -> list[Path]:
@@ -109,6 +110,8 @@ def train_backend(
         By default all that the dataset is labelled with.
     seed : int
     epochs : int, optional
+    delay : float
+        Seconds that labels are moved back, to the frames that they are about.
     device : str
     progress : callable
         Called with an `Epoch` after each, and with lines of text.
@@ -132,8 +135,8 @@ def train_backend(
     if backend == "constant":
         if at:
             raise InputError(f"There is no '{name}': constant has no sizes; ask for 'constant'.")
-        return [_train_constant(dataset, wanted, out, progress)]
-    changes: dict[str, Any] = {"seed": seed, "select_on": selection_of(dataset)}
+        return [_train_constant(dataset, wanted, out, delay, progress)]
+    changes: dict[str, Any] = {"seed": seed, "select_on": selection_of(dataset), "delay": delay}
     if epochs is not None:
         changes["epochs"] = epochs
     recipes = recipes_for(backend, size or "lite", wanted, factors, **changes)
@@ -154,11 +157,19 @@ def train_backend(
 
 
 def _train_constant(
-    dataset: Dataset, targets: Sequence[str], out: Path, progress: Callable[[str], None]
+    dataset: Dataset, targets: Sequence[str], out: Path, delay: float, progress: Callable[[str], None]
 ) -> Path:
-    faces = load_faces(dataset, "train", (1,), targets, progress=progress)
+    faces = load_faces(dataset, "train", (1,), targets, progress=progress, delay=delay)
     means = faces.values.mean(axis=0, dtype=np.float64)
-    recipe = Recipe(backend="constant", size="none", factors=(1,), targets=tuple(targets), epochs=1, stride=1)
+    recipe = Recipe(
+        backend="constant",
+        size="none",
+        factors=(1,),
+        targets=tuple(targets),
+        epochs=1,
+        stride=1,
+        delay=delay,
+    )
     card = Card(
         network="Constant",
         recipe=recipe,
@@ -170,7 +181,7 @@ def _train_constant(
         selection=dict.fromkeys(targets, 0.0),
         epoch=0,
         versions=versions(),
-        command=f"rdbench train constant --dataset {dataset.name}",
+        command=f"rdbench train constant --dataset {dataset.name}{_delayed(recipe)}",
     )
     file = out / constant.FILE
     write_weights(file, {"mean": means}, card)
@@ -182,7 +193,11 @@ def _command(recipe: Recipe, dataset: Dataset, targets: Sequence[str], epochs: i
     parts += [f"--factor {factor}" for factor in recipe.factors]
     parts += [f"--target {target}" for target in targets]
     parts += [f"--seed {recipe.seed}"] + ([] if epochs is None else [f"--epochs {epochs}"])
-    return " ".join(parts)
+    return " ".join(parts) + _delayed(recipe)
+
+
+def _delayed(recipe: Recipe) -> str:
+    return f" --delay {recipe.delay:g}" if recipe.delay else ""
 
 
 def _first(error: ValueError) -> str:

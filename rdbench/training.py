@@ -279,10 +279,11 @@ def training_faces(
         Those of several recipes, where one reading serves them all; by default the recipe's own.
     """
     wanted = tuple(factors) or _seen(recipe)
-    learn = load_faces(dataset, "train", wanted, recipe.targets, recipe.stride, progress)
+    learn = load_faces(dataset, "train", wanted, recipe.targets, recipe.stride, progress, recipe.delay)
     if recipe.select_on == "train":
         return hold_out(learn)
-    return learn, load_faces(dataset, "dev", wanted, recipe.targets, recipe.stride, progress)
+    dev = load_faces(dataset, "dev", wanted, recipe.targets, recipe.stride, progress, recipe.delay)
+    return learn, dev
 
 
 def versions() -> dict[str, str]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from rdbench import labels
 from rdbench.clip import Clip, ClipInfo, Dataset, Labels
 from rdbench.errors import ClipError, InputError
+from rdbench.scoring import shift_labels
 from rdbench.transcode import FACE_SIZE, face_views
 
 __all__ = ["FaceSet", "hold_out", "load_faces", "targets_of"]
@@ -95,6 +96,7 @@ def load_faces(
     targets: Sequence[str],
     stride: int = 1,
     progress: Callable[[str], None] = lambda text: None,
+    delay: float = 0.0,
 ) -> FaceSet:
     """Crop, scale and label every `stride`-th frame of a partition.
 
@@ -108,6 +110,8 @@ def load_faces(
     stride : int
     progress : callable
         Called with one line for each recording.
+    delay : float
+        Seconds that labels are moved back; see `rdbench.scoring.shift_labels`.
 
     Raises
     ------
@@ -121,7 +125,7 @@ def load_faces(
     for number, info in enumerate(recordings, 1):
         try:
             clip = dataset.load(info.name)
-            gold = _labels(clip, dataset, targets)
+            gold = shift_labels(_labels(clip, dataset, targets), delay)
             # The one place where training meets pictures: the sweep's own way to them.
             views = face_views(clip, factors)
             joined = labels.join(gold, views.times).values

@@ -186,12 +186,14 @@ def _described(weights: Sequence[Weights]) -> str:
 
     recipes = [each.card.recipe for each in weights]
     factors = sorted({factor for recipe in recipes for factor in recipe.factors})
+    delays = several({f"{recipe.delay:g}" for recipe in recipes})
     kind = "a specialist for each of" if len(weights) > 1 else "one model for"
     return (
         f"{several({each.card.dataset for each in weights})}, train, "
         f"region {several({recipe.region for recipe in recipes})}, "
         f"{kind} factor{'s' if len(factors) > 1 else ''} {', '.join(map(str, factors))}, "
         f"seed {several({str(recipe.seed) for recipe in recipes})}"
+        f"{f', labels moved back by {delays} s' if delays != '0' else ''}"
     )
 
 
