@@ -169,7 +169,7 @@ def bd_table(
             row, accuracy, rate = _row(sides, a, b, method, larger, level, boot)
             row |= {"metric": metric, "bits": bits + ("+boxes" if charge_boxes else ""), "method": method}
             if per_clip:
-                row |= _clip_columns(of_clips[number], points, a, b, method, larger, level)
+                row |= _clip_columns(of_clips[number], sides, a, b, method, larger, level)
             rows.append(row)
             deltas.append((points, accuracy, rate))
     if not rows:
@@ -348,7 +348,7 @@ def _columns(name: str, delta: Delta) -> dict[str, object]:
 
 def _clip_columns(
     of_clips: tuple[Points, NDArray[np.int64]],
-    points: Points,
+    whole: _Sides,
     a: dict[str, str],
     b: dict[str, str],
     method: str,
@@ -361,11 +361,9 @@ def _clip_columns(
         return out
     sides = []
     for curve in (a, b):
-        use = np.ones(len(clips.keys), dtype=bool)
-        for key in KEYS:
-            use &= (clips.keys[key].astype(str) == curve[key]).to_numpy()
-        rows = np.flatnonzero(use)
-        pooled = side_of(points, rows)
+        # The points of single clips are those of the subjects, in the same order.
+        rows = whole.rows[tuple(curve[key] for key in KEYS)]
+        pooled = whole.get(curve)[0]
         with np.errstate(invalid="ignore", divide="ignore"):
             log_rates = np.log(kbps(clips.stats[:, rows]))
         values = metric_of_sums(clips.stats[:, rows], clips.centre[rows], clips.metric)

@@ -213,40 +213,74 @@ def _cells(
     *,
     scored: bool,
 ) -> _Cells:
-    grid = [*SCORE_KEY, *CONDITION] if scored else list(CONDITION)
-    curve_keys = CURVE if scored else _RATE_CURVE
-    sides = [_joined(tables, partition, scored) for tables in (run, reference)]
-    if not scored:
-        sides = [side[side["codec"] != "none"].reset_index(drop=True) for side in sides]
-    both = pd.concat([side[["clip", *grid]] for side in sides], ignore_index=True)
+    sides = [_partition(tables[0], partition, scored) for tables in (run, reference)]
     split = len(sides[0])
-    cell, _ = codes(both, ["clip", *grid])
-    curve, curves = codes(both, curve_keys)
-    point, _ = codes(both, grid)
+    both = pd.concat([side[["clip", *CONDITION]] for side in sides], ignore_index=True)
+    cell, _ = codes(both, ["clip", *CONDITION])
     _, at_run, at_reference = np.intersect1d(cell[:split], cell[split:], return_indices=True)
+    a, b = sides[0].iloc[at_run], sides[1].iloc[at_reference]
+    differs = _any_differs(a, b, _ENCODE_VALUES)
+    checks = _must_match(vary, scored)
+    wrong = {text: _differs(a[name], b[name]) for name, text in checks if name in a}
+    label, curves = codes(both, _RATE_CURVE)
+    point = codes(both, CONDITION)[0]
+    pair = [np.full(len(side), -1, dtype=np.int64) for side in sides]
+    pair[0][at_run] = pair[1][at_reference] = np.arange(len(a))
+    cells = [
+        _Side(label[:split], point[:split], pair[0]),
+        _Side(label[split:], point[split:], pair[1]),
+    ]
+    if scored:
+        # Only now row by row of the scores: what encodes say was compared once for each encode.
+        rows, tables = [], []
+        for side, (_, scores) in zip(sides, (run, reference), strict=True):
+            row = pd.Index(side["encode"]).get_indexer(pd.Index(scores["encode"]))
+            rows.append(row[row >= 0])
+            tables.append(scores.iloc[np.flatnonzero(row >= 0)])
+        key, keys = codes(
+            pd.concat([table[list(SCORE_KEY)] for table in tables], ignore_index=True), SCORE_KEY
+        )
+        key_of = [key[: len(rows[0])], key[len(rows[0]) :]]
+        number = max(len(keys), 1)
+        for i in (0, 1):
+            old = cells[i]
+            matched = np.where(old.pair[rows[i]] < 0, -1, old.pair[rows[i]] * number + key_of[i])
+            cells[i] = _Side(
+                old.curve[rows[i]] * number + key_of[i], old.point[rows[i]] * number + key_of[i], matched
+            )
+        encode_pair = np.intersect1d(cells[0].pair[cells[0].pair >= 0], cells[1].pair[cells[1].pair >= 0])
+        order = [_positions(one.pair, encode_pair) for one in cells]
+        x, y = (table.iloc[at] for table, at in zip(tables, order, strict=True))
+        from_encode = encode_pair // number
+        differs = differs[from_encode] | _any_differs(x, y, _SCORE_VALUES)
+        wrong = {text: flag[from_encode] for text, flag in wrong.items()}
+        wrong |= {text: _differs(x[name], y[name]) for name, text in checks if name in ("weights", "n")}
+        wrong |= {text: _gold_differs(x, y) for name, text in checks if name == "gold"}
+        a, b = a.iloc[from_encode], b.iloc[from_encode]
+        used = np.unique(np.concatenate([one.curve for one in cells]))
+        curves = pd.concat(
+            [
+                keys.iloc[used % number].reset_index(drop=True),
+                curves.iloc[used // number].reset_index(drop=True),
+            ],
+            axis=1,
+        )[list(CURVE)]
+        cells = [_Side(np.searchsorted(used, one.curve), one.point, one.pair) for one in cells]
+        at = order[0]
+    else:
+        at = at_run
     number = len(curves)
 
-    def per_curve(label: NDArray[np.int64], flag: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
-        return np.bincount(label if flag is None else label[flag], minlength=number)
+    def per_curve(curve: NDArray[np.int64], flag: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
+        return np.bincount(curve if flag is None else curve[flag], minlength=number)
 
-    own, theirs = per_curve(curve[:split]), per_curve(curve[split:])
-    label = curve[:split][at_run]
-    common = per_curve(label)
-    a, b = (
-        side.iloc[at].reset_index(drop=True) for side, at in zip(sides, (at_run, at_reference), strict=True)
-    )
-    values = [*_ENCODE_VALUES, *(_SCORE_VALUES if scored else ())]
-    differs = np.zeros(len(a), dtype=bool)
-    for name in values:
-        differs |= _differs(a[name], b[name])
-    changed = per_curve(label, differs)
-    identical = (common == own) & (common == theirs) & (changed == 0)
-
+    own, theirs = per_curve(cells[0].curve), per_curve(cells[1].curve)
+    shared = cells[0].curve[at]
+    common, changed = per_curve(shared), per_curve(shared, differs)
     reason = [""] * number
-    for name, text in _must_match(vary, scored):
-        wrong = _gold_differs(a, b) if name == "gold" else _differs(a[name], b[name])
-        for i in np.flatnonzero(per_curve(label, wrong)):
-            reason[i] = reason[i] or text
+    for text, flag in wrong.items():
+        for at_curve in np.flatnonzero(per_curve(shared, flag)):
+            reason[at_curve] = reason[at_curve] or text
     one_sided = (own == 0) | (theirs == 0)
     for k in range(number):
         if one_sided[k]:
@@ -254,12 +288,41 @@ def _cells(
         elif common[k] == 0:
             reason[k] = "no clip and rate in common"
     counts = [
-        pd.DataFrame({"curve": label, "point": point[:split][at_run], **{name: one[name] for name in _BITS}})
+        one[list(_BITS)].assign(curve=shared, point=cells[0].point[at]).reset_index(drop=True)
         for one in (a, b)
     ]
+    identical = (common == own) & (common == theirs) & (changed == 0)
     return _Cells(
         curves, reason, one_sided, identical, common, changed, run, reference, (counts[0], counts[1])
     )
+
+
+@dataclass(frozen=True)
+class _Side:
+    """The rows of one side as numbers that both sides share; `pair` is -1 where the other lacks it."""
+
+    curve: NDArray[np.int64]
+    point: NDArray[np.int64]
+    pair: NDArray[np.int64]
+
+
+def _positions(pair: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
+    order = np.argsort(pair, kind="stable")
+    return order[np.searchsorted(pair[order], wanted)]
+
+
+def _any_differs(a: pd.DataFrame, b: pd.DataFrame, names: Sequence[str]) -> NDArray[np.bool_]:
+    out = np.zeros(len(a), dtype=bool)
+    for name in names:
+        out |= _differs(a[name], b[name])
+    return out
+
+
+def _partition(encodes: pd.DataFrame, partition: str, scored: bool) -> pd.DataFrame:
+    use = encodes["partition"] == partition
+    if not scored:
+        use &= encodes["codec"] != "none"
+    return encodes[use].reset_index(drop=True)
 
 
 def _must_match(vary: Collection[str], scored: bool) -> list[tuple[str, str]]:
@@ -277,19 +340,6 @@ def _must_match(vary: Collection[str], scored: bool) -> list[tuple[str, str]]:
             checks.append(("weights", "other weights (declare them: --vary weights)"))
         checks += [("n", "other frames are scored"), ("gold", "the gold values differ")]
     return checks
-
-
-def _joined(tables: tuple[pd.DataFrame, pd.DataFrame], partition: str, scored: bool) -> pd.DataFrame:
-    encodes, scores = tables
-    encodes = encodes[encodes["partition"] == partition].reset_index(drop=True)
-    if not scored:
-        return encodes
-    where = pd.Index(encodes["encode"]).get_indexer(pd.Index(scores["encode"]))
-    scores = scores[where >= 0].reset_index(drop=True)
-    encode = encodes.iloc[where[where >= 0]].reset_index(drop=True)
-    # Both tables say why something is missing; both must agree.
-    encode["reason"] = encode["reason"].fillna("").astype(str) + scores["reason"].fillna("").astype(str)
-    return pd.concat([encode, scores.drop(columns=["encode", "reason"])], axis=1)
 
 
 def _differs(a: pd.Series, b: pd.Series) -> NDArray[np.bool_]:

@@ -12,6 +12,7 @@ ends a factor is not available, since nothing is extrapolated.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -54,8 +55,8 @@ class Envelope:
         The envelope as a curve, with replicates in which the factor was chosen anew.
     centre : (2,) float64
     metric : str
-    switches : DataFrame
-        ``from_factor``, ``to_factor``, ``kbps``, ``low``, ``high``, ``reason``.
+    judged : Judged
+        What the factors were chosen by; see `switches`.
     """
 
     key: dict[str, object]
@@ -66,7 +67,24 @@ class Envelope:
     side: Side
     centre: Array
     metric: str
-    switches: pd.DataFrame
+    judged: Judged
+
+    def switches(self) -> pd.DataFrame:
+        """Where the best factor changes: ``from_factor to_factor kbps low high reason``."""
+        return _switches(self.judged, self.metric)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The factors' sums (factors, rates, 2 + k) on the data that they are chosen on, whole and without each
+    subject in turn, with the rates at which each factor is available."""
+
+    log_rate: Array
+    factors: NDArray[np.int64]
+    total: Array
+    without: Array
+    available: NDArray[np.bool_]
+    centre: Array
 
 
 @dataclass(frozen=True)
@@ -256,7 +274,7 @@ def envelope_of(
         side,
         centre,
         metric,
-        _switches(grid, mine.factors, *judged, metric=metric, sign=sign),
+        Judged(grid, mine.factors, *judged),
     )
 
 
@@ -315,10 +333,19 @@ def _on_grid(
 
 def _weights(x: Array, at: Array) -> Array:
     """How much each point of a curve counts at each rate: (rates, points)."""
-    unit = np.eye(len(x))
-    if len(x) == 1:
+    k = len(x)
+    if k == 1:
         return np.ones((len(at), 1))
-    slope = np.gradient(unit, x, axis=0, edge_order=2 if len(x) > 2 else 1)
+    unit = np.eye(k)
+    secant = np.diff(unit, axis=0) / np.diff(x)[:, None]
+    slope = np.empty((k, k))
+    slope[0], slope[-1] = secant[0], secant[-1]
+    if k > 2:
+        # The parabola through three neighbours, also for the ends.
+        left, right = np.diff(x)[:-1, None], np.diff(x)[1:, None]
+        slope[1:-1] = (right * secant[:-1] + left * secant[1:]) / (left + right)
+        slope[0] = 2 * secant[0] - slope[1]
+        slope[-1] = 2 * secant[-1] - slope[-2]
     return np.asarray(CubicHermiteSpline(x, unit, slope)(at))
 
 
@@ -343,23 +370,15 @@ def _most_common(choice: NDArray[np.int64], factors: int) -> tuple[NDArray[np.in
     return votes.argmax(axis=0), votes.max(axis=0) / len(choice)
 
 
-def _switches(
-    grid: Array,
-    factors: NDArray[np.int64],
-    total: Array,
-    without: Array,
-    available: NDArray[np.bool_],
-    centre: Array,
-    *,
-    metric: str,
-    sign: float,
-) -> pd.DataFrame:
-    def value(sums: Array) -> Array:
-        v = sign * metric_of_sums(sums, centre, metric)
-        return np.where(available & np.isfinite(v), v, -np.inf)
+def _switches(judged: Judged, metric: str) -> pd.DataFrame:
+    sign = 1.0 if higher_is_better(metric) else -1.0
 
-    estimate = _crossings(grid, value(total))
-    replicates = [_crossings(grid, one) for one in value(without)]
+    def value(sums: Array) -> Array:
+        v = sign * metric_of_sums(sums, judged.centre, metric)
+        return np.where(judged.available & np.isfinite(v), v, -np.inf)
+
+    estimate = _crossings(judged.log_rate, value(judged.total))
+    replicates = [_crossings(judged.log_rate, one) for one in value(judged.without)]
     rows = []
     for (a, b), log_rate in estimate.items():
         reps = np.array([found.get((a, b), np.nan) for found in replicates])
@@ -370,8 +389,8 @@ def _switches(
             reason = f"without one subject there is no such switch ({missing} of {len(reps)} times)"
         rows.append(
             {
-                "from_factor": int(factors[a]),
-                "to_factor": int(factors[b]),
+                "from_factor": int(judged.factors[a]),
+                "to_factor": int(judged.factors[b]),
                 "kbps": float(np.exp(log_rate)),
                 "low": float(np.exp(interval.low)),
                 "high": float(np.exp(interval.high)),
@@ -435,36 +454,40 @@ def envelopes(
     InputError
         If `factor` is neither of the two.
     """
-    tables = []
-    for points, envelope in _all(encodes, scores, metric, bits, charge_boxes, partition, factor, larger):
-        interval = _interval(envelope, level)
-        body = envelope.stats[..., 2:].sum(axis=0)
-        n = body[:, 0] if metric in ("ccc", "pcc", "rmse") else body.sum(axis=-1)
-        table = pd.DataFrame(
-            {
-                **{name: envelope.key[name] for name in GROUP},
-                "factor": factor,
-                "chosen_on": envelope.chosen_on,
-                "chosen_factor": envelope.factor,
-                "agreement": envelope.agreement,
-                "metric": metric,
-                "bitrate_kbps": np.exp(envelope.side.log_rate),
-                "value": envelope.side.value,
-                "low": interval.low,
-                "high": interval.high,
-                "reason": interval.reason,
-                "n": np.rint(n).astype(np.int64),
-                "subjects": len(points.subjects),
-                "clips": len(points.clips),
-            }
-        )
-        tables.append(table)
     columns = [
         *GROUP,
         *("factor", "chosen_on", "chosen_factor", "agreement", "metric", "bitrate_kbps", "value", "low"),
         *("high", "reason", "n", "subjects", "clips"),
     ]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
+    found: dict[str, list[NDArray[Any]]] = {name: [] for name in columns}
+    for points, envelope in _all(encodes, scores, metric, bits, charge_boxes, partition, factor, larger):
+        interval = _interval(envelope, level)
+        body = envelope.stats[..., 2:].sum(axis=0)
+        n = body[:, 0] if metric in ("ccc", "pcc", "rmse") else body.sum(axis=-1)
+        same = {
+            **envelope.key,
+            "factor": factor,
+            "chosen_on": envelope.chosen_on,
+            "metric": metric,
+            "subjects": len(points.subjects),
+            "clips": len(points.clips),
+        }
+        each = {
+            "chosen_factor": envelope.factor,
+            "agreement": envelope.agreement,
+            "bitrate_kbps": np.exp(envelope.side.log_rate),
+            "value": envelope.side.value,
+            "low": interval.low,
+            "high": interval.high,
+            "reason": interval.reason,
+            "n": np.rint(n).astype(np.int64),
+        }
+        for name in columns:
+            found[name].append(each[name] if name in each else np.full(len(n), same[name], dtype=object))
+    if not found["n"]:
+        return pd.DataFrame(columns=columns)
+    table = pd.DataFrame({name: np.concatenate(parts) for name, parts in found.items()})
+    return table.infer_objects()
 
 
 def _interval(envelope: Envelope, level: float) -> Interval:
@@ -517,8 +540,9 @@ def switch_points(
     """
     tables = []
     for _, envelope in _all(encodes, scores, metric, bits, charge_boxes, partition, "best", larger):
-        named = pd.DataFrame([{**envelope.key, "chosen_on": envelope.chosen_on}] * len(envelope.switches))
-        tables.append(pd.concat([named, envelope.switches], axis=1))
+        switches = envelope.switches()
+        named = pd.DataFrame([{**envelope.key, "chosen_on": envelope.chosen_on}] * len(switches))
+        tables.append(pd.concat([named, switches], axis=1))
     columns = [*GROUP, "chosen_on", "from_factor", "to_factor", "kbps", "low", "high", "reason"]
     tables = [table[columns] for table in tables if len(table)]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)

@@ -264,7 +264,8 @@ def _joined(source: _Encodes, scores: pd.DataFrame, metric: str) -> tuple[pd.Dat
     rows, row = scores.loc[use, columns].reset_index(drop=True), row[use].astype(np.int64)
     key, keys = codes(rows, SCORE_KEY)
     cell = (source.condition[row] * len(source.clips) + source.clip[row]) * max(len(keys), 1) + key
-    if len(np.unique(cell)) < len(cell):
+    # Sorting is several times faster here than np.unique, which hashes.
+    if (np.diff(np.sort(cell)) == 0).any():
         order = np.argsort(cell, kind="stable")
         again = order[1:][np.diff(cell[order]) == 0].min()
         at = rows.iloc[again]
@@ -278,12 +279,17 @@ def _joined(source: _Encodes, scores: pd.DataFrame, metric: str) -> tuple[pd.Dat
 def codes(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[NDArray[np.int64], pd.DataFrame]:
     """Number the rows by the columns' values, in sorted order; the distinct values are the second answer."""
     combined = np.zeros(len(frame), dtype=np.int64)
+    room = 1
     for column in columns:
         code, values = pd.factorize(frame[column], sort=True, use_na_sentinel=True)
+        if room > 2**62 // (len(values) + 1):
+            combined, distinct = pd.factorize(combined, sort=True)
+            room = len(distinct)
         combined = combined * (len(values) + 1) + code + 1
-        # Numbered afresh after every column, so that the product cannot overflow.
-        _, combined = np.unique(combined, return_inverse=True)
-    _, first, label = np.unique(combined, return_index=True, return_inverse=True)
+        room *= len(values) + 1
+    label, distinct = pd.factorize(combined, sort=True)
+    first = np.full(len(distinct), len(frame), dtype=np.int64)
+    np.minimum.at(first, label, np.arange(len(frame)))
     return label.astype(np.int64), frame[list(columns)].iloc[first].reset_index(drop=True)
 
 
