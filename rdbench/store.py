@@ -251,13 +251,13 @@ def unpack(blob: bytes) -> dict[str, NDArray[Any]]:
         start = 0
         for name, kind, shape in json.loads(head):
             dtype = np.dtype(kind).newbyteorder("<")
-            if dtype.hasobject:
-                raise ValueError("objects")
+            if not isinstance(kind, str) or dtype.hasobject or any(int(side) < 0 for side in shape):
+                raise ValueError("a header that was not written here")
             size = int(np.prod(shape)) * dtype.itemsize
             arrays[name] = np.frombuffer(body[start : start + size], dtype).reshape(shape)
             start += size
         return arrays
-    except (ValueError, TypeError, zlib.error, UnicodeDecodeError) as error:
+    except (ValueError, TypeError, SyntaxError, OverflowError, RecursionError, zlib.error) as error:
         raise InputError(
             f"A stored prediction cannot be read ({error}); the run's store is damaged."
         ) from error
@@ -307,7 +307,7 @@ def _explained(error: sqlite3.DatabaseError, file: Path) -> Exception:
         return InputError(f"{file} cannot be written ({error}); name another folder with --out.")
     if kind.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return InputError(f"{file} is held by another program ({error}); close that and run this again.")
-    if "column" in str(error):
+    if kind == "SQLITE_ERROR" and "column" in str(error):
         return InputError(
             f"{file} was not written by this version of rdbench ({error}); name another folder with --out."
         )
