@@ -12,7 +12,7 @@ from rdbench.checkpoints import read_weights
 from rdbench.clip import ClipInfo
 from rdbench.datasets.synthetic import SyntheticDataset
 from rdbench.errors import InputError
-from rdbench.strategies import FACTORS, recipes_for, selection_of, train_backend
+from rdbench.strategies import FACTORS, MODELS, recipes_for, selection_of, train_backend
 from rdbench.training_set import load_faces
 
 TARGETS = ("arousal", "valence")
@@ -76,6 +76,34 @@ def test_senseless_wishes_are_named(arguments, said):
         recipes_for("direct", "lite", TARGETS, seed=-1)
 
 
+def test_every_recogniser_has_the_same_budget():
+    fields = ("epochs", "batch", "stride", "rate", "momentum", "decay", "dropout", "loss", "average", "shift")
+    budgets = {
+        tuple(getattr(recipe, name) for name in fields)
+        for model in MODELS
+        for recipe in recipes_for(model, "lite", TARGETS)
+        if recipe.targets and recipe.epochs
+    }
+    assert len(budgets) == 1
+
+
+def test_what_others_start_from_is_trained_first_and_for_the_same_factors():
+    for model in MODELS:
+        made = set()
+        for recipe in recipes_for(model, "lite", TARGETS, (8, 3)):
+            assert {stem for _, stem in recipe.start} <= made
+            made.add(recipe.stem)
+    assert [recipe.stem for recipe in recipes_for("max-mix", "lite", TARGETS, (8, 3))] == [
+        "sr-max-lite-face-x8",
+        "max-mix-lite-face",
+    ]
+
+
+def test_fewer_epochs_are_fewer_for_all_but_never_for_a_model_that_does_not_learn():
+    epochs = {recipe.stem: recipe.epochs for recipe in recipes_for("separate", "lite", TARGETS, epochs=2)}
+    assert epochs == {"restorer-lite-face": 2, "hr-lite-face-x1": 2, "separate-lite-face": 0}
+
+
 def test_the_epoch_is_chosen_on_dev_only_where_test_is_what_is_reported():
     assert selection_of(Few()) == "dev"
     assert selection_of(Unlabelled()) == "train"
@@ -87,7 +115,7 @@ def test_the_epoch_is_chosen_on_dev_only_where_test_is_what_is_reported():
     ("name", "said"),
     [
         ("dirct@lite", "no way to train 'dirct'; did you mean 'direct@lite'"),
-        ("zzz", "no way to train 'zzz'; there are constant, direct"),
+        ("zzz", "no way to train 'zzz'; there are constant, sr-max, .*direct"),
         ("constant@lite", "constant has no sizes"),
         ("direct@huge", "no 'direct@huge'"),
     ],
@@ -104,6 +132,19 @@ def test_constant_is_the_mean_of_the_train_labels(tmp_path):
     said = backend.start(Context(1, "face", 96.0, 25.0))(np.zeros((1, 96, 96), np.float32))
     clips = [Few().load(name).labels.values for name in ("train_01", "train_02")]
     np.testing.assert_allclose(said[0], np.concatenate(clips).mean(axis=0), atol=1e-3)
+
+
+def test_an_annotation_delay_is_kept_in_recipe_and_command(tmp_path):
+    file = train_backend("constant", Few(), tmp_path, delay=0.08)[0]
+    card = read_weights(file).card
+    assert card.recipe.delay == 0.08
+    assert card.command.endswith("--delay 0.08")
+    with pytest.raises(InputError, match="0 to 8 s"):
+        train_backend("constant", Few(), tmp_path, delay=9)
+    recipe = recipes_for("direct", "lite", ("valence",), (2,), delay=1.2)[0]
+    assert recipe.delay == 1.2
+    with pytest.raises(InputError, match="delay"):
+        recipes_for("direct", "lite", ("valence",), (2,), delay=9)
 
 
 def test_trained_specialists_open_as_a_back_end_and_predict(tmp_path, monkeypatch):

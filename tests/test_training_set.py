@@ -127,6 +127,16 @@ def test_labels_follow_their_frames_in_the_order_asked_for(films):
     assert len(faces) == 2 * FRAMES
 
 
+def test_labels_are_moved_back_to_the_frames_that_they_are_about(films):
+    dataset, _ = films
+    plain = load_faces(dataset, "train", (4,), ("arousal",))
+    moved = load_faces(dataset, "train", (4,), ("arousal",), delay=0.08)
+    late = np.tile(np.arange(FRAMES) < FRAMES - 2, 2)
+    np.testing.assert_array_equal(moved.luma[4], plain.luma[4][late])
+    np.testing.assert_allclose(moved.values, plain.values[late] + 0.08, atol=1e-6)
+    assert moved.content() != plain.content()
+
+
 def test_partitions_share_no_subject(films):
     dataset, _ = films
     train = load_faces(dataset, "train", (4,), ("arousal",))
