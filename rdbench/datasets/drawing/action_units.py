@@ -78,7 +78,7 @@ def activations(affect: Affect, subject: Expressiveness) -> dict[str, NDArray[np
         "AU17": 0.8 * unpleasant,
         "AU20": 0.5 * excited,
         "AU23": 0.4 * calm,
-        "AU25": 0.3 * pleasant + 0.4 * excited,
+        "AU25": 0.2 * pleasant + 0.25 * excited,
         "AU26": 0.5 * excited,
         "AU43": 0.6 * calm,
     }

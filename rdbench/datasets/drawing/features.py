@@ -150,7 +150,7 @@ def brow_hairs(rng: np.random.Generator) -> Brows:
 def draw_brows(image: Image, who: Subject, canvas: Canvas, pose: Pose, hairs: Brows) -> None:
     """Draw both brows onto the head's patch."""
     units = pose.units
-    inner_lift = 0.09 * units["AU1"] - 0.08 * units["AU4"]
+    inner_lift = 0.09 * units["AU1"] - 0.07 * units["AU4"]
     outer_lift = 0.09 * units["AU2"] - 0.03 * units["AU4"]
     for side in (-1, 1):
         part = canvas.window(side * 0.45 - 0.42, who.brow_y - 0.32, side * 0.45 + 0.42, who.brow_y + 0.28)
@@ -187,7 +187,7 @@ def draw_brows(image: Image, who: Subject, canvas: Canvas, pose: Pose, hairs: Br
 def mouth_opening(pose: Pose) -> float:
     """Return how far the lips are apart, in half face widths."""
     units = pose.units
-    jaw = 0.2 * pose.opening * (1 - 0.3 * pose.rounding) + 0.1 * units["AU26"]
+    jaw = 0.2 * pose.opening * (1 - 0.3 * pose.rounding) + 0.075 * units["AU26"]
     return float(np.clip(jaw + 0.05 * units["AU25"] - 0.06 * pose.lip_press - 0.02, 0, 0.34))
 
 

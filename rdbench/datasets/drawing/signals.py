@@ -18,9 +18,6 @@ __all__ = ["FPS", "FRAMES", "Affect", "Motion", "affect", "motion"]
 FPS = 25
 FRAMES = 250
 
-IDLE = 0.35
-"""Strength of idle movements, against 1 for a fully active action unit."""
-
 Signal = NDArray[np.float64]
 
 
@@ -37,7 +34,8 @@ class Motion:
     """What moves without meaning anything to the labels, one value a frame.
 
     Lengths are in half face widths, angles in radians, `closed` and the speech signals in 0..1. `brows`, `lids`
-    and `corners` are small idle movements, in units of an action unit's full activation: up, open, up.
+    and `corners` are idle movements (up, open, up) in units of an action unit's full activation, about as large
+    as what is felt, so that the place of a feature alone tells little.
     """
 
     x: Signal
@@ -114,9 +112,9 @@ def motion(rng: np.random.Generator) -> Motion:
         opening=opening,
         rounding=rounding,
         lip_press=np.clip(smooth_noise(rng, 0.3) - 1.0, 0, 1),
-        brows=IDLE * smooth_noise(rng, 0.35),
-        lids=IDLE * smooth_noise(rng, 0.35),
-        corners=IDLE * smooth_noise(rng, 0.35),
+        brows=0.42 * smooth_noise(rng, 0.35),
+        lids=0.4 * smooth_noise(rng, 0.35),
+        corners=0.5 * smooth_noise(rng, 0.35),
         exposure=1 + 0.012 * smooth_noise(rng, 1.2),
     )
 
