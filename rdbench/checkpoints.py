@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -28,6 +28,7 @@ __all__ = [
     "read_card",
     "read_tensors",
     "read_weights",
+    "stem_of",
     "weights_folder",
     "write_tensors",
     "write_weights",
@@ -134,8 +135,13 @@ class Recipe(BaseModel):
     @property
     def stem(self) -> str:
         """File name without suffix, such as ``direct-lite-face-x4``; a single model names no factor."""
-        factor = f"-x{self.factors[0]}" if len(self.factors) == 1 else ""
-        return f"{self.backend}-{self.size}-{self.region}{factor}"
+        return stem_of(self.backend, self.size, self.factors, self.region)
+
+
+def stem_of(backend: str, size: str, factors: Sequence[int], region: str = "face") -> str:
+    """File name without suffix; see `Recipe.stem`."""
+    factor = f"-x{factors[0]}" if len(factors) == 1 else ""
+    return f"{backend}-{size}-{region}{factor}"
 
 
 class Card(BaseModel):

@@ -5,26 +5,77 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
 
 from rdbench.backends import constant
-from rdbench.checkpoints import Card, Recipe, write_weights
+from rdbench.checkpoints import Card, Recipe, stem_of, write_weights
 from rdbench.clip import Dataset
 from rdbench.errors import ClipError, InputError
 from rdbench.networks import SIZES
-from rdbench.training import Epoch, train, training_faces, versions
+from rdbench.training import Epoch, faces_of, train, training_faces, versions
 from rdbench.training_set import load_faces, targets_of
 from rdbench.transcode import FACE_SIZE
 
-__all__ = ["FACTORS", "TRAINABLE", "recipes_for", "selection_of", "train_backend"]
+__all__ = ["FACTORS", "MODELS", "TRAINABLE", "Model", "recipes_for", "selection_of", "train_backend"]
 
 FACTORS = (1, 2, 3, 4, 6, 8, 12, 16)
 """Downsampling factors that are trained for unless others are asked for."""
 
-TRAINABLE = ("constant", "direct")
+
+@dataclass(frozen=True)
+class Model:
+    """How the weights of one name come about.
+
+    Parameters
+    ----------
+    sees : {"each", "all", "max", "one"}
+        A specialist for each factor, or one model that sees all of them, the largest, or pristine faces.
+    network : str
+    start : tuple of (str, str)
+        Beginning of weight names, and the model whose weights these start from.
+    rates : tuple of (str, float)
+        See `rdbench.checkpoints.Recipe`.
+    fixed : dict
+        Fields of the recipe that are this model's own.
+    """
+
+    sees: Literal["each", "all", "max", "one"]
+    network: str = "Recogniser"
+    start: tuple[tuple[str, str], ...] = ()
+    rates: tuple[tuple[str, float], ...] = ()
+    fixed: dict[str, Any] = field(default_factory=dict)
+
+
+# Learned by restoring: no labels, the squared error of pictures, no decay, and more steps, since each is a patch.
+_RESTORING: dict[str, Any] = {"targets": (), "loss": "mse", "rate": 0.05, "decay": 0.0, "epochs": 60}
+_TENTH = (("conv", 0.1),)
+_BOTH = (("restorer.", "restorer"), ("recogniser.", "hr"))
+
+MODELS: dict[str, Model] = {
+    # What others start from.
+    "sr-max": Model("max", "SuperResolver", fixed=_RESTORING),
+    "sr-mix": Model("all", "SuperResolver", fixed=_RESTORING),
+    "restorer": Model("all", "Restorer", fixed=_RESTORING),
+    # Back-ends.
+    "direct": Model("each"),
+    "direct-mix": Model("all"),
+    "hr": Model("one"),
+    "joint": Model("each", start=(("", "sr-max"),), rates=_TENTH),
+    "frozen": Model("all", start=(("", "sr-max"),), rates=(("conv", 0.0),)),
+    "max-mix": Model("all", start=(("", "sr-max"),), rates=_TENTH),
+    "mix-mix": Model("all", start=(("", "sr-mix"),), rates=_TENTH),
+    "max-max": Model("max", start=(("", "sr-max"),), rates=_TENTH),
+    "separate": Model("all", "RestoredRecogniser", start=_BOTH, fixed={"epochs": 0}),
+    "separate-tuned": Model("all", "RestoredRecogniser", start=_BOTH, rates=(("restorer.", 0.0),)),
+}
+"""All that can be trained in epochs; the first half of a name such as "max-mix" tells what the super-resolver
+saw, the second what the recogniser saw."""
+
+TRAINABLE = ("constant", *MODELS)
 
 
 def selection_of(dataset: Dataset) -> Literal["dev", "train"]:
@@ -52,11 +103,16 @@ def recipes_for(
     factors: Sequence[int] = (),
     **changes: Any,
 ) -> list[Recipe]:
-    """The recipes of a back-end: a specialist for each factor, alike in everything but the factor.
+    """The recipes of a back-end in the order of training: what others start from comes first.
+
+    Specialists get a recipe for each factor, alike in everything but the factor, single models one for all.
+    Every recogniser has the same budget, so that a comparison compares where it started and what it saw.
 
     Parameters
     ----------
-    backend, size : str
+    backend : str
+        One of `MODELS`.
+    size : str
     targets : sequence of str
     factors : sequence of int
         By default `FACTORS`.
@@ -68,15 +124,40 @@ def recipes_for(
     InputError
         If there is no such back-end or size, or a value is out of range.
     """
+    if backend not in MODELS:
+        raise InputError(f"There is no way to train '{backend}'; there are {', '.join(TRAINABLE)}.")
     if size not in SIZES:
         raise InputError(f"There is no '{backend}@{size}'; sizes are {' and '.join(SIZES)}.")
+    every = tuple(dict.fromkeys(factors or FACTORS))
     # The large network keeps all cores busy; the small one hardly gains from a second.
-    threads = 1 if size == "lite" else os.cpu_count() or 1
-    given: dict[str, Any] = {"backend": backend, "size": size, "targets": tuple(targets), "threads": threads} | changes
+    given = {"size": size, "targets": tuple(targets), "threads": 1 if size == "lite" else os.cpu_count() or 1}
+    model = MODELS[backend]
+    recipes = []
+    for _, parent in model.start:
+        recipes += recipes_for(parent, size, targets, every, **changes)
+    start = tuple((prefix, _own(parent, size, every)[0]) for prefix, parent in model.start)
+    how = {"backend": backend, "network": model.network, "start": start, "rates": model.rates}
+    fixed = dict(model.fixed)
+    if fixed.get("epochs"):
+        fixed["epochs"] = changes.get("epochs", fixed["epochs"])
     try:
-        return [Recipe.model_validate(given | {"factors": (factor,)}) for factor in dict.fromkeys(factors or FACTORS)]
+        for seen in _seen(model, every):
+            recipes.append(Recipe.model_validate(given | changes | how | {"factors": seen} | fixed))
     except ValueError as error:
         raise InputError(f"{backend}@{size} cannot be trained so: {_first(error)}.") from error
+    return recipes
+
+
+def _seen(model: Model, factors: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Factors of each of a model's recipes."""
+    if model.sees == "each":
+        return [(factor,) for factor in factors]
+    return [{"all": factors, "max": (max(factors),), "one": (1,)}[model.sees]]
+
+
+def _own(backend: str, size: str, factors: tuple[int, ...]) -> list[str]:
+    """Stems of a model's own weights."""
+    return [stem_of(backend, size, seen) for seen in _seen(MODELS[backend], factors)]
 
 
 def train_backend(
@@ -140,7 +221,7 @@ def train_backend(
     if epochs is not None:
         changes["epochs"] = epochs
     recipes = recipes_for(backend, size or "lite", wanted, factors, **changes)
-    every = tuple(sorted({factor for recipe in recipes for factor in recipe.factors}))
+    every = tuple(sorted({factor for recipe in recipes for factor in faces_of(recipe)}))
     faces = training_faces(recipes[0], dataset, progress, every)
     return [
         train(

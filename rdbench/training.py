@@ -39,6 +39,7 @@ from rdbench.training_set import FaceSet, hold_out, load_faces
 __all__ = [
     "Epoch",
     "Fitted",
+    "faces_of",
     "fit",
     "train",
     "training_faces",
@@ -230,7 +231,7 @@ def train(
         recipe=recipe,
         face_px=float(np.exp(np.mean(np.log(wide)))),
         dataset=dataset.name,
-        content=learn.of(_seen(recipe)).content(),
+        content=learn.of(faces_of(recipe)).content(),
         frames=len(learn),
         train_mean=_means(learn) if recipe.targets else {},
         parents={stem: parent.hash for stem, parent in parents.items()},
@@ -262,6 +263,11 @@ def train(
     return file
 
 
+def faces_of(recipe: Recipe) -> tuple[int, ...]:
+    """Factors whose pictures are looked at: who restores needs pristine ones too."""
+    return recipe.factors if recipe.targets else tuple(sorted({1, *recipe.factors}))
+
+
 def training_faces(
     recipe: Recipe,
     dataset: Dataset,
@@ -278,7 +284,7 @@ def training_faces(
     factors : sequence of int
         Those of several recipes, where one reading serves them all; by default the recipe's own.
     """
-    wanted = tuple(factors) or _seen(recipe)
+    wanted = tuple(factors) or faces_of(recipe)
     learn = load_faces(dataset, "train", wanted, recipe.targets, recipe.stride, progress, recipe.delay)
     if recipe.select_on == "train":
         return hold_out(learn)
@@ -294,11 +300,6 @@ def versions() -> dict[str, str]:
         "numpy": np.__version__,
         "ffmpeg": ffmpeg.build(),
     }
-
-
-def _seen(recipe: Recipe) -> tuple[int, ...]:
-    """Factors whose pictures are looked at: who restores needs pristine ones too."""
-    return recipe.factors if recipe.targets else tuple(sorted({1, *recipe.factors}))
 
 
 def _start(network: nn.Module, recipe: Recipe, card: Card, parents: dict[str, Weights]) -> None:
