@@ -38,6 +38,14 @@ __all__ = [
 BICUBIC = {"flags": "bicubic+accurate_rnd+bitexact", "param0": 0, "param1": 0.5}
 """The one resampler: Keys' cubic with a = -0.5, the same bits on every processor."""
 
+TO_RGB = {
+    "flags": f"{BICUBIC['flags']}+full_chroma_int",
+    "in_color_matrix": "bt709",
+    "in_range": "limited",
+    "out_range": "full",
+}
+"""Options of `scale` that make RGB of our video. Without ``full_chroma_int`` all of it comes out 2 levels darker."""
+
 _live: set[subprocess.Popen[bytes]] = set()
 _live_lock = threading.Lock()
 
@@ -108,7 +116,7 @@ def arguments(stream: Any, *, verbosity: str = "error") -> list[str]:
 
 def scale(stream: Any, width: int | str, height: int | str, **options: Any) -> Any:
     """Resample with `BICUBIC`, the one resampler of training and transcoding."""
-    return stream.filter("scale", width, height, **BICUBIC, **options)
+    return stream.filter("scale", width, height, **{**BICUBIC, **options})
 
 
 @contextmanager

@@ -339,7 +339,7 @@ def downsample(planes: Planes, geometry: Geometry, folder: Path) -> Planes:
     """Scale every picture down by the factor."""
     if geometry.factor == 1:
         return planes
-    file = folder / f"low{geometry.factor}.yuv"
+    file = folder / f"{planes.file.stem}-low{geometry.factor}.yuv"
     output = ffmpeg.output(
         process.scale(planes.stream(), *geometry.low), f"file:{file}", format="rawvideo", pix_fmt="yuv420p"
     )
@@ -400,7 +400,7 @@ def padded_planes(planes: Planes, size: tuple[int, int], folder: Path) -> Planes
     width, height = size
     if (planes.width, planes.height) == size:
         return planes
-    file = folder / f"padded{width}x{height}.yuv"
+    file = folder / f"{planes.file.stem}-{width}x{height}.yuv"
     if file.exists():
         return check_planes(file, width, height, planes.frames)
     rows = (
@@ -508,8 +508,7 @@ def _resized(feed: Iterator[bytes], side: int, wanted: Input) -> Iterator[NDArra
     stream = ffmpeg.input(
         "pipe:0", format="rawvideo", pix_fmt="yuv420p" if rgb else "gray", s=f"{side}x{side}", framerate="25"
     )
-    colours = {"in_color_matrix": "bt709", "in_range": "limited", "out_range": "full"} if rgb else {}
-    stream = process.scale(stream, size, size, **colours)
+    stream = process.scale(stream, size, size, **(process.TO_RGB if rgb else {}))
     pixel_format = "rgb24" if rgb else "gray"
     output = ffmpeg.output(stream, "pipe:1", format="rawvideo", pix_fmt=pixel_format)
     for chunk in process.through(process.arguments(output), feed, size * size * (3 if rgb else 1), BATCH):
@@ -593,9 +592,8 @@ def face_rgb(planes: Planes, index: int, geometry: Geometry, crop: Crop | None) 
     source = ffmpeg.input(
         "pipe:0", format="rawvideo", pix_fmt="yuv420p", s=f"{planes.width}x{planes.height}", framerate="25"
     )
-    colours = {"in_color_matrix": "bt709", "in_range": "limited", "out_range": "full"}
     output = ffmpeg.output(
-        process.scale(source, width, height, **colours), "pipe:1", format="rawvideo", pix_fmt="rgb24"
+        process.scale(source, width, height, **process.TO_RGB), "pipe:1", format="rawvideo", pix_fmt="rgb24"
     )
     chunks = process.through(process.arguments(output), [picture], width * height * 3, 1)
     rgb = np.frombuffer(b"".join(chunks), np.uint8).reshape(height, width, 3)

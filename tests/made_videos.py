@@ -62,7 +62,7 @@ def from_planes(data: bytes, width: int, height: int, file: Path, *options: str,
     """A video of raw 4:2:0 pictures."""
     ffmpeg(
         *("-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", f"{width}x{height}", "-framerate", rate, "-i", "-"),
-        *(options or (*LOSSLESS, *BT709)),
+        *(options or ("-vf", "setparams=colorspace=bt709:range=tv", *LOSSLESS, *BT709)),
         file,
         data=data,
     )
