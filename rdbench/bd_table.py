@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rdbench import bd
 from rdbench.bd import Delta, Side, percent
+from rdbench.caveats import caveat
 from rdbench.envelope import Chooser, envelope_of, groups, side_of
 from rdbench.errors import InputError, NotComparableError
 from rdbench.intervals import LEVEL, MIN_SUBJECTS, bootstrap, simultaneous
@@ -138,7 +139,7 @@ def bd_table(
     Returns
     -------
     DataFrame
-        With the columns `COLUMNS`.
+        With the columns `COLUMNS`; ``attrs["notes"]`` lists what a reader must know besides.
 
     Raises
     ------
@@ -176,7 +177,31 @@ def bd_table(
         raise NotComparableError(_nothing(parts, first, second))
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     _simultaneous_columns(table, deltas, level)
+    table.attrs["notes"] = _notes(parts, rows, boot)
     return table
+
+
+def _notes(parts: list[Points], rows: list[dict[str, object]], boot: int) -> list[str]:
+    notes = []
+    for points in parts:
+        for one in points.left_out.itertuples():
+            notes.append(f"left out: {one.kind} {one.name} {one.reason}")
+        if len(points.subjects) < MIN_SUBJECTS:
+            notes.append(
+                f"{points.keys['target'].iloc[0]}: no intervals, since there are only {len(points.subjects)} "
+                f"subjects; {MIN_SUBJECTS} are needed"
+            )
+    for chosen_on in sorted({str(row["chosen_on"]) for row in rows} - {""}):
+        notes.append(f"factor=best: the factor at each rate was chosen on {chosen_on}")
+    if boot:
+        subjects = {len(points.subjects) for points in parts}
+        notes += [
+            text
+            for quantity in ("BD-CCC", "BD-rate")
+            for n in subjects
+            if (text := caveat(quantity, "bootstrap", n))
+        ]
+    return list(dict.fromkeys(notes))
 
 
 def _of_clips(

@@ -25,7 +25,7 @@ from rdbench.check import POWER, Judged, judge, losses
 from rdbench.intervals import LEVEL, MIN_SUBJECTS, bootstrap, delete_one, jackknife, paired, percentile
 from rdbench.points import kbps, metric_of_sums
 
-__all__ = ["caveat", "coverage", "detection", "false_alarms", "power", "subjects_needed"]
+__all__ = ["coverage", "detection", "false_alarms", "power", "subjects_needed"]
 
 Array = NDArray[np.float64]
 
@@ -387,23 +387,6 @@ def power(trials: int = 1000, *, seed: int = 0) -> dict[str, pd.DataFrame]:
         "detection": detection(trials, seed=seed),
         "subjects needed": subjects_needed(),
     }
-
-
-def caveat(quantity: str, interval: str, subjects: int) -> str:
-    """What to print beside an interval that simulation has shown not to hold what it promises.
-
-    Parameters
-    ----------
-    quantity : {"CCC", "paired difference", "BD-CCC", "BD-rate"}
-    interval : {"jackknife", "bootstrap"}
-    subjects : int
-
-    Returns
-    -------
-    str
-        "" where the interval holds the truth in 92 to 98 % of 1,000 trials.
-    """
-    return ""
 
 
 @click.group(help=__doc__)

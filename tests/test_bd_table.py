@@ -127,6 +127,16 @@ def test_the_bootstrap_is_a_second_opinion(run):
     assert (boot < 1.3 * wide).all()
 
 
+def test_what_a_reader_must_know_is_noted(run):
+    table = bd_table(*run, "codec=x264,factor=best", "codec=x265", boot=50)
+    notes = " / ".join(table.attrs["notes"])
+    assert "chosen on other subjects" in notes
+    assert "bootstrap interval of BD-CCC promises 95 %" in notes
+    assert bd_table(*run, "codec=x264", "codec=x265").attrs["notes"] == []
+    few = made(factors=(1,), subjects=4)[:2]
+    assert "only 4 subjects" in bd_table(*few, "codec=x264", "codec=x265").attrs["notes"][0]
+
+
 def test_swapping_the_sides_turns_the_signs(run):
     there = bd_table(*run, "codec=x264", "codec=x265")
     back = bd_table(*run, "codec=x265", "codec=x264")
