@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdbench import ffmpeg, transcode
-from rdbench.backends.protocol import Backend, Context
+from rdbench.backends.protocol import Backend, Context, Session
 from rdbench.backends.registry import find_backend
 from rdbench.clip import Dataset
 from rdbench.codecs import Profile, rate_status
@@ -157,7 +157,9 @@ def evaluate(setup: Setup, unit: Unit) -> UnitResult:
                 started = time.monotonic()
                 try:
                     encode = bench.one(condition, result)
-                except (EncodeError, ClipError) as error:
+                except (EncodeError, ClipError, OSError) as error:
+                    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                        raise
                     _fail(result, unit.clip, condition, error)
                 else:
                     seconds = time.monotonic() - started
@@ -227,9 +229,9 @@ class _Bench:
         if decoded is None:
             result.add("encodes", row)
             return str(row["encode"])
+        scores, predictions = self._score(decoded, row, bits_by_frame)
         if self.unit.clip == self.setup.sample:
             result.add("samples", self._sample(decoded, str(row["encode"])))
-        scores, predictions = self._score(decoded, row, bits_by_frame)
         result.add("scores", *({"encode": row["encode"], **score} for score in scores))
         result.add("predictions", *predictions)
         result.add("encodes", row)
@@ -368,7 +370,7 @@ def _predict(
     at = 0
     held: list[NDArray[np.uint8]] = []
     places: list[int] = []
-    sessions = [backend.start(context) for backend in backends]
+    sessions: list[Session] = []
     current = -1
 
     def flush() -> None:
