@@ -217,14 +217,23 @@ def _filled(folder: Path) -> Path:
     return folder / "run.sqlite"
 
 
+def use(folder: Path) -> None:
+    """All that a run does with a store."""
+    with Store(folder, IDENTITY) as store:
+        store.forget_failures()
+        store.finished()
+        store.sources()
+        store.clips()
+        store.add({"encodes": [encode(n) for n in range(300)]})
+        store.failures()
+
+
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
 def test_a_store_that_was_cut_off_is_told_in_a_sentence(tmp_path: Path, share: float) -> None:
     file = _filled(tmp_path)
     os.truncate(file, int(share * file.stat().st_size))
-    with pytest.raises(InputError, match="is no store of a run"), Store(tmp_path, IDENTITY) as store:
-        store.finished()
-        store.clips()
-        store.add({"encodes": [encode(n) for n in range(300)]})
+    with pytest.raises(InputError, match="is no store of a run"):
+        use(tmp_path)
 
 
 def test_a_store_with_garbage_inside_never_raises_anything_else(tmp_path: Path) -> None:
@@ -238,11 +247,7 @@ def test_a_store_with_garbage_inside_never_raises_anything_else(tmp_path: Path) 
         noise = np.random.default_rng(place).bytes(4000)
         (folder / "run.sqlite").write_bytes(content[:start] + noise + content[start + len(noise) :])
         try:
-            with Store(folder, IDENTITY) as store:
-                store.finished()
-                store.failures()
-                store.forget_failures()
-                store.add({"encodes": [encode(n) for n in range(300)]})
+            use(folder)
         except InputError:
             told += 1
     assert told
