@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from rdbench import bd
-from rdbench.bd import Side, bd_accuracy, bd_rate, percent
+from rdbench.bd import Delta, Side, bd_accuracy, bd_rate, percent
 from rdbench.check import POWER, Judged, judge, losses
+from rdbench.envelope import GROUP, Chooser, envelope_of
 from rdbench.intervals import LEVEL, MIN_SUBJECTS, bootstrap, delete_one, jackknife, paired, percentile
-from rdbench.points import kbps, metric_of_sums
+from rdbench.points import Points, kbps, metric_of_sums
 
-__all__ = ["coverage", "detection", "false_alarms", "power", "subjects_needed"]
+__all__ = ["coverage", "detection", "envelope_coverage", "false_alarms", "power", "subjects_needed"]
 
 Array = NDArray[np.float64]
 
@@ -55,7 +56,7 @@ class Population:
     saving : float
         The test's bits over the anchor's.
     half : tuple of float
-        Rates in kbit/s at which anchor and test reach half of their quality.
+        Rates in kbit/s at which anchor and test (or any number of sides) reach half of their quality.
     ceiling : tuple of float
         What their quality tends to; where halves and ceilings differ, the curves cross.
     """
@@ -67,8 +68,8 @@ class Population:
     bits_sd: float = 0.35
     ratio_sd: float = 0.08
     saving: float = 0.85
-    half: tuple[float, float] = (7.0, 7.0)
-    ceiling: tuple[float, float] = (0.92, 0.92)
+    half: tuple[float, ...] = (7.0, 7.0)
+    ceiling: tuple[float, ...] = (0.92, 0.92)
 
 
 POPULATIONS = {
@@ -76,23 +77,25 @@ POPULATIONS = {
     "crossing": Population(saving=1.0, half=(7.0, 5.0), ceiling=(0.94, 0.89)),
 }
 """Curves of one shape whose rates differ by a factor, and curves that cross."""
+FACTORS = Population(saving=1.0, ratio_sd=0.0, half=(14.0, 6.0, 2.5), ceiling=(0.95, 0.85, 0.70))
+"""Three factors, each the best one somewhere."""
 
 
 def _quality(population: Population) -> Array:
-    """Of both sides at all rates: (2, points)."""
+    """Of all sides at all rates: (sides, points)."""
     half, ceiling = np.array([population.half]).T, np.array([population.ceiling]).T
     return ceiling * RATES / (RATES + half)
 
 
 def draw(population: Population, subjects: int, rng: np.random.Generator) -> Array:
-    """Sums of subjects: (subjects, 2 sides, points, bits and seconds and six sums)."""
-    points = len(RATES)
+    """Sums of subjects: (subjects, sides, points, bits and seconds and six sums)."""
+    points, sides = len(RATES), len(population.half)
     gain = np.exp(rng.normal(0, population.gain_sd, (subjects, 1, 1)) - population.gain_sd**2 / 2)
     bias = population.bias_sd * (rng.exponential(1, (subjects, 1, 1)) - 1)
     level = rng.normal(0, 0.25, (subjects, 1, 1))
     spread = 0.2 * np.exp(rng.normal(0, 0.3, (subjects, 1, 1)))
     shared = rng.normal(0, 1, (subjects, 1, points))
-    alone = rng.normal(0, 1, (subjects, 2, points))
+    alone = rng.normal(0, 1, (subjects, sides, points))
     own = population.own_sd * (np.sqrt(population.common) * shared + np.sqrt(1 - population.common) * alone)
     quality = np.maximum(_quality(population) + own, 0.0)
     slope = quality * gain
@@ -101,9 +104,9 @@ def draw(population: Population, subjects: int, rng: np.random.Generator) -> Arr
     noise = 0.15 * (1.2 - np.minimum(quality, 1.2))
     var_pred = slope**2 * var_gold + noise**2
     cov = slope * var_gold
-    ratio = np.log(population.saving) + rng.normal(0, population.ratio_sd, (subjects, 1, 1))
+    ratio = np.log(population.saving) + rng.normal(0, population.ratio_sd, (subjects, sides - 1, 1))
     log_bits = np.log(1000 * RATES * _SECONDS) + rng.normal(0, population.bits_sd, (subjects, 1, 1))
-    log_bits = log_bits + np.concatenate([0 * ratio, ratio], axis=1)
+    log_bits = log_bits + np.concatenate([0 * ratio[:, :1], ratio], axis=1)
     n = _FRAMES
     return np.stack(
         [
@@ -193,22 +196,26 @@ def coverage(
                 found.setdefault((name, kind, n), []).append((low, high))
     rows = []
     for (name, kind, n), ends in found.items():
-        low, high = np.array(ends).T
-        have = ~(np.isnan(low) | np.isnan(high))
-        below, above = truth[name] < low[have], truth[name] > high[have]
-        rows.append(
-            {
-                "quantity": name,
-                "interval": kind,
-                "subjects": n,
-                "held": float(1 - (below | above).mean()) if have.any() else np.nan,
-                "below": float(below.mean()) if have.any() else np.nan,
-                "above": float(above.mean()) if have.any() else np.nan,
-                "width": float(np.median(high[have] - low[have])) if have.any() else np.nan,
-                "without": float(1 - have.mean()),
-            }
-        )
+        rows.append(_coverage_row(name, kind, n, truth[name], ends))
     return pd.DataFrame(rows).sort_values(["quantity", "interval", "subjects"], ignore_index=True)
+
+
+def _coverage_row(
+    name: str, kind: str, n: int, truth: float, ends: list[tuple[float, float]]
+) -> dict[str, object]:
+    low, high = np.array(ends).T
+    have = ~(np.isnan(low) | np.isnan(high))
+    below, above = truth < low[have], truth > high[have]
+    return {
+        "quantity": name,
+        "interval": kind,
+        "subjects": n,
+        "held": float(1 - (below | above).mean()) if have.any() else np.nan,
+        "below": float(below.mean()) if have.any() else np.nan,
+        "above": float(above.mean()) if have.any() else np.nan,
+        "width": float(np.median(high[have] - low[have])) if have.any() else np.nan,
+        "without": float(1 - have.mean()),
+    }
 
 
 def _one_trial(stats: Array, boot: int, trial: int, level: float) -> list[tuple[str, str, float, float]]:
@@ -236,6 +243,66 @@ def _one_trial(stats: Array, boot: int, trial: int, level: float) -> list[tuple[
     ):
         out.append((name, "bootstrap", float(interval.low), float(interval.high)))
     return out
+
+
+def _points(stats: Array) -> Points:
+    """Sums (subjects, factors, points, 8) as the points of one envelope."""
+    subjects, factors, count, k = stats.shape
+    keys = pd.DataFrame(
+        {
+            **dict.fromkeys(GROUP, "one"),
+            "factor": np.repeat(np.arange(1, factors + 1), count),
+            "rate": np.tile(RATES, factors),
+            "coded_larger": False,
+        }
+    )
+    return Points(
+        keys,
+        stats.reshape(subjects, factors * count, k),
+        np.zeros((len(keys), 2)),
+        "ccc",
+        [str(i) for i in range(subjects)],
+        [],
+        pd.DataFrame(),
+    )
+
+
+def _gain(stats: Array, *, oracle: bool, level: float) -> Delta:
+    """BD-CCC of the envelope over the first factor."""
+    points = _points(stats)
+    nowhere = pd.DataFrame({"partition": ["test"]})
+    chooser = Chooser(nowhere, nowhere, oracle=oracle, partition="test")
+    envelope = envelope_of(points, np.arange(len(points.keys)), dict.fromkeys(GROUP, "one"), chooser)
+    return bd_accuracy(side_of_sums(stats[:, 0]), envelope.side, level=level, min_subjects=2)
+
+
+def envelope_coverage(
+    trials: int = 1000,
+    subjects: Sequence[int] = (4, 8, 16, 32),
+    *,
+    population: Population = FACTORS,
+    seed: int = 0,
+    level: float = LEVEL,
+) -> pd.DataFrame:
+    """How often the interval of an envelope's gain over one factor holds the population's gain.
+
+    The factor is chosen for each subject on the others, and anew in every replicate; the truth is the gain of
+    the envelope that is best in the population.
+
+    Returns
+    -------
+    DataFrame
+        As `coverage`.
+    """
+    whole = draw(population, _POPULATION, np.random.default_rng(seed)).sum(axis=0, keepdims=True)
+    truth = _gain(whole, oracle=True, level=level).value
+    rng = np.random.default_rng(seed + 1)
+    rows = []
+    for n in subjects:
+        found = [_gain(draw(population, n, rng), oracle=False, level=level) for _ in range(trials)]
+        ends = [(one.low, one.high) for one in found]
+        rows.append(_coverage_row("BD-CCC of an envelope", "jackknife", n, truth, ends))
+    return pd.DataFrame(rows)
 
 
 def _family(
@@ -403,6 +470,7 @@ def _coverage(trials: int, boot: int, seed: int) -> None:
     for name, population in POPULATIONS.items():
         table = coverage(trials, boot=boot, seed=seed, population=population)
         click.echo(f"\n{name}\n\n{_markdown(table, form)}")
+    click.echo(f"\nenvelope\n\n{_markdown(envelope_coverage(trials, seed=seed), form)}")
 
 
 @main.command("power", help="False alarms and detection of the gate.")

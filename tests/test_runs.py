@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+import json
 import sqlite3
 
 import pandas as pd
 import pytest
 from made_tables import made
 
+from rdbench.bd_table import bd_table
+from rdbench.check import check
 from rdbench.curves import pooled
+from rdbench.envelope import envelopes, switch_points
 from rdbench.errors import InputError
 from rdbench.runs import open_run
 from rdbench.tables import ENCODES, SCORES
+from rdbench.verdict_formats import to_json
 
 
 def store(folder, encodes, scores):
@@ -48,6 +53,23 @@ def test_a_store_and_its_csv_files_give_the_same_frames(tmp_path, tables):
     assert files.predictions.empty
     assert stored.has_store
     assert not files.has_store
+
+
+def test_what_is_read_computes_as_what_was_written(tmp_path):
+    encodes, scores, _ = made(subjects=6, uncoded=True, factors=(1, 4))
+    store(tmp_path, encodes, scores)
+    run = open_run(tmp_path)
+    read = run.encodes, run.scores
+    for function in (envelopes, switch_points):
+        pd.testing.assert_frame_equal(function(*read), function(encodes, scores), check_dtype=False)
+    deltas = bd_table(*read, "codec=x264", "codec=x265,factor=best")
+    pd.testing.assert_frame_equal(
+        deltas, bd_table(encodes, scores, "codec=x264", "codec=x265,factor=best"), check_dtype=False
+    )
+    found = check(read, (encodes, scores))
+    assert found.exit_code == 0
+    assert found.rows.identical.all()
+    json.loads(to_json(found))
 
 
 def test_a_clip_may_be_called_none_or_na(tmp_path, tables):
