@@ -13,6 +13,7 @@ import itertools
 import json
 import os
 import platform
+import re
 import time
 import uuid
 from collections.abc import Iterator
@@ -461,4 +462,4 @@ def _fail(result: UnitResult, clip: str, condition: Condition, error: Exception)
 
 def _sentence(name: str, error: RdbenchError) -> str:
     text = str(error).rstrip(".")
-    return text if name in text else f"{name}: {text}"
+    return text if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) else f"{name}: {text}"

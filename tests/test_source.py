@@ -447,12 +447,15 @@ def test_real_recordings_have_all_their_frames(real_clips, name):
     assert np.allclose(times, np.array(wanted) - wanted[0] + times[0], atol=1e-3)
 
 
-def test_a_real_portrait_and_a_long_one(real_clips):
-    for name, size, count in (
+@pytest.mark.parametrize(
+    ("name", "size", "count"),
+    [
         ("phone_720x1280_30fps.mp4", (720, 1280), 352),
-        ("expressive_512_30fps.mp4", (512, 512), 354),
-    ):
-        file = real_clips / name
-        with source.decode(file, source.describe(file)) as frames:
-            found = sum(1 for _ in frames)
-        assert (frames.width, frames.height, found) == (*size, count)
+        pytest.param("expressive_512_30fps.mp4", (512, 512), 354, marks=pytest.mark.long),
+    ],
+)
+def test_a_real_portrait_and_a_long_one(real_clips, name, size, count):
+    file = real_clips / name
+    with source.decode(file, source.describe(file)) as frames:
+        found = sum(1 for _ in frames)
+    assert (frames.width, frames.height, found) == (*size, count)

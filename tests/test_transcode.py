@@ -95,8 +95,10 @@ def account(stream: bytes, name: str) -> dict[str, int]:
     return sums
 
 
-@pytest.mark.parametrize("variant", ["ra", "ld"])
-@pytest.mark.parametrize(("mode", "rate"), [("abr", 60), ("2pass", 60), ("crf", 30), ("qp", 32)])
+@pytest.mark.parametrize(
+    ("mode", "rate", "variant"),
+    [("abr", 60, "ra"), ("2pass", 60, "ra"), ("crf", 30, "ra"), ("qp", 32, "ra"), ("abr", 60, "ld")],
+)
 @pytest.mark.parametrize("name", ["x264", "x265"])
 def test_payload_is_what_a_separate_account_of_the_stream_says(low, name, mode, rate, variant):
     done, back = there_and_back(low, name, mode, rate, variant)
@@ -119,9 +121,7 @@ def test_payload_is_what_a_separate_account_of_the_stream_says(low, name, mode, 
         assert done.mean_qp == pytest.approx(rate, abs=4)
 
 
-@pytest.mark.parametrize(
-    ("mode", "rates"), [("crf", (18, 30, 42)), ("qp", (18, 30, 42)), ("abr", (400, 120, 30))]
-)
+@pytest.mark.parametrize(("mode", "rates"), [("qp", (18, 30, 42)), ("abr", (400, 120, 30))])
 @pytest.mark.parametrize("name", ["x264", "x265"])
 def test_quality_rises_with_the_rate(low, name, mode, rates):
     source = all_of(low)
@@ -174,7 +174,7 @@ CLASSES = {
 NEEDS = {"none": set(), "SSE": {"sse4_1"}, "AVX2": {"avx2"}, "AVX-512": {"avx512f", "avx512bw", "avx512vl"}}
 
 
-@pytest.mark.parametrize(("mode", "rate"), [("abr", 60), ("2pass", 60), ("crf", 30), ("qp", 32)])
+@pytest.mark.parametrize(("mode", "rate"), [("abr", 60), ("2pass", 60), ("crf", 30)])
 @pytest.mark.parametrize("name", ["x264", "x265"])
 def test_bits_are_the_same_on_every_processor(tmp_path, name, mode, rate):
     low = planes_file(texture(16, 112, 80), 112, 80, tmp_path / "low.yuv")
@@ -223,7 +223,7 @@ def test_commands_hold_no_path(tmp_path, low):
 
 
 @pytest.mark.parametrize("name", ["x264", "x265"])
-@pytest.mark.parametrize("size", [(6, 6), (10, 16), (40, 24), (2, 4)])
+@pytest.mark.parametrize("size", [(6, 6), (40, 24), (2, 4)])
 def test_tiny_pictures_come_back_at_their_size(tmp_path, name, size):
     width, height = size
     source = texture(10, *size)
@@ -559,7 +559,7 @@ def test_rgb_is_that_of_bt709_limited_video(tmp_path, region):
         assert np.abs(picture - 255 * np.array([red, green, blue])).max() <= 1
 
 
-@pytest.mark.parametrize("factor", [1, 2, 3, 8, 16])
+@pytest.mark.parametrize("factor", [1, 3, 16])
 def test_training_sees_exactly_what_the_sweep_shows_uncoded(tmp_path, factor):
     trained = transcode.face_views(talking(), [factor])
     shown, tally = views_of(talking(), "face", factor, Input(), tmp_path)
@@ -572,7 +572,7 @@ def test_training_sees_exactly_what_the_sweep_shows_uncoded(tmp_path, factor):
 
 
 @pytest.mark.parametrize("region", ["face", "frame"])
-@pytest.mark.parametrize("factor", [1, 3, 5, 16])
+@pytest.mark.parametrize("factor", [1, 5, 16])
 def test_and_within_a_few_levels_of_a_nearly_lossless_encode(tmp_path, region, factor):
     uncoded, before = views_of(talking(), region, factor, Input(), tmp_path)
     coded, after = views_of(talking(), region, factor, Input(), tmp_path, coded=True)
