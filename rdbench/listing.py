@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rdbench import __version__, ffmpeg
-from rdbench.backends.registry import find_backend, list_backends
+from rdbench.backends.registry import ONNX, find_backend, list_backends
 from rdbench.cache import cache_dir
 from rdbench.codecs import load_profiles
 from rdbench.errors import InputError, RdbenchError
@@ -49,7 +49,10 @@ def everything() -> dict[str, list[tuple[str, str]]]:
         codecs.append((name, f"{profile.description} (variants {', '.join(profile.variants)}{own})"))
     return {
         "codecs": codecs,
-        "backends": [(name, _describe(name)) for name in list_backends()],
+        "backends": [
+            *((name, _describe(name)) for name in list_backends()),
+            (f"{ONNX}FILE.onnx", "any network in an ONNX file, with FILE.toml beside it that tells how to use it"),
+        ],
         "datasets": list(DATASETS),
         "experiments": [(f"{name}.toml", text) for name, text in shipped_experiments().items()],
     }

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rdbench import ffmpeg
 from rdbench.backends.protocol import Backend
-from rdbench.backends.registry import find_backend
+from rdbench.backends.registry import find_backend, name_for_workers
 from rdbench.clip import ClipInfo, Dataset
 from rdbench.codecs import Profile, load_profiles
 from rdbench.datasets.registry import open_dataset
@@ -81,6 +81,8 @@ def make_plan(experiment: Experiment, *, weights: Path | None = None, device: st
     # `direct` and `direct@lite` are one back-end: rows carry the full name.
     full = tuple(dict.fromkeys(backends[name].name for name in experiment.backends))
     reference = backends[experiment.reference].name if experiment.reference else None
+    opened = {name: name_for_workers(name, backend) for name, backend in backends.items()}
+    _check_names({opened[name]: backend.name for name, backend in backends.items()})
     used = {condition.codec: profiles[condition.codec] for condition in grid if condition.coded}
     chosen = experiment.model_copy(
         update={
@@ -89,7 +91,9 @@ def make_plan(experiment: Experiment, *, weights: Path | None = None, device: st
             "dataset": choice.model_copy(update={"partition": partition}),
         }
     )
-    setup = Setup(dataset, choice.seconds, used, full, weights, reference, None, device)
+    asked = tuple(dict.fromkeys(opened[name] for name in experiment.backends))
+    judge = opened[experiment.reference] if experiment.reference else None
+    setup = Setup(dataset, choice.seconds, used, asked, weights, judge, None, device)
     identity = _identity(chosen, used, {backend.name: backend.weights for backend in backends.values()})
     return Plan(chosen, setup, clips, grid, identity, _notes(used, list(backends.values()), chosen))
 
@@ -133,6 +137,15 @@ def run_plan(
         reasons = "; ".join(str(row["reason"]) for row in summary.clips[:5])
         raise InputError(f"No clip can be used ({reasons}).")
     return summary
+
+
+def _check_names(names: Mapping[str, str]) -> None:
+    """Refuse two files of one name: in tables they could not be told apart."""
+    first: dict[str, str] = {}
+    for opened, name in names.items():
+        other = first.setdefault(name, opened)
+        if other != opened:
+            raise InputError(f"{opened} and {other} are both called {name} in tables; rename one of the files.")
 
 
 def _identity(

@@ -10,9 +10,12 @@ from typing import cast
 from rdbench.backends.protocol import Backend, Opener
 from rdbench.errors import InputError
 
-__all__ = ["GROUP", "find_backend", "list_backends"]
+__all__ = ["GROUP", "ONNX", "find_backend", "list_backends", "name_for_workers"]
 
 GROUP = "rdbench.backends"
+
+ONNX = "onnx:"
+"""Begins the name of a network in an ONNX file; the rest is its path."""
 
 
 def list_backends() -> dict[str, str]:
@@ -26,7 +29,7 @@ def find_backend(name: str, weights: Path | None = None, device: str = "cpu") ->
     Parameters
     ----------
     name : str
-        ``NAME`` or ``NAME@SIZE``, such as "direct@lite".
+        ``NAME`` or ``NAME@SIZE``, such as "direct@lite", or ``onnx:FILE.onnx``.
     weights : Path, optional
         Folder with weights; by default those that ship.
     device : str
@@ -36,11 +39,17 @@ def find_backend(name: str, weights: Path | None = None, device: str = "cpu") ->
     InputError
         If there is none of this name, size or weights, or the package that offers it cannot be imported.
     """
+    if name.strip().startswith(ONNX):
+        from rdbench.backends.onnx import open_file
+
+        return open_file(Path(name.strip().removeprefix(ONNX)))
     family, at, size = name.strip().partition("@")
     known = _found()
     if family not in known:
         near = difflib.get_close_matches(family.lower(), known, n=1)
         hint = f"did you mean '{near[0]}{at}{size}'?" if near else f"there are {', '.join(sorted(known))}."
+        if name.strip().endswith(".onnx"):
+            hint = f"did you mean '{ONNX}{name.strip()}'?"
         raise InputError(f"There is no back-end '{family}'; {hint}")
     if at and not size:
         raise InputError(f"'{name}' names no size after the @; ask for '{family}' or '{family}@lite'.")
@@ -53,6 +62,13 @@ def find_backend(name: str, weights: Path | None = None, device: str = "cpu") ->
             "reinstall the package that offers it."
         ) from error
     return opener(size or None, weights, device)
+
+
+def name_for_workers(name: str, backend: Backend) -> str:
+    """What opens the same back-end again in another process, which may have another working folder."""
+    if not name.strip().startswith(ONNX):
+        return backend.name
+    return f"{ONNX}{Path(name.strip().removeprefix(ONNX)).resolve()}"
 
 
 def _found() -> dict[str, EntryPoint]:
