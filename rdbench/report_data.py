@@ -317,7 +317,7 @@ def _trace(
     prediction = prediction[:, None] if prediction.ndim == 1 else prediction
     classes = next((json.loads(one["classes"]) for one in scores if isinstance(one["classes"], str)), None)
     if classes:
-        seen = np.isfinite(prediction).all(axis=1)
+        seen: NDArray[np.bool_] = np.isfinite(prediction).min(axis=1)
         chosen = np.argmax(np.where(seen[:, None], prediction, 0.0), axis=1).astype(np.float64)
         prediction = np.where(seen, chosen, np.nan)[:, None]
         lines = [(str(one["target"]), 0, 0) for one in scores]
@@ -343,7 +343,7 @@ def _trace(
 
 
 def _place(
-    score: pd.Series, prediction: NDArray[np.float64], truth: NDArray[np.float64]
+    score: Mapping[Hashable, Any], prediction: NDArray[np.float64], truth: NDArray[np.float64]
 ) -> tuple[str, int, int]:
     """Which columns of prediction and gold a row of scores came from: those with its moments."""
     best = (math.inf, 0, 0)

@@ -79,8 +79,22 @@
   for (const filter of FILTERS) {
     const rows = filter.key === "variant" || filter.key === "mode" || filter.key === "codec" ? points.filter((p) => p.codec !== "none") : points;
     filter.values = unique(rows.map((p) => p[filter.key])).sort(order);
-    filter.chosen = new Set(filter.all ? filter.values : filter.values.slice(0, 1));
   }
+  function firstChoice() {
+    // One clear view: of each run, the first value of every key that is not shown side by side.
+    for (const filter of FILTERS) filter.chosen = new Set(filter.all ? filter.values : []);
+    for (const run of data.runs) {
+      let rows = points.filter((p) => p.run === run);
+      if (rows.some((p) => p.codec !== "none")) rows = rows.filter((p) => p.codec !== "none");
+      for (const filter of FILTERS.filter((f) => !f.all)) {
+        const first = unique(rows.map((p) => p[filter.key])).sort(order)[0];
+        if (first === undefined) continue;
+        filter.chosen.add(first);
+        rows = rows.filter((p) => p[filter.key] === first);
+      }
+    }
+  }
+  firstChoice();
   const filterOf = Object.fromEntries(FILTERS.map((filter) => [filter.key, filter]));
   // An uncoded point has no codec, variant or mode to be filtered by.
   const FREE = new Set(["codec", "variant", "mode"]);
@@ -122,6 +136,7 @@
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: css("--ink"), size: 12 },
       margin: { l: 48, r: 12, t: 8, b: 44 }, showlegend: false, hovermode: "closest",
       dragmode: coarse() ? false : "zoom",
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: css("--quiet"), activecolor: css("--accent") },
       hoverlabel: { bgcolor: css("--card"), bordercolor: css("--line"), font: { color: css("--ink") }, align: "left" },
     };
     const merged = { ...base, ...extra };
@@ -195,16 +210,18 @@
   ];
   const figureName = (key) => (key === "value" ? data.metric_name : (FIGURES.find(([name]) => name === key) || [key, key])[1]);
   const figuresOf = (p) => FIGURES.filter(([key]) => known(p[key]) && p[key] !== "").map(([key]) => [figureName(key), digits(p[key])]);
-  const hoverText = (p) => figuresOf(p).map(([name, value]) => `${plain(name)}: <b>${plain(value)}</b>`).join("<br>");
+  // A label at the pointer has room for the main figures; the card below the panels lists every one.
+  const MAIN = new Set(["bitrate_kbps", "rate_status", "value", "low", "high", "factor", "face_px", "n", "subjects"].map(figureName));
+  const hoverText = (p) => figuresOf(p).filter(([name]) => MAIN.has(name)).map(([name, value]) => `${plain(name)}: <b>${plain(value)}</b>`).join("<br>");
   function showPoint(p) {
     const list = make("dl", { class: "figures" });
     for (const [name, value] of figuresOf(p)) list.append(make("div", {}, make("dt", { text: name }), make("dd", { text: value })));
     $("point").replaceChildren(list);
   }
 
-  function curveTraces(rows, look, withBands) {
+  function curveTraces(rows, look, withBands, across = "bitrate_kbps") {
     const traces = [];
-    const x = rows.map((p) => p.bitrate_kbps);
+    const x = rows.map((p) => p[across]);
     if (withBands && rows.every((p) => known(p.low) && known(p.high))) {
       const edge = { x, mode: "lines", line: { width: 0 }, hoverinfo: "skip", showlegend: false };
       traces.push({ ...edge, y: rows.map((p) => p.low) });
@@ -265,28 +282,63 @@
     const levels = $("levels").checked ? shown.filter((p) => p.codec === "none") : [];
     const range = valueRange([coded.map((p) => p.value), levels.map((p) => p.value), withBands ? coded.flatMap((p) => [p.low, p.high]) : []]);
     const xaxis = rateAxis(coded);
+    const jobs = []; // a panel's width depends on how many there are, so none is drawn before all stand
     for (const rows of groups.slice(0, REDRAW_LIMIT)) {
       const title = named(rows[0]);
       const factors = groupBy(rows, ["factor"]).sort((a, b) => a[0].factor - b[0].factor);
       const plot = panel(container, title, `${valueName(rows)} against bitrate, ${title}: ${factors.length} factors. Arrow keys go from point to point.`);
-      const traces = [], rowsOfTrace = new Map();
-      for (const line of factors) {
-        line.sort((a, b) => a.bitrate_kbps - b.bitrate_kbps);
-        const look = lookOf("factor", line[0].factor);
-        if (line[0].subjects < data.few) {
-          const own = dots.filter((d) => sameGroup(d, line[0], PANEL) && d.factor === line[0].factor && known(d.value) && d.bitrate_kbps > 0);
-          traces.push({ x: own.map((d) => d.bitrate_kbps), y: own.map((d) => d.value), mode: "markers", hoverinfo: "text",
-            text: own.map((d) => `${plain(d.subject)}: ${digits(d.value)} at ${digits(d.bitrate_kbps)} kbit/s`), marker: { size: 4, color: translucent(look.colour, 0.55) } });
+      jobs.push(() => {
+        const traces = [], rowsOfTrace = new Map();
+        for (const line of factors) {
+          line.sort((a, b) => a.bitrate_kbps - b.bitrate_kbps);
+          const look = lookOf("factor", line[0].factor);
+          if (line[0].subjects < data.few) {
+            const own = dots.filter((d) => sameGroup(d, line[0], PANEL) && d.factor === line[0].factor && known(d.value) && d.bitrate_kbps > 0);
+            traces.push({ x: own.map((d) => d.bitrate_kbps), y: own.map((d) => d.value), mode: "markers", hoverinfo: "text",
+              text: own.map((d) => `${plain(d.subject)}: ${digits(d.value)} at ${digits(d.bitrate_kbps)} kbit/s`), marker: { size: 4, color: translucent(look.colour, 0.55) } });
+          }
+          traces.push(...curveTraces(line, look, withBands));
+          rowsOfTrace.set(traces.length - 1, line);
         }
-        traces.push(...curveTraces(line, look, withBands));
-        rowsOfTrace.set(traces.length - 1, line);
-      }
-      const ticksAt = levels.filter((p) => sameGroup(p, rows[0], ["run", "target", "backend", "gold", "scoring", "region"]));
-      const shapes = ticksAt.map((p) => ({ type: "line", xref: "paper", x0: 0.965, x1: 1, y0: p.value, y1: p.value, line: { color: lookOf("factor", p.factor).colour, width: 3 } }));
-      draw(plot, traces, { xaxis, yaxis: { title: { text: valueName(rows) }, range }, shapes });
-      follow(plot, rowsOfTrace);
+        const ticksAt = levels.filter((p) => sameGroup(p, rows[0], ["run", "target", "backend", "gold", "scoring", "region"]));
+        const shapes = ticksAt.map((p) => ({ type: "line", xref: "paper", x0: 0.965, x1: 1, y0: p.value, y1: p.value, line: { color: lookOf("factor", p.factor).colour, width: 3 } }));
+        draw(plot, traces, { xaxis, yaxis: { title: { text: valueName(rows) }, range }, shapes });
+        follow(plot, rowsOfTrace);
+      });
     }
+    jobs.forEach((job) => job());
     if (groups.length > REDRAW_LIMIT) nothing(container, `${groups.length - REDRAW_LIMIT} more panels are not drawn; narrow the filters.`);
+  }
+
+  const BARE = ["run", "target", "gold", "scoring", "region"];
+  function drawStandalone() {
+    const container = $("standalone-plots");
+    clear(container);
+    const shown = points.filter((p) => p.codec === "none" && passes(p) && known(p.value));
+    const groups = groupBy(shown, BARE).filter((rows) => unique(rows.map((p) => p.factor)).length > 1);
+    $("standalone").hidden = !points.some((p) => p.codec === "none");
+    if (!groups.length) return nothing(container, "No two factors without a codec pass the filters.");
+    const named = namer(groups, BARE, ["target"]);
+    const range = valueRange([shown.map((p) => p.value), $("bands").checked ? shown.flatMap((p) => [p.low, p.high]) : []]);
+    const jobs = []; // a panel's width depends on how many there are, so none is drawn before all stand
+    for (const rows of groups.slice(0, REDRAW_LIMIT)) {
+      const plot = panel(container, named(rows[0]), `${valueName(rows)} against factor, ${named(rows[0])}. Arrow keys go from point to point.`);
+      jobs.push(() => {
+        const traces = [], rowsOfTrace = new Map();
+        for (const line of groupBy(rows, ["backend"]).sort((a, b) => order(a[0].backend, b[0].backend))) {
+          line.sort((a, b) => a.factor - b.factor);
+          traces.push(...curveTraces(line, lookOf("backend", line[0].backend), $("bands").checked, "factor"));
+          Object.assign(traces.at(-1), { name: plain(line[0].backend), showlegend: true });
+          rowsOfTrace.set(traces.length - 1, line);
+        }
+        const factors = unique(rows.map((p) => p.factor)).sort((a, b) => a - b);
+        const ends = [Math.log10(factors[0] / 1.12), Math.log10(factors.at(-1) * 1.12)];
+        draw(plot, traces, { xaxis: { type: "log", title: { text: "Downsampling factor" }, tickmode: "array", tickvals: factors, ticktext: factors.map(String), range: ends },
+          yaxis: { title: { text: valueName(rows) }, range }, ...LEGEND });
+        follow(plot, rowsOfTrace);
+      });
+    }
+    jobs.forEach((job) => job());
   }
 
   function drawEnvelope() {
@@ -297,27 +349,30 @@
     const groups = groupBy(shown, GROUP);
     if (!groups.length) return best.length ? nothing(container, "No envelope passes the filters.") : undefined;
     const named = namer(groups, GROUP);
+    const jobs = []; // a panel's width depends on how many there are, so none is drawn before all stand
     for (const rows of groups.slice(0, REDRAW_LIMIT)) {
       const title = `${named(rows[0])}, chosen on ${rows[0].chosen_on}`;
       const plot = panel(container, title, `Envelope of factors, ${title}. Arrow keys go from point to point.`);
-      const traces = [], rowsOfTrace = new Map();
-      for (const line of groupBy(rows, ["codec"])) {
-        line.sort((a, b) => a.bitrate_kbps - b.bitrate_kbps);
-        const look = lookOf("codec", line[0].codec);
-        const parts = curveTraces(line, look, $("bands").checked);
-        const main = parts.at(-1);
-        const chosen = line.map((p) => lookOf("factor", p.chosen_factor));
-        main.marker = { symbol: chosen.map((l) => l.symbol), color: chosen.map((l) => l.colour), size: 9 };
-        main.text = line.map((p) => [["codec", p.codec], ["bitrate, kbit/s", p.bitrate_kbps], [data.metric_name, p.value], ["low", p.low], ["high", p.high],
-          ["best factor", p.chosen_factor], ["agreement of subjects", p.agreement]].filter(([, v]) => known(v)).map(([k, v]) => `${plain(k)}: <b>${plain(digits(v))}</b>`).join("<br>"));
-        traces.push(...parts);
-        rowsOfTrace.set(traces.length - 1, line.map((p) => ({ ...p, factor: p.chosen_factor })));
-        main.name = plain(line[0].codec);
-        main.showlegend = true;
-      }
-      draw(plot, traces, { xaxis: rateAxis(rows), yaxis: { title: { text: valueName(rows) } }, ...LEGEND });
-      follow(plot, rowsOfTrace);
+      jobs.push(() => {
+        const traces = [], rowsOfTrace = new Map();
+        for (const line of groupBy(rows, ["codec"]).sort((a, b) => order(a[0].codec, b[0].codec))) {
+          line.sort((a, b) => a.bitrate_kbps - b.bitrate_kbps);
+          const look = lookOf("codec", line[0].codec);
+          const parts = curveTraces(line, look, $("bands").checked);
+          const main = parts.at(-1);
+          const chosen = line.map((p) => lookOf("factor", p.chosen_factor));
+          main.marker = { symbol: chosen.map((l) => l.symbol), color: chosen.map((l) => l.colour), size: 9 };
+          main.text = line.map((p) => [["codec", p.codec], ["bitrate, kbit/s", p.bitrate_kbps], [data.metric_name, p.value], ["low", p.low], ["high", p.high],
+            ["best factor", p.chosen_factor], ["agreement of subjects", p.agreement]].filter(([, v]) => known(v)).map(([k, v]) => `${plain(k)}: <b>${plain(digits(v))}</b>`).join("<br>"));
+          traces.push(...parts);
+          rowsOfTrace.set(traces.length - 1, line.map((p) => ({ ...p, factor: p.chosen_factor })));
+          traces.push({ x: [null], y: [null], mode: "lines", name: plain(line[0].codec), line: main.line, showlegend: true });
+        }
+        draw(plot, traces, { xaxis: rateAxis(rows), yaxis: { title: { text: valueName(rows) } }, ...LEGEND });
+        follow(plot, rowsOfTrace);
+      });
     }
+    jobs.forEach((job) => job());
     const facts = switches.filter((p) => passes(p, "factor"));
     if (facts.length) {
       const naming = namer(facts.map((f) => [f]), PANEL, ["codec"]);
@@ -587,8 +642,9 @@
     const references = golds.map(pristine).filter(Boolean);
     const regions = unique(points.filter((p) => passes(p)).map((p) => p.region));
     const words = [];
+    if (references.length < golds.length) words.push(`Scores are ${data.metric_name} against the labels.`);
     if (references.length) words.push(`Scores are agreement with ${references.join(", ")} on pristine frames, not truth.`);
-    if (references.length > 1) words.push("Curves against different references must not be compared.");
+    if (golds.length > 1) words.push("Curves with different gold must not be compared with each other.");
     if (regions.includes("frame")) words.push(`Region frame: face boxes are sent beside the video; their bits are ${data.boxes_charged ? "" : "not "}in the rate.`);
     words.push(`Rates count ${data.bits} bits.`);
     $("gold").textContent = words.join(" ");
@@ -608,6 +664,7 @@
 
   function refresh() {
     drawCurves();
+    drawStandalone();
     drawEnvelope();
     drawBd();
     pageRows = PAGE;
@@ -617,6 +674,7 @@
   }
   function recolour() {
     drawCurves();
+    drawStandalone();
     drawEnvelope();
     drawTime();
   }
@@ -641,9 +699,9 @@
   $("title").textContent = data.runs.join(", ");
   $("title").title = data.runs.join(", ");
   $("foot").textContent = `Made by rdbench ${data.version}. This page is complete in itself: it asks nothing of any server.`;
-  for (const id of ["bands", "levels", "hollow"]) $(id).addEventListener("change", () => { drawCurves(); drawEnvelope(); });
+  for (const id of ["bands", "levels", "hollow"]) $(id).addEventListener("change", () => { drawCurves(); drawStandalone(); drawEnvelope(); });
   $("reset").addEventListener("click", () => {
-    for (const filter of FILTERS) filter.chosen = new Set(filter.all ? filter.values : filter.values.slice(0, 1));
+    firstChoice();
     drawFilters();
     refresh();
   });

@@ -1,0 +1,476 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_runs import csv_run, store_run
+
+from rdbench import curves
+from rdbench.errors import InputError
+from rdbench.report import build, page
+from rdbench.report_data import report_data
+from rdbench.store import unpack
+from rdbench.style import factor_look
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+ARGUMENTS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync"),
+]
+EVIL = "<img src=x onerror=alert(1)>"
+SMALL = {"subjects": 6, "factors": (1, 4, 16), "rates": 5}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return store_run(
+        tmp_path_factory.mktemp("runs") / "made",
+        **SMALL,
+        clip_name=EVIL + "{}",
+        gold="pristine:direct@lite",
+    )
+
+
+@pytest.fixture(scope="module")
+def report(run, tmp_path_factory) -> Path:
+    return build([(f"{EVIL}&amp;", run)], tmp_path_factory.mktemp("out") / "report.html")
+
+
+@pytest.fixture(scope="module")
+def csv_report(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("csv")
+    run = csv_run(folder / "tables", subjects=4, factors=(1, 4), backends=("direct@lite",))
+    return build([("tables", run)], folder / "report.html")
+
+
+# ---- what goes onto the page ------------------------------------------------------------------------------------
+
+
+def records(table: dict) -> list[dict]:
+    return [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
+
+
+def test_points_are_those_of_the_library(run):
+    shown = records(report_data([("a", run)])["tables"]["points"])
+    table = curves.pooled(run.encodes, run.scores)
+    assert len(shown) == len(table)
+    for point, (_, row) in zip(shown, table.iterrows(), strict=True):
+        assert (point["codec"], point["factor"], point["rate"]) == (row["codec"], row["factor"], row["rate"])
+        assert point["value"] == pytest.approx(row["value"], rel=1e-6)
+        assert point["low"] == pytest.approx(row["low"], rel=1e-6)
+
+
+def test_data_are_strict_json_and_hold_no_markup(run, report):
+    text = report.read_text(encoding="utf-8")
+    block = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)[1]
+    assert "<" not in block
+    data = json.loads(block, parse_constant=lambda name: pytest.fail(name))
+    assert any(EVIL in trace["clip"] for trace in data["traces"])
+    assert EVIL not in text
+
+
+def test_the_policy_names_exactly_the_scripts_of_the_page(report):
+    text = report.read_text(encoding="utf-8")
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text)[1]
+    scripts = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    assert re.findall(r"'sha256-([^']+)'", policy) == hashes
+    assert len(scripts) == 2
+    assert "default-src 'none'" in policy
+    assert "unsafe-eval" not in policy
+    assert re.search(r"script-src [^;]*'unsafe-inline'", policy) is None
+
+
+def test_traces_come_back_within_a_step(run):
+    data = report_data([("a", run)])
+    stored = run.predictions.iloc[0]
+    trace = next(
+        t
+        for t in data["traces"]
+        if t["backend"] == stored["backend"]
+        and t["clip"] == run.encodes.set_index("encode").loc[stored["encode"], "clip"]
+        and t["rate"] == run.encodes.set_index("encode").loc[stored["encode"], "rate"]
+        and t["factor"] == run.encodes.set_index("encode").loc[stored["encode"], "factor"]
+    )
+    arrays = unpack(stored["data"])
+    # Columns are in the order in which the back-end names its targets, which no table holds.
+    columns = {"arousal": 0, "valence": 1}
+    rows = run.scores[
+        (run.scores["encode"] == stored["encode"]) & (run.scores["backend"] == stored["backend"])
+    ]
+    for place, target in enumerate(trace["targets"]):
+        text, offset, step = data["series"][trace["prediction"][place]]
+        values = offset + step * np.frombuffer(base64.b64decode(text), "<i2")
+        mean = rows.set_index("target").loc[target, "mean_pred"]
+        assert values.mean() == pytest.approx(mean, abs=2 * step + 1e-6)
+        near = min(np.abs(values - arrays["prediction"][:, c]).max() for c in columns.values())
+        assert near <= step
+    bits = (
+        np.frombuffer(base64.b64decode(data["series"][trace["bits"][0]][0]), "<u4") if trace["bits"] else []
+    )
+    assert list(bits) == list(arrays["bits"])
+
+
+def test_a_run_of_tables_alone_says_what_it_lacks(csv_report):
+    text = csv_report.read_text(encoding="utf-8")
+    assert "consists of tables alone" in text
+    assert "has no sample pictures" in text
+
+
+def test_runs_need_names_of_their_own(run, tmp_path):
+    with pytest.raises(InputError, match="name of its own"):
+        build([("a", run), ("a", run)], tmp_path / "r.html")
+
+
+def test_building_twice_gives_the_same_bytes(tmp_path):
+    run = store_run(tmp_path / "run", subjects=2, factors=(1, 4), rates=4, codecs=("x264",))
+    first, second = (build([("a", run)], tmp_path / name) for name in ("1.html", "2.html"))
+    assert first.read_bytes() == second.read_bytes()
+    assert {file.name for file in tmp_path.iterdir()} == {"1.html", "2.html", "run"}
+
+
+def test_a_title_is_text():
+    assert "<title>&lt;b&gt; – rdbench report</title>" in page({}, title="<b>")
+
+
+def test_reporting_loads_neither_torch_nor_codecs():
+    code = (
+        "import sys, rdbench.report; "
+        "print(sorted({'torch', 'cv2', 'av', 'ffmpeg', 'imageio_ffmpeg', 'matplotlib.pyplot'} & set(sys.modules)))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+# ---- the page in a browser --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium on this machine")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """A page that was opened, and everything that it asked for or complained of."""
+
+    def __init__(self, browser, file: Path, **options) -> None:
+        self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+        self.page = self.context.new_page()
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        self.page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("dialog", lambda dialog: (self.complaints.append(dialog.message), dialog.dismiss()))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.goto(file.as_uri())
+        self.page.wait_for_function("document.body.dataset.drawn >= 1")
+        self.file = file
+
+    def __enter__(self):
+        return self.page
+
+    def __exit__(self, kind, *_):
+        outside = [
+            u for u in self.requests if not u.startswith(("data:", "blob:")) and u != self.file.as_uri()
+        ]
+        self.context.close()
+        if kind is None:
+            assert self.complaints == []
+            assert outside == []
+
+
+def chip(page, key: str, value: object):
+    return page.locator(f'input[data-key="{key}"][data-value="{value}"]')
+
+
+def lines(page, panel: int = 0) -> list[dict]:
+    return page.evaluate(
+        "i => document.querySelectorAll('#rd-plots .plot')[i].data.filter(t => t.meta === 'points')"
+        ".map(t => ({name: t.name, colour: t.line.color, x: t.x, y: t.y, symbols: t.marker.symbol}))",
+        panel,
+    )
+
+
+def test_curves_show_the_points_with_the_figures_colours(browser, report, run):
+    table = curves.pooled(run.encodes, run.scores)
+    with Visit(browser, report) as page:
+        assert page.locator("#rd-plots h3").all_text_contents() == ["x264", "x265"]
+        wider = "[...document.querySelectorAll('.plot')].filter(p => p._fullLayout.width > p.clientWidth + 1).length"
+        assert page.evaluate(wider) == 0
+        for line in lines(page):
+            rows = table[
+                (table["codec"] == "x264")
+                & (table["factor"] == int(line["name"]))
+                & (table["target"] == "arousal")
+                & (table["backend"] == "direct@lite")
+            ].sort_values("bitrate_kbps")
+            assert line["x"] == pytest.approx(list(rows["bitrate_kbps"]), rel=1e-6)
+            assert line["y"] == pytest.approx(list(rows["value"]), rel=1e-6)
+            look = factor_look(int(line["name"]))
+            assert line["colour"] == look.colour
+            hollow = [status != "ok" for status in rows["rate_status"]]
+            assert line["symbols"] == [look.symbol + ("-open" if empty else "") for empty in hollow]
+
+
+def test_filters_choose_what_every_section_shows(browser, report):
+    with Visit(browser, report) as page:
+        assert [line["name"] for line in lines(page)] == ["1", "4", "16"]
+        chip(page, "factor", 4).uncheck()
+        assert [line["name"] for line in lines(page)] == ["1", "16"]
+        chip(page, "codec", "x265").uncheck()
+        assert page.locator("#rd-plots h3").all_text_contents() == ["x264"]
+        assert "x265" not in page.locator("#points-table tbody").inner_text()
+        chip(page, "target", "valence").check()
+        assert page.locator("#rd-plots h3").all_text_contents() == ["arousal, x264", "valence, x264"]
+        chip(page, "backend", "direct@paper").check()
+        assert page.locator("#rd-plots .plot").count() == 4
+        for codec in ("x264",):
+            chip(page, "codec", codec).uncheck()
+        assert "No point passes" in page.locator("#rd-plots").inner_text()
+        page.get_by_role("button", name="Reset filters").click()
+        assert [line["name"] for line in lines(page)] == ["1", "4", "16"]
+        assert page.locator("#rd-plots .plot").count() == 2
+
+
+def test_hover_tells_every_figure_of_a_point(browser, report, run):
+    with Visit(browser, report) as page:
+        plot = page.locator("#rd-plots .plot").first
+        plot.scroll_into_view_if_needed()
+        where = page.evaluate(
+            "() => { const p = document.querySelector('#rd-plots .plot'); const i = p.data.findIndex(t => t.meta === 'points');"
+            "const l = p._fullLayout, t = p.data[i], b = p.getBoundingClientRect();"
+            "return [b.left + l._size.l + l.xaxis.d2p(t.x[4]), b.top + l._size.t + l.yaxis.d2p(t.y[4]), t.x[4]]; }"
+        )
+        page.mouse.move(where[0] - 40, where[1] + 60)
+        page.mouse.move(where[0], where[1], steps=4)
+        page.wait_for_selector("#rd-plots .hoverlayer .hovertext")
+        card = page.locator("#point").inner_text()
+        tip = page.locator("#rd-plots .hoverlayer").first.text_content()
+        everything = (
+            *(
+                "bitrate, kbit/s",
+                "asked for",
+                "rate status",
+                "CCC",
+                "low",
+                "high",
+                "PCC",
+                "RMSE",
+                "factor",
+                "coded face",
+            ),
+            *(
+                "PSNR, dB",
+                "mean QP",
+                "whole stream",
+                "frames scored",
+                "subjects",
+                "clips",
+                "pristine:direct@lite",
+            ),
+        )
+        assert [word for word in everything if word not in card] == []
+        main = ("bitrate, kbit/s", "rate status", "CCC", "low", "high", "factor", "frames scored", "subjects")
+        assert [word for word in main if word not in tip] == []
+        assert f"{where[2]:.0f}"[:3] in card
+
+
+def test_points_are_reached_by_keyboard(browser, report):
+    with Visit(browser, report) as page:
+        plot = page.locator("#rd-plots .plot").first
+        plot.focus()
+        page.keyboard.press("ArrowRight")
+        first = page.locator("#point dd").all_text_contents()
+        page.keyboard.press("ArrowRight")
+        second = page.locator("#point dd").all_text_contents()
+        page.keyboard.press("ArrowDown")
+        third = page.locator("#point dd").all_text_contents()
+        assert len({tuple(first), tuple(second), tuple(third)}) == 3
+        assert page.locator("#point").get_attribute("aria-live") == "polite"
+        chip(page, "factor", 16).focus()
+        page.keyboard.press("Space")
+        assert [line["name"] for line in lines(page)] == ["1", "4"]
+
+
+def test_every_control_has_a_name_and_can_be_focused(browser, report):
+    with Visit(browser, report) as page:
+        unnamed = page.evaluate(
+            "() => [...document.querySelectorAll('input, select, button, [tabindex=\"0\"]')].filter(e => e.offsetParent && "
+            "!(e.closest('label')?.textContent.trim() || e.textContent.trim() || e.getAttribute('aria-label') || "
+            "e.getAttribute('aria-labelledby'))).map(e => e.outerHTML.slice(0, 80))"
+        )
+        assert unnamed == []
+        assert page.evaluate("[...document.images].every(i => i.alt && i.complete && i.naturalWidth > 0)")
+
+
+def test_the_slider_brings_pictures_of_that_rate(browser, report):
+    with Visit(browser, report) as page:
+        slider = page.get_by_role("slider", name="Bitrate")
+        seen = []
+        for key in ("Home", "End"):
+            slider.focus()
+            page.keyboard.press(key)
+            asked = float(page.locator("#rate-out").text_content().split()[0])
+            cards = page.evaluate(
+                "() => [...document.querySelectorAll('#viewer-cards .card')].map(c => ({factor: c.dataset.factor, "
+                "kbps: Number(c.dataset.kbps), pale: c.classList.contains('pale'), images: c.querySelectorAll('img').length}))"
+            )
+            assert [card["factor"] for card in cards] == ["1", "4", "16"]
+            assert all(card["images"] == 3 for card in cards)
+            for card in cards:
+                assert card["pale"] == (abs(np.log(card["kbps"] / asked)) > np.log(1.5))
+            seen.append([card["kbps"] for card in cards])
+        assert all(low < high for low, high in zip(*seen, strict=True))
+
+
+def test_predictions_and_bits_of_the_chosen_condition(browser, report, run):
+    with Visit(browser, report) as page:
+        assert EVIL in page.locator("#time-line").inner_text()
+        page.locator("#time-controls").get_by_label("Codec").select_option(label="x265")
+        page.locator("#time-controls").get_by_label("Factor").select_option(label="16")
+        titles = page.locator("#time-plots h3").all_text_contents()
+        assert titles == ["Arousal", "Valence", "Bits by frame"]
+        total = page.evaluate(
+            "() => [...document.querySelectorAll('#time-plots .plot')].at(-1).data[0].y.reduce((a, b) => a + b)"
+        )
+        kbps = float(re.search(r": ([\d.]+) kbit/s", page.locator("#time-line").inner_text())[1])
+        assert total / 6 / 1000 == pytest.approx(kbps, rel=0.01)
+        page.locator("#time-controls").get_by_label("Codec").select_option(label="none (uncoded)")
+        assert page.locator("#time-plots h3").all_text_contents() == ["Arousal", "Valence"]
+
+
+def test_the_bd_matrix_is_the_same_seen_from_both_sides(browser, report):
+    with Visit(browser, report) as page:
+        cells = page.locator("#bd-tables tbody td").all_text_contents()
+        number = [float(re.match(r"[+−]?[\d.]+", c)[0].replace("−", "-")) for c in (cells[1], cells[2])]
+        assert (1 + number[0] / 100) * (1 + number[1] / 100) == pytest.approx(1, abs=0.005)
+        assert number[0] == pytest.approx(-25, abs=3)
+        page.locator("#bd-controls").get_by_label("Compare").select_option(label="back-ends")
+        assert page.locator("#bd-tables th").all_text_contents().count("direct@paper") >= 2
+
+
+def test_the_table_sorts_both_ways_by_button(browser, report):
+    with Visit(browser, report) as page:
+        button = page.locator('#points-table button[data-sort="value"]')
+        column = page.locator("#points-table thead button").all_text_contents().index("CCC")
+        for times, sign in ((1, 1), (2, -1)):
+            button.press("Enter")
+            values = page.evaluate(
+                "i => [...document.querySelectorAll('#points-table tbody tr')].map(r => Number(r.cells[i].textContent))",
+                column,
+            )
+            assert values == sorted(values, key=lambda v: sign * v)
+            assert len(values) > 20
+            expected = "ascending" if times == 1 else "descending"
+            assert page.locator("#points-table th").nth(column).get_attribute("aria-sort") == expected
+
+
+def test_the_table_is_saved_as_csv_that_no_spreadsheet_runs(browser, report, tmp_path):
+    with Visit(browser, report) as page:
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Save as CSV").click()
+        download.value.save_as(tmp_path / "points.csv")
+        lines = (tmp_path / "points.csv").read_text().splitlines()
+        assert lines[0].startswith("backend,target,")
+        assert len(lines) == 1 + int(page.locator("#table-count").inner_text().split()[0])
+
+
+def test_theme_follows_the_system_and_the_button(browser, report):
+    with Visit(browser, report, color_scheme="light") as page:
+
+        def shown() -> tuple[bool, bool]:
+            ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+            text = page.evaluate("getComputedStyle(document.querySelector('#rd-plots .xtick text')).fill")
+            return ground == "rgb(21, 24, 29)", text == "rgb(232, 234, 237)"
+
+        assert shown() == (False, False)
+        page.emulate_media(color_scheme="dark")
+        assert shown() == (True, True)
+        page.locator("#theme").click()
+        assert page.locator("#theme").inner_text() == "Theme: light"
+        assert shown() == (False, False)
+        page.emulate_media(color_scheme="light")
+        page.locator("#theme").click()
+        assert page.locator("#theme").inner_text() == "Theme: dark"
+        assert shown() == (True, True)
+
+
+def test_a_phone_shows_everything_without_scrolling_sideways(browser, report):
+    with Visit(
+        browser, report, viewport={"width": 390, "height": 800}, is_mobile=True, has_touch=True
+    ) as page:
+        for width in (390, 320):
+            page.set_viewport_size({"width": width, "height": 800})
+            page.wait_for_function("document.querySelector('#rd-plots .plot')._fullLayout.width < innerWidth")
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            wide = page.evaluate(
+                "w => [...document.querySelectorAll('.plot, .card, select, .panel')]"
+                ".filter(e => e.getBoundingClientRect().right > w + 1).length",
+                width,
+            )
+            assert wide == 0
+        assert page.locator("#filter-box").get_attribute("open") is None
+        page.locator("#filter-box summary").tap()
+        chip(page, "factor", 4).tap()
+        assert [line["name"] for line in lines(page)] == ["1", "16"]
+
+
+def test_names_that_look_like_markup_are_spelt_out(browser, report):
+    with Visit(browser, report) as page:
+        assert page.locator("h1").inner_text() == f"{EVIL}&amp;"
+        assert page.title().startswith(EVIL)
+        assert page.locator("img[src=x]").count() == 0
+        assert EVIL in page.locator("#time-controls select").first.inner_text()
+
+
+def test_labels_of_plots_are_spelt_out_too(browser, tmp_path):
+    run = csv_run(
+        tmp_path / "run", subjects=3, factors=(1, 4), backends=("<b>a</b>@x", "c&amp;"), targets=("<i>t</i>",)
+    )
+    with Visit(browser, build([("<s>r</s>", run)], tmp_path / "r.html")) as page:
+        chip(page, "backend", "c&amp;").check()
+        names = page.locator("#standalone-plots .legendtext").all_text_contents()
+        assert names == ["<b>a</b>@x", "c&amp;"]
+        assert page.locator("#rd-plots h3").first.text_content() == "<b>a</b>@x, x264"
+
+
+def test_tables_alone_show_their_curves_and_say_what_is_missing(browser, csv_report):
+    with Visit(browser, csv_report) as page:
+        assert page.locator("#rd-plots .plot").count() == 2
+        assert "tables alone" in page.locator("#time").inner_text()
+        assert "no sample pictures" in page.locator("#viewer").inner_text()
+        assert page.locator("#time-plots .plot").count() == 0
+        dots = page.evaluate(
+            "document.querySelector('#rd-plots .plot').data.filter(t => t.mode === 'markers').length"
+        )
+        assert dots == 2
+
+
+def test_runs_stand_side_by_side(browser, run, tmp_path):
+    other = csv_run(tmp_path / "other", subjects=6, factors=(1, 4), backends=("direct@paper",))
+    with Visit(browser, build([("a", run), ("b", other)], tmp_path / "r.html")) as page:
+        titles = page.locator("#rd-plots h3").all_text_contents()
+        assert any(title.startswith("a, ") for title in titles)
+        assert any(title.startswith("b, ") for title in titles)
+        assert "must not be compared" in page.locator("#gold").inner_text()
+
+
+def test_a_run_without_codecs_shows_accuracy_against_factor(browser, tmp_path):
+    run = csv_run(tmp_path / "run", subjects=6, factors=(1, 2, 4), codecs=(), region="face")
+    with Visit(browser, build([("standalone", run)], tmp_path / "r.html")) as page:
+        assert page.locator("#standalone-plots .plot").count() == 1
+        assert "Nothing is coded" in page.locator("#rd").inner_text()
