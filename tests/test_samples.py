@@ -56,7 +56,7 @@ def test_what_is_no_picture_is_refused(picture):
 def test_a_damaged_file_is_named():
     good = encode_png(np.zeros((40, 40), np.uint8))
     for data in (b"", b"<svg/>", good[:50]):
-        with pytest.raises(InputError, match="it is no PNG|is not a PNG"):
+        with pytest.raises(InputError, match=r"is not a PNG"):
             read_picture(data)
     with pytest.raises(InputError, match="5000x2"):
         read_picture(encode_png(np.zeros((2, 5000), np.uint8)))
