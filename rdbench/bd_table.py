@@ -24,7 +24,7 @@ KEYS = ("codec", "variant", "backend", "factor", "region", "mode", "target")
 
 _MEASURES = ("bd_accuracy", "bd_rate")
 _EACH = (
-    *("", "_low", "_high", "_sim_low", "_sim_high", "_boot_low", "_boot_high"),
+    *("", "_low", "_high", "_sim_low", "_sim_high", "_boot_low", "_boot_high", "_boot_reason"),
     *("_overlap", "_interpolation", "_reason", "_interval_reason"),
 )
 _CLIPS = ("", "_low", "_high", "_n")
@@ -345,6 +345,7 @@ def _row(
             scale = percent if measure == "rate" else float
             row[f"bd_{measure}_boot_low"] = float(scale(interval.low))
             row[f"bd_{measure}_boot_high"] = float(scale(interval.high))
+            row[f"bd_{measure}_boot_reason"] = str(interval.reason[()])
     return row, accuracy, rate
 
 

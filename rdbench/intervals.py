@@ -242,7 +242,8 @@ def percentile(
     Returns
     -------
     Interval
-        Where more than 2.5 % are missing on one side, that end is infinite and `reason` says "unbounded".
+        `reason` counts the replicates without a value; where they are more than 2.5 % on one side, that end
+        is infinite and `reason` says "unbounded".
     """
     x = np.asarray(replicates, dtype=np.float64)
     below = np.broadcast_to(np.asarray(missing_below, dtype=bool), x.shape)
@@ -260,11 +261,12 @@ def percentile(
         error = np.full(low.shape, np.nan)
         if not missing.any():
             error = x.std(axis=0, ddof=1)
-    for share in (share_below, share_above):
-        open_end = share > UNBOUNDED
-        for index in np.argwhere(open_end):
-            at = tuple(index)
-            reason[at] = f"unbounded: {100 * missing.mean(axis=0)[at]:.1f} % of replicates have no value"
+    unbounded = (share_below > UNBOUNDED) | (share_above > UNBOUNDED)
+    count = missing.sum(axis=0)
+    for index in np.argwhere(count > 0):
+        at = tuple(index)
+        text = f"{count[at]} of {len(x)} replicates have no value"
+        reason[at] = f"unbounded: {text}" if unbounded[at] else text
     nothing = missing.all(axis=0)
     reason[nothing] = "no replicate has a value"
     return Interval(np.where(nothing, np.nan, low), np.where(nothing, np.nan, high), error, reason)
