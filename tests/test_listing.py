@@ -1,0 +1,110 @@
+"""What there is to choose from, and what is told of a machine that lacks something."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from rdbench import listing
+from rdbench.backends.registry import list_backends
+from rdbench.codecs import load_profiles
+from rdbench.datasets.registry import NAMES
+from rdbench.errors import InputError
+
+
+def test_everything_is_what_there_is() -> None:
+    found = {kind: dict(rows) for kind, rows in listing.everything().items()}
+    assert set(found) == {"codecs", "backends", "datasets", "experiments"}
+    assert set(found["codecs"]) == set(load_profiles())
+    assert set(list_backends()) <= {name.partition(":")[0] for name in found["backends"]}
+    assert set(found["datasets"]) == {*NAMES, "PATH"}
+    assert {"quick.toml", "standalone.toml"} <= set(found["experiments"])
+    assert all(text for rows in found.values() for text in rows.values())
+    assert "variants ra, ld" in found["codecs"]["x264"]
+
+
+def test_an_own_codec_says_where_it_is_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = (Path(__file__).parents[1] / "codecs" / "x265.toml").read_text()
+    (tmp_path / "x265.toml").write_text(shipped)
+    monkeypatch.setenv("RDBENCH_CODECS", str(tmp_path))
+    assert f"yours, from {tmp_path}" in dict(listing.everything()["codecs"])["x265"]
+
+
+def test_a_back_end_that_does_not_open_is_listed_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise InputError("No weights.")
+
+    monkeypatch.setattr(listing, "find_backend", fail)
+    assert dict(listing.everything()["backends"])["constant"] == "cannot be opened: No weights."
+
+
+def test_a_healthy_machine() -> None:
+    lines, good = listing.diagnosis()
+    assert good
+    assert lines[-1] == "Everything a run needs is there."
+    assert f"numpy {metadata.version('numpy')}" in lines
+
+
+def test_a_missing_package_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "PACKAGES", ("numpy", "no-such-package"))
+    lines, good = listing.diagnosis()
+    assert not good
+    assert "no-such-package: missing; install it with pip install no-such-package" in lines
+
+
+def test_a_missing_ffmpeg_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> str:
+        raise InputError("No FFmpeg found.")
+
+    monkeypatch.setattr(listing.ffmpeg, "build", fail)
+    lines, good = listing.diagnosis()
+    assert not good
+    assert "install imageio-ffmpeg" in lines[-1]
+
+
+@pytest.mark.parametrize(("missing", "fine"), [("libx264", False), ("libvvenc", True)])
+def test_an_encoder_that_ffmpeg_lacks(missing: str, fine: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {profile.encoder for profile in load_profiles().values()}
+    assert listing._encoders() >= known
+    monkeypatch.setattr(listing, "_encoders", lambda: known - {missing})
+    lines, good = listing.diagnosis()
+    assert good == fine
+    assert any(f"has no {missing}" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("cuda", "gpu", "text"),
+    [
+        (None, False, "torch is a CPU build"),
+        ("13.0", True, "sees A Card"),
+        ("13.0", False, "but there is no GPU; a CPU build is smaller"),
+    ],
+)
+def test_a_cuda_build_without_a_gpu_is_named(
+    cuda: str | None, gpu: bool, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    card = SimpleNamespace(is_available=lambda: gpu, get_device_name=lambda: "A Card")
+    monkeypatch.setattr(torch, "cuda", card)
+    assert text in listing._torch()
+
+
+def test_an_empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RDBENCH_CACHE", str(tmp_path / "none"))
+    assert listing.cache_report(False) == [f"cache: {tmp_path / 'none'}"]
+    assert listing.cache_report(True) == [f"cache: {tmp_path / 'none'}", "removed"]
+
+
+def test_a_cache_behind_a_link_loses_the_link_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RDBENCH_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "film.mkv").touch()
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "synthetic").symlink_to(tmp_path / "disk")
+    listing.cache_report(True)
+    assert (tmp_path / "disk" / "film.mkv").exists()
+    assert not (tmp_path / "cache" / "synthetic").exists()
