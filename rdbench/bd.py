@@ -149,6 +149,7 @@ def bd_accuracy(
     larger: bool = False,
     level: float = LEVEL,
     min_subjects: int = MIN_SUBJECTS,
+    leave_out: bool = True,
 ) -> Delta:
     """Mean difference of accuracy at equal rate, test minus anchor.
 
@@ -160,6 +161,8 @@ def bd_accuracy(
         Whether points coded larger than asked take part.
     level : float
     min_subjects : int
+    leave_out : bool
+        Whether points are left out in turn for `Delta.interpolation_error`.
 
     Returns
     -------
@@ -174,7 +177,7 @@ def bd_accuracy(
     if np.isnan(value):
         return _none("the curves share no range of rates", knots, overlap=float(overlap))
     replicates, _, _ = _accuracy(a.log_rates, a.values, b.log_rates, b.values, method)
-    left = [_accuracy(*sides, method)[0] for sides in _leave_points_out(a, b)]
+    left = [_accuracy(*sides, method)[0] for sides in (_leave_points_out(a, b) if leave_out else ())]
     return _delta(value, replicates, overlap, np.exp(span), knots, level, min_subjects, left, value, np.nan)
 
 
@@ -187,6 +190,7 @@ def bd_rate(
     level: float = LEVEL,
     min_subjects: int = MIN_SUBJECTS,
     cut: bool = True,
+    leave_out: bool = True,
 ) -> Delta:
     """Mean log ratio of rates at equal accuracy, test over anchor.
 
@@ -200,6 +204,8 @@ def bd_rate(
     min_subjects : int
     cut : bool
         Cut off ends whose slope cannot be told from zero.
+    leave_out : bool
+        Whether points are left out in turn for `Delta.interpolation_error`.
 
     Returns
     -------
@@ -227,7 +233,7 @@ def bd_rate(
         reason = "the curves share no range of accuracy" + (" above 0" if floor == 0 else "")
         return _none(reason, knots, displacement=moved, overlap=float(overlap))
     replicates, _, _ = _rate(a.log_rates, a.values, b.log_rates, b.values, method, floor)
-    left = [_rate(*sides, method, floor)[0] for sides in _leave_points_out(a, b)]
+    left = [_rate(*sides, method, floor)[0] for sides in (_leave_points_out(a, b) if leave_out else ())]
     ends = span if anchor.rising else -span[::-1]
     return _delta(value, replicates, overlap, ends, knots, level, min_subjects, left, value, moved)
 

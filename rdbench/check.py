@@ -559,12 +559,16 @@ def _deltas(
         subjects = tuple(points.subjects)
         warnings = []
         if tolerance[_RATE] is not None and not uncoded:
-            delta = bd_rate(anchor, test, method=method)
+            delta = bd_rate(anchor, test, method=method, leave_out=False)
             warnings.append(delta.warning)
             out.append(Judged(i, _RATE, delta, 1.0, subjects))
             rows[i]["bd_rate"] = float(percent(delta.value))
         if tolerance[_ACCURACY] is not None:
-            delta = _difference(anchor, test, metric) if uncoded else bd_accuracy(anchor, test, method=method)
+            delta = (
+                _difference(anchor, test, metric)
+                if uncoded
+                else bd_accuracy(anchor, test, method=method, leave_out=False)
+            )
             warnings.append(delta.warning)
             out.append(Judged(i, _ACCURACY, delta, -1.0, subjects))
             rows[i]["bd_accuracy"] = delta.value
@@ -599,14 +603,25 @@ def losses(
     for i, (anchor, test) in enumerate(sides):
         subjects = tuple(map(str, range(len(anchor.values))))
         if rate:
-            judged.append(Judged(i, _RATE, bd_rate(anchor, test, method=method), 1.0, subjects))
+            judged.append(
+                Judged(i, _RATE, bd_rate(anchor, test, method=method, leave_out=False), 1.0, subjects)
+            )
         if accuracy:
-            judged.append(Judged(i, _ACCURACY, bd_accuracy(anchor, test, method=method), -1.0, subjects))
+            judged.append(
+                Judged(
+                    i, _ACCURACY, bd_accuracy(anchor, test, method=method, leave_out=False), -1.0, subjects
+                )
+            )
     return judged
 
 
 def judge(
-    judged: Sequence[Judged], *, max_bd_rate: float, max_accuracy_drop: float, level: float = LEVEL
+    judged: Sequence[Judged],
+    *,
+    max_bd_rate: float,
+    max_accuracy_drop: float,
+    level: float = LEVEL,
+    draws: int = 4000,
 ) -> list[str]:
     """The verdicts of a family of curves, each "regressed", "improved", "same" or "inconclusive".
 
@@ -616,13 +631,15 @@ def judge(
         As `losses` gives them.
     max_bd_rate, max_accuracy_drop, level
         As in `check`.
+    draws : int
+        As in `rdbench.intervals.simultaneous`.
     """
     tolerance: dict[str, float | None] = {
         _RATE: float(np.log1p(max_bd_rate)),
         _ACCURACY: max_accuracy_drop,
     }
     fresh = [replace(one) for one in judged]
-    _intervals(fresh, tolerance, level)
+    _intervals(fresh, tolerance, level, draws)
     rows: list[dict[str, object]] = [{} for _ in range(1 + max(one.curve for one in fresh))]
     for i, row in enumerate(rows):
         _settle(row, [one for one in fresh if one.curve == i], identical=False)
@@ -651,7 +668,9 @@ def _largest_change(
     return float(np.nanmax(change)) if change and not np.isnan(change).all() else np.nan
 
 
-def _intervals(judged: list[Judged], tolerance: dict[str, float | None], level: float) -> None:
+def _intervals(
+    judged: list[Judged], tolerance: dict[str, float | None], level: float, draws: int = 4000
+) -> None:
     families: dict[tuple[str, ...], list[Judged]] = {}
     for one in judged:
         if len(one.loss.replicates) == len(one.subjects) and np.isfinite(one.loss.value):
@@ -666,7 +685,7 @@ def _intervals(judged: list[Judged], tolerance: dict[str, float | None], level: 
         own_level = 1 - (1 - level) / len(families)
         values = np.array([one.sign * one.loss.value for one in family])
         replicates = np.stack([one.sign * one.loss.replicates for one in family], axis=1)
-        found = simultaneous(values, replicates, level=own_level)
+        found = simultaneous(values, replicates, level=own_level, draws=draws)
         reach = found.critical + stdtrit(max(len(subjects) - 1, 1), POWER)
         for k, one in enumerate(family):
             one.low, one.high = float(found.interval.low[k]), float(found.interval.high[k])

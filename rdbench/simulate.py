@@ -35,6 +35,8 @@ _SECONDS = 10.0
 _FRAMES = 250.0
 _POPULATION = 200_000
 _CENTRE = np.zeros(2)
+_DRAWS = 1000
+"""Of max-t in each trial; its noise averages out over the trials."""
 
 
 @dataclass(frozen=True)
@@ -362,6 +364,7 @@ def false_alarms(
                     _losses(family, accuracy=True),
                     max_bd_rate=max_bd_rate,
                     max_accuracy_drop=max_accuracy_drop,
+                    draws=_DRAWS,
                 )
                 alarms += "regressed" in verdicts
             rows.append({"subjects": n, "curves": curves, "regressed": alarms / trials})
@@ -406,7 +409,7 @@ def detection(
                 family[0, :, 1, :, 0] *= 1 + loss
                 lost = _losses(family, accuracy=False)
                 for tolerance in tolerances:
-                    verdicts = judge(lost, max_bd_rate=tolerance, max_accuracy_drop=0.0)
+                    verdicts = judge(lost, max_bd_rate=tolerance, max_accuracy_drop=0.0, draws=_DRAWS)
                     found[tolerance] += verdicts[0] == "regressed"
             rows += [
                 {"tolerance": tolerance, "subjects": n, "curves": curves, "found": count / trials}
@@ -449,9 +452,19 @@ def subjects_needed(
 
 def power(trials: int = 1000, *, seed: int = 0) -> dict[str, pd.DataFrame]:
     """False alarms, detection, and the subjects that each tolerance needs."""
+    alarms = [
+        false_alarms(trials, subjects, families, seed=seed)
+        for subjects, families in (((8, 16, 32), (1, 8)), ((16,), (32,)))
+    ]
+    found = [
+        detection(trials, subjects, families, seed=seed)
+        for subjects, families in (((8, 16, 32), (1, 8)), ((16,), (32,)))
+    ]
     return {
-        "false alarms": false_alarms(trials, seed=seed),
-        "detection": detection(trials, seed=seed),
+        "false alarms": pd.concat(alarms, ignore_index=True),
+        "detection": pd.concat(found, ignore_index=True).sort_values(
+            ["tolerance", "subjects", "curves"], ignore_index=True
+        ),
         "subjects needed": subjects_needed(),
     }
 
