@@ -20,11 +20,11 @@ from rdbench.cache import cache_dir
 from rdbench.clip import Clip
 from rdbench.errors import ClipError
 from rdbench.faces import FaceTrack
-from rdbench.source import Frames, Timeline, decode, describe, timeline
+from rdbench.source import Frames, Timeline, decode, describe, last_duration, timeline
 
 __all__ = ["Prepared", "prepare", "source_frames"]
 
-VERSION = 1
+VERSION = 2
 """Raised when what is kept in the cache would come out differently."""
 
 
@@ -120,8 +120,9 @@ def _file_digest(file: Path, modified: int) -> str:
 
 def _look(clip: Clip, seconds: float | None, folder: Path) -> None:
     times: list[float] = []
+    beyond: list[float] = []
     with decode(clip.file, describe(clip.file)) as frames:
-        shown = _first(frames, seconds, times)
+        shown = _first(frames, seconds, times, beyond)
         height, width = frames.height, frames.width
         if clip.boxes is None:
             luma = (planes[: width * height].reshape(height, width) for planes in shown)
@@ -132,7 +133,8 @@ def _look(clip: Clip, seconds: float | None, folder: Path) -> None:
                 pass
         whole = len(times) if seconds is None or not times else None
     try:
-        line = timeline(_given(clip, np.array(times), whole), frames.last_duration)
+        tail = beyond[0] - times[-1] if beyond else last_duration(clip.file)
+        line = timeline(_given(clip, np.array(times), whole), tail)
     except ClipError as error:
         raise ClipError(f"{clip.file.name}: {str(error).rstrip('.')}.") from error
     try:
@@ -142,9 +144,13 @@ def _look(clip: Clip, seconds: float | None, folder: Path) -> None:
     _write(folder / "track.npz", width, height, line, track)
 
 
-def _first(frames: Frames, seconds: float | None, times: list[float]) -> Iterator[NDArray[np.uint8]]:
+def _first(
+    frames: Frames, seconds: float | None, times: list[float], beyond: list[float]
+) -> Iterator[NDArray[np.uint8]]:
+    """The frames of the first seconds; their times, and that of the first frame not taken, are put down."""
     for time, planes in frames:
         if seconds is not None and times and time - times[0] >= seconds - 1e-6:
+            beyond.append(time)
             return
         times.append(time)
         yield planes

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from rdbench import ffmpeg as process
 from rdbench.errors import ClipError
 
-__all__ = ["Description", "Timeline", "decode", "describe", "frame_bytes", "timeline"]
+__all__ = ["Description", "Timeline", "decode", "describe", "frame_bytes", "last_duration", "timeline"]
 
 FORMATS = ",".join(
     (
@@ -108,16 +108,10 @@ def describe(file: Path) -> Description:
     if file.stat().st_size == 0:
         raise ClipError(f"{file.name}: the file is empty (0 bytes).")
     try:
-        with av.open(
-            str(file.resolve()),
-            options={"protocol_whitelist": "file", "format_whitelist": FORMATS},
-            metadata_errors="replace",
-        ) as container:
-            # The cover of a sound file is a video stream too, for those that do not ask.
-            streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-            if not streams:
+        with _opened(file) as container:
+            stream = _video(container)
+            if stream is None:
                 raise ClipError(f"{file.name}: no video stream (it has {_kinds(container)}).")
-            stream = streams[0]
             context = stream.codec_context
             pixel_format = context.pix_fmt
             if pixel_format is None or not context.width:
@@ -148,6 +142,30 @@ def describe(file: Path) -> Description:
         raise ClipError(f"{file.name}: not a video that FFmpeg can read ({reason}).") from error
 
 
+def _opened(file: Path) -> Any:
+    return av.open(
+        str(file.resolve()),
+        options={"protocol_whitelist": "file", "format_whitelist": FORMATS},
+        metadata_errors="replace",
+    )
+
+
+def _video(container: Any) -> Any:
+    """The first video stream; the cover of a sound file is one too, for those that do not ask."""
+    streams = (s for s in container.streams.video if not s.disposition & Disposition.attached_pic)
+    return next(streams, None)
+
+
+def last_duration(file: Path) -> float | None:
+    """Seconds that a file says its last frame is shown, None where it says nothing."""
+    last: tuple[int, float | None] | None = None
+    with _opened(file) as container:
+        for packet in container.demux(_video(container)):
+            if packet.pts is not None and not packet.is_discard and (last is None or packet.pts > last[0]):
+                last = packet.pts, float(packet.duration * packet.time_base) if packet.duration else None
+    return None if last is None else last[1]
+
+
 class Frames:
     """An open decoder: iterate to get ``(seconds, planes)`` for each frame.
 
@@ -158,7 +176,6 @@ class Frames:
         self._container = container
         self.width = width
         self.height = height
-        self.last_duration: float | None = None
 
     def __iter__(self) -> Iterator[tuple[float, NDArray[np.uint8]]]:
         size = frame_bytes(self.width, self.height)
@@ -171,7 +188,6 @@ class Frames:
                 )
             if packet.pts is None:
                 raise ClipError("a frame without a time")
-            self.last_duration = float(packet.duration * packet.time_base) if packet.duration else None
             yield float(packet.pts * packet.time_base), np.frombuffer(packet, np.uint8)
 
 

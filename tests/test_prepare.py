@@ -110,6 +110,17 @@ def test_only_the_first_seconds(seconds, frames):
     assert np.array_equal(list(prepare.source_frames(prepared)), wanted[:frames])
 
 
+def test_of_a_variable_rate_the_last_frame_counts_until_the_next():
+    file = lavfi(
+        "testsrc2=s=160x120:r=25,trim=end_frame=20,settb=1/1000,setpts='N*40+500*gte(N,8)+9*mod(N,2)'",
+        *("-fps_mode", "passthrough", "-enc_time_base", "1:1000", "-c:v", "libx264", "-pix_fmt", "yuv420p"),
+    )
+    whole, part = prepare.prepare(clip_of(file)), prepare.prepare(clip_of(file), 0.3)
+    assert (whole.frames, part.frames) == (20, 8)
+    assert whole.timeline.timing == part.timeline.timing == "retimed"
+    assert part.timeline.seconds == pytest.approx(0.82, abs=1e-3)
+
+
 def test_given_frame_times_take_the_place_of_the_files_own():
     given = 3.0 + np.arange(25) * 0.04
     prepared = prepare.prepare(clip_of(moving(), boxes_at(given), frame_times=given))

@@ -28,7 +28,7 @@ def read(file: Path):
         for time, planes in frames:
             times.append(time)
             pictures.append(planes.copy())
-    return description, pictures, np.array(times), (frames.width, frames.height), frames.last_duration
+    return description, pictures, np.array(times), (frames.width, frames.height), source.last_duration(file)
 
 
 def refusal(file: Path) -> str:
@@ -92,7 +92,9 @@ def test_a_variable_rate_keeps_every_frame_and_time():
     line = source.timeline(times, last)
     assert line.timing == "retimed"
     assert np.array_equal(line.times, times)
-    assert line.seconds == pytest.approx(times[-1] + 0.04, abs=0.02)
+    assert line.seconds == pytest.approx(times[-1] + last, rel=1e-4)
+    with av.open(str(file)) as container:
+        assert float(container.duration / av.time_base) == pytest.approx(line.seconds, abs=2e-3)
 
 
 def test_a_long_pause_is_kept_as_two_frames_and_no_more():
@@ -103,7 +105,26 @@ def test_a_long_pause_is_kept_as_two_frames_and_no_more():
     _, pictures, times, _, last = read(file)
     assert len(pictures) == 40
     assert np.max(np.diff(times)) == pytest.approx(3.04, abs=1e-3)
-    assert source.timeline(times, last).seconds == pytest.approx(4.6, abs=0.2)
+    assert last == pytest.approx(0.04, abs=2e-3)
+    assert source.timeline(times, last).seconds == pytest.approx(4.6, abs=3e-3)
+
+
+def test_a_last_picture_that_stays_counts_as_long_as_it_is_shown(tmp_path):
+    still = tmp_path / "still.mp4"
+    ffmpeg(
+        *(
+            "-f",
+            "lavfi",
+            "-i",
+            "testsrc2=s=64x64:r=25,trim=end_frame=10,settb=1/1000,setpts='N*40+N*mod(N,2)'",
+        ),
+        *("-fps_mode", "passthrough", "-enc_time_base", "1:1000", *NEAR, "-pix_fmt", "yuv420p"),
+        *("-bsf:v", "setts=duration='if(gte(PTS*TB,0.36),2/TB,0.04/TB)'", still),
+    )
+    _, pictures, times, _, last = read(still)
+    assert len(pictures) == 10
+    assert last == pytest.approx(2, abs=1e-3)
+    assert source.timeline(times, last).seconds == pytest.approx(times[-1] + 2, rel=1e-4)
 
 
 def test_one_picture_is_a_recording():
@@ -432,7 +453,7 @@ def test_real_recordings_have_all_their_frames(real_clips, name):
     with source.decode(file, source.describe(file)) as frames:
         times = np.array([time for time, _ in frames])
     assert (frames.width, frames.height, len(times)) == (width, height, count)
-    line = source.timeline(times, frames.last_duration)
+    line = source.timeline(times, source.last_duration(file))
     if rate is not None:
         assert (line.fps, line.timing) == (rate, "constant")
     if "vfr" in name:
