@@ -158,14 +158,14 @@ def test_all_can_be_ended_at_once():
         time.sleep(0.2)
         ffmpeg.end_all()
 
-    helper = threading.Thread(target=end)
-    helper.start()
+    ender = threading.Thread(target=end)
+    ender.start()
     with (
         pytest.raises(FormatError, match="exit code -9"),
         ffmpeg.running(python("import time; time.sleep(600)")) as process,
     ):
         process.stdout.read()
-    helper.join()
+    ender.join()
 
 
 @pytest.mark.parametrize("batch", [1, 3, 4, 100])
