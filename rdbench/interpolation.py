@@ -32,23 +32,33 @@ def isotonic(values: Array) -> Array:
     (..., k) float64
         Never falling; blocks are exactly flat.
     """
-    k = values.shape[-1]
-    zero = np.zeros((*values.shape[:-1], 1))
-    total = np.concatenate([zero, np.cumsum(values, axis=-1)], axis=-1)
+    rows = values.reshape(-1, values.shape[-1])
+    # Most curves rise already, and need no fit.
+    bent = ~(np.diff(rows, axis=-1) > _flat(rows)).all(axis=-1)
+    if bent.any():
+        rows = rows.copy()
+        rows[bent] = _fitted(rows[bent])
+    return rows.reshape(values.shape)
+
+
+def _flat(rows: Array) -> Array:
+    """Steps up to this size are rounding: as knots they would have endless slopes."""
+    height = rows[:, -1:] - rows[:, :1]
+    return np.maximum(1e-9 * height, 1e-12 * np.abs(rows[:, 1:]))
+
+
+def _fitted(rows: Array) -> Array:
+    count, k = rows.shape
+    total = np.concatenate([np.zeros((count, 1)), np.cumsum(rows, axis=-1)], axis=-1)
     length = np.arange(1, k + 1)[None, :] - np.arange(k)[:, None]
     inside = length > 0
-    mean = np.where(
-        inside, (total[..., None, 1:] - total[..., :-1, None]) / np.where(inside, length, 1), np.inf
-    )
+    mean = np.where(inside, (total[:, None, 1:] - total[:, :-1, None]) / np.where(inside, length, 1), np.inf)
     # Down the ends b: the smallest mean of a block that starts at a and ends at b or later.
     least = np.flip(np.minimum.accumulate(np.flip(mean, axis=-1), axis=-1), axis=-1)
     least = np.where(inside, least, -np.inf)
     fitted = np.diagonal(np.maximum.accumulate(least, axis=-2), axis1=-2, axis2=-1)
-    # Rounding must not make steps out of what is flat: such a step would be a knot with an endless slope.
     step = np.diff(fitted, axis=-1)
-    height = fitted[..., -1:] - fitted[..., :1]
-    size = np.maximum(1e-9 * height, 1e-12 * np.abs(fitted[..., 1:]))
-    start = np.concatenate([np.ones((*values.shape[:-1], 1), bool), step > size], axis=-1)
+    start = np.concatenate([np.ones((count, 1), bool), step > _flat(fitted)], axis=-1)
     block = np.maximum.accumulate(np.where(start, np.arange(k), 0), axis=-1)
     return np.take_along_axis(fitted, block, axis=-1)
 
