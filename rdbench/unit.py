@@ -379,7 +379,14 @@ def _predict(
             return
         batch = _as_float(np.stack(held))
         for session, backend, values in zip(sessions, backends, found, strict=True):
-            answer = np.asarray(session(batch))
+            try:
+                answer = np.asarray(session(batch))
+            except RdbenchError:
+                raise
+            except Exception as error:  # other people's code: its failure is this encode's, not the run's
+                raise EncodeError(
+                    f"back-end {backend.name} failed: {type(error).__name__}: {' '.join(str(error).split())}"
+                ) from error
             if answer.shape != (len(places), values.shape[1]):
                 raise EncodeError(
                     f"back-end {backend.name} gave predictions of shape {answer.shape} for {len(places)} frames "
