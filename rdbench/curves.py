@@ -72,7 +72,9 @@ def pooled(
     parts = collect(encodes, scores, metric, bits=bits, charge_boxes=charge_boxes, partition=partition)
     tables = [pooled_points(points, level=level) for points in parts]
     if not tables:
-        return pd.DataFrame(columns=[*GRID, *_EXTRA])
+        nothing = pd.DataFrame(columns=[*GRID, *_EXTRA])
+        nothing.attrs["left_out"] = []
+        return nothing
     table = pd.concat(tables, ignore_index=True)
     missing = pd.concat([points.left_out for points in parts], ignore_index=True)
     lines = (missing["kind"] + " " + missing["name"] + " " + missing["reason"]).drop_duplicates()

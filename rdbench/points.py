@@ -130,8 +130,9 @@ def metric_of_sums(sums: Array, centre: Array, metric: str) -> Array:
 
 
 def default_metric(scores: pd.DataFrame) -> str:
-    """CCC where anything is continuous, else accuracy."""
-    return "ccc" if scores["confusion"].isna().any() else "accuracy"
+    """CCC where anything continuous was scored, else accuracy where anything categorical was."""
+    continuous = scores["mean_pred"].notna().any()
+    return "accuracy" if scores["confusion"].notna().any() and not continuous else "ccc"
 
 
 def default_partition(encodes: pd.DataFrame) -> str:

@@ -11,7 +11,7 @@ from sklearn import metrics as sk
 
 from rdbench import curves
 from rdbench.errors import InputError, NotComparableError
-from rdbench.points import GRID
+from rdbench.points import GRID, default_metric
 
 
 def ccc_of_frames(pred, gold):
@@ -186,6 +186,27 @@ def test_targets_lose_only_their_own_clips():
     bare = scores[~((scores.target == "arousal") & scores.encode.str.startswith("test02a"))]
     clips = curves.pooled(encodes, bare).groupby("target").clips.first()
     assert dict(clips) == {"arousal": 7, "valence": 8}
+
+
+def test_nothing_scored_is_an_empty_table(run):
+    encodes, scores, _ = run
+    for nothing in (scores.iloc[:0], scores.assign(n=None, mean_pred=None)):
+        table = curves.pooled(encodes, nothing)
+        assert table.empty
+        assert table.attrs["left_out"] == []
+        assert curves.curves_table(encodes, nothing).empty
+        assert curves.per_subject(encodes, nothing).empty
+        assert curves.per_recording(encodes, nothing).empty
+        assert curves.left_out(encodes, nothing).empty
+    assert curves.pooled(encodes.iloc[:0], scores).empty
+
+
+def test_the_metric_follows_what_was_scored():
+    _, continuous, _ = made(subjects=1)
+    _, classes, _ = made(subjects=1, classes=3)
+    assert default_metric(continuous) == "ccc"
+    assert default_metric(classes.assign(confusion=classes.confusion.mask(classes.index == 0))) == "accuracy"
+    assert default_metric(continuous.iloc[:0]) == "ccc"
 
 
 def test_tables_of_two_runs_are_refused(run):
