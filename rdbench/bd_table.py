@@ -154,6 +154,8 @@ def bd_table(
     metric = default_metric(scores) if metric is None else metric
     options = {"bits": bits, "charge_boxes": charge_boxes, "partition": partition, "uncoded": False}
     parts = collect(encodes, scores, metric, **options)  # type: ignore[arg-type]
+    if not parts:
+        raise NotComparableError(f"The run has nothing coded that has a value of {metric}.")
     _known(parts, first, "anchor")
     _known(parts, second, "test")
     if first == second:

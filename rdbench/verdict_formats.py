@@ -58,7 +58,7 @@ def to_markdown(verdict: Verdict) -> str:
         rate = _with_ends(row, "bd_rate", "{:+.2f} %")
         accuracy = _with_ends(row, "bd_accuracy", "{:+.4f}")
         exact = "" if pd.isna(row["payload_change"]) else f"{row['payload_change']:+.3f} %"
-        if row["payload_bits_change"] == 0:
+        if row["encodes"] and row["payload_bits_change"] == 0:
             exact = "equal"
         cells = [_code(curve_name(row)), _SIGNS[row["verdict"]], rate, accuracy, exact, _plain(row["reason"])]
         lines.append("| " + " | ".join(cells) + " |")

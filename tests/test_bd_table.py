@@ -166,6 +166,12 @@ def test_sides_without_a_common_combination_are_not_comparable(run):
         bd_table(half, scores, "codec=x264", "codec=x265")
 
 
+def test_a_run_without_values_is_not_comparable(run):
+    encodes, scores = run
+    with pytest.raises(NotComparableError, match="nothing coded that has a value of ccc"):
+        bd_table(encodes, scores.iloc[:0], "codec=x264", "codec=x265")
+
+
 def test_different_pristine_references_refuse_to_compare(run):
     encodes, scores = run
     own = scores.assign(gold="pristine:" + scores.backend)

@@ -191,6 +191,18 @@ def test_curves_of_one_side_only_are_listed_and_do_not_decide(tables):
     assert nothing.overall == "not comparable"
 
 
+@pytest.mark.parametrize("rate_only", [False, True])
+def test_empty_tables_are_nothing_comparable(tables, rate_only):
+    encodes, scores = tables
+    nothing = encodes.iloc[:0], scores.iloc[:0]
+    for pair in ((nothing, tables), (tables, nothing), (nothing, nothing)):
+        found = check(*pair, rate_only=rate_only)
+        assert (found.overall, found.exit_code) == ("not comparable", 3)
+        assert "| equal |" not in verdict_formats.to_markdown(found)
+        ElementTree.fromstring(verdict_formats.to_junit(found).encode())
+        assert json.loads(verdict_formats.to_json(found))["exit_code"] == 3
+
+
 def test_missing_clips_are_left_out_on_both_sides_and_told(tables):
     encodes, scores = tables
     less = encodes[encodes["clip"] != "test03a"]
