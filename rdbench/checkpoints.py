@@ -103,7 +103,7 @@ class Recipe(BaseModel):
     factors: tuple[int, ...] = Field(min_length=1)
     targets: tuple[str, ...]
     seed: int = Field(default=0, ge=0, lt=2**63)
-    epochs: int = Field(default=20, ge=0)
+    epochs: int = Field(default=24, ge=0)
     batch: int = Field(default=64, ge=2)
     rate: float = Field(default=0.01, gt=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
@@ -116,7 +116,7 @@ class Recipe(BaseModel):
     contrast: float = Field(default=0.3, ge=0, lt=1)
     brightness: float = Field(default=0.1, ge=0, lt=1)
     noise: float = Field(default=0.0, ge=0, lt=1)
-    stride: int = Field(default=2, ge=1)
+    stride: int = Field(default=1, ge=1)
     select_on: Literal["dev", "train"] = "dev"
     delay: float = Field(default=0.0, ge=0, le=8)
     network: str = "Recogniser"
