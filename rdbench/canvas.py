@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import textwrap
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
@@ -175,19 +176,30 @@ def save(figure: Figure, stem: Path, formats: Sequence[str] = FORMATS) -> list[P
     stem.parent.mkdir(parents=True, exist_ok=True)
     style = figure.style if isinstance(figure, Drawing) else "screen"
     written = []
+    with settings(style), _quiet():
+        # Laid out once: each format would do it again, and draw everything twice for it.
+        figure.dpi = matplotlib.rcParams["savefig.dpi"]
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
     for name in formats:
         place = stem.with_name(f"{stem.name}.{name}")
         beside = stem.with_name(f".{stem.name}.{os.getpid()}.{name}")
         try:
-            with settings(style), warnings.catch_warnings():
-                # A name in letters that the font lacks becomes boxes; the figure is still worth having.
-                warnings.filterwarnings("ignore", "Glyph .* missing from font")
+            with settings(style), _quiet():
                 figure.savefig(beside, format=name, metadata=_SILENT[name])
             beside.replace(place)
         finally:
             beside.unlink(missing_ok=True)
         written.append(place)
     return written
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    # A name in letters that the font lacks becomes boxes; the figure is still worth having.
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        yield
 
 
 _SILENT: dict[str, dict[str, None]] = {

@@ -12,7 +12,10 @@ import os
 import re
 import textwrap
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -26,6 +29,7 @@ from rdbench.bd_figures import Difference, difference, forest
 from rdbench.bd_table import bd_table
 from rdbench.canvas import (
     DOUBLE,
+    FEW_SUBJECTS,
     FORMATS,
     METRIC_NAMES,
     Drawing,
@@ -98,17 +102,14 @@ def draw_all(
     if unknown:
         raise InputError(f"There is no figure {unknown[0]!r}; choose from {', '.join(KINDS)}.")
     metric = metric or default_metric(run.scores)
-    options: dict[str, object] = {"bits": bits, "charge_boxes": charge_boxes, "partition": partition}
-    makers = {
-        "rd": lambda: _rd(run, metric, options, style),
-        "envelope": lambda: _envelope(run, metric, options, style),
-        "standalone": lambda: _standalone(run, metric, options, style),
-        "bd": lambda: _bd(run, metric, options, style),
-        "strip": lambda: _strip(run, style),
-    }
+    options: dict[str, Any] = {"bits": bits, "charge_boxes": charge_boxes, "partition": partition}
+    source = _Source(run, metric, options, style)
+    makers = {"rd": _rd, "envelope": _envelope, "standalone": _standalone, "bd": _bd, "strip": _strip}
     written: list[Path] = []
     captions = []
-    for name, drawing in ((name, one) for kind in KINDS if kind in wanted for name, one in makers[kind]()):
+    for name, drawing in (
+        (name, one) for kind in KINDS if kind in wanted for name, one in makers[kind](source)
+    ):
         stem = _slug(name)
         written += save(drawing, out / stem, formats)
         captions.append(f"**{stem}** {drawing.caption}\n")
@@ -117,6 +118,27 @@ def draw_all(
             f"{run.path} has nothing to draw of {', '.join(sorted(wanted))}: its tables hold no scored encodes for it."
         )
     return [*written, _write(out / "captions.md", "\n".join(captions))]
+
+
+@dataclass
+class _Source:
+    """What the figures of one run are made from; tables are computed once, and only when asked for."""
+
+    run: Run
+    metric: str
+    options: dict[str, Any]
+    style: Style
+
+    @cached_property
+    def pooled(self) -> pd.DataFrame:
+        return curves.pooled(self.run.encodes, self.run.scores, self.metric, **self.options)
+
+    @cached_property
+    def per_subject(self) -> pd.DataFrame:
+        # Only drawn where subjects are few; with many it would be a large table for nothing.
+        if self.pooled.empty or int(self.pooled["subjects"].min()) >= FEW_SUBJECTS:
+            return self.pooled.head(0)
+        return curves.per_subject(self.run.encodes, self.run.scores, self.metric, **self.options)
 
 
 def _slug(parts: Sequence[str]) -> str:
@@ -147,8 +169,8 @@ def _uncoded(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     return table[use]
 
 
-def _rd(run: Run, metric: str, options: dict[str, object], style: Style) -> Iterator[Named]:
-    table, each = _points(run, metric, options)
+def _rd(source: _Source) -> Iterator[Named]:
+    table, each = source.pooled, source.per_subject
     for name, rows in _panels(table[table["codec"] != "none"]):
         if not (rows["bitrate_kbps"].gt(0) & rows["value"].notna()).any():
             continue
@@ -157,18 +179,12 @@ def _rd(run: Run, metric: str, options: dict[str, object], style: Style) -> Iter
             rd(
                 pd.concat([rows, _uncoded(table, rows)]),
                 subjects=_matching(each, rows),
-                metric=metric,
-                style=style,
-                bits=str(options["bits"]),
-                boxes_charged=bool(options["charge_boxes"]),
+                metric=source.metric,
+                style=source.style,
+                bits=str(source.options["bits"]),
+                boxes_charged=bool(source.options["charge_boxes"]),
             ),
         )
-
-
-def _points(run: Run, metric: str, options: dict[str, object]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    table = curves.pooled(run.encodes, run.scores, metric, **options)  # type: ignore[arg-type]
-    each = curves.per_subject(run.encodes, run.scores, metric, **options)  # type: ignore[arg-type]
-    return table, each
 
 
 def _matching(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
@@ -178,11 +194,11 @@ def _matching(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     return table[use]
 
 
-def _envelope(run: Run, metric: str, options: dict[str, object], style: Style) -> Iterator[Named]:
-    table = curves.pooled(run.encodes, run.scores, metric, **options)  # type: ignore[arg-type]
+def _envelope(source: _Source) -> Iterator[Named]:
+    table = source.pooled
     if table.loc[table["codec"] != "none", "factor"].nunique() < 2:
         return
-    best = envelopes(run.encodes, run.scores, metric, **options)  # type: ignore[arg-type]
+    best = envelopes(source.run.encodes, source.run.scores, source.metric, **source.options)
     for name, rows in _panels(best):
         if not rows["value"].notna().any():
             continue
@@ -191,16 +207,16 @@ def _envelope(run: Run, metric: str, options: dict[str, object], style: Style) -
             envelope(
                 rows,
                 points=_matching(table, rows),
-                metric=metric,
-                style=style,
-                bits=str(options["bits"]),
-                boxes_charged=bool(options["charge_boxes"]),
+                metric=source.metric,
+                style=source.style,
+                bits=str(source.options["bits"]),
+                boxes_charged=bool(source.options["charge_boxes"]),
             ),
         )
 
 
-def _standalone(run: Run, metric: str, options: dict[str, object], style: Style) -> Iterator[Named]:
-    table, each = _points(run, metric, options)
+def _standalone(source: _Source) -> Iterator[Named]:
+    table, each = source.pooled, source.per_subject
     bare = table[(table["codec"] == "none") & table["value"].notna()]
     if bare.empty:
         return
@@ -209,27 +225,32 @@ def _standalone(run: Run, metric: str, options: dict[str, object], style: Style)
         named = (str(gold), str(scoring)) if several else ()
         own = each[(each["codec"] == "none") & (each["gold"] == gold) & (each["scoring"] == scoring)]
         if rows["factor"].nunique() > 1:
-            yield ("standalone", *named), standalone(rows, subjects=own, metric=metric, style=style)
+            yield (
+                ("standalone", *named),
+                standalone(rows, subjects=own, metric=source.metric, style=source.style),
+            )
         if rows["region"].nunique() > 1:
-            figure = standalone(rows, subjects=own, metric=metric, style=style, against="face_px")
+            figure = standalone(
+                rows, subjects=own, metric=source.metric, style=source.style, against="face_px"
+            )
             yield ("standalone", *named, "face_px"), figure
 
 
-def _bd(run: Run, metric: str, options: dict[str, object], style: Style) -> Iterator[Named]:
-    codecs = sorted(name for name in run.encodes["codec"].dropna().unique() if name != "none")
+def _bd(source: _Source) -> Iterator[Named]:
+    codecs = sorted(name for name in source.run.encodes["codec"].dropna().unique() if name != "none")
     for anchor, test in itertools.combinations(codecs, 2):
         tables = []
         for factor in ({}, {"factor": "best"}):
             try:
                 tables.append(
                     bd_table(
-                        run.encodes,
-                        run.scores,
+                        source.run.encodes,
+                        source.run.scores,
                         {"codec": anchor, **factor},
                         {"codec": test, **factor},
-                        metric=metric,
+                        metric=source.metric,
                         per_clip=False,
-                        **options,  # type: ignore[arg-type]
+                        **source.options,
                     )
                 )
             except NotComparableError:
@@ -241,9 +262,9 @@ def _bd(run: Run, metric: str, options: dict[str, object], style: Style) -> Iter
         for key, rows in table.groupby(keys, sort=True):
             yield (
                 ("bd", test, "over", anchor, *map(str, key[2:]), *_telling(table, key)),
-                forest(rows, style=style),
+                forest(rows, style=source.style),
             )
-    yield from _differences(run, codecs, metric, options, style)
+    yield from _differences(source, codecs)
 
 
 def _telling(table: pd.DataFrame, key: tuple[object, ...]) -> tuple[str, ...]:
@@ -252,12 +273,12 @@ def _telling(table: pd.DataFrame, key: tuple[object, ...]) -> tuple[str, ...]:
     )
 
 
-def _differences(
-    run: Run, codecs: Sequence[str], metric: str, options: dict[str, object], style: Style
-) -> Iterator[Named]:
+def _differences(source: _Source, codecs: Sequence[str]) -> Iterator[Named]:
     if len(codecs) < 2:
         return
-    for points in collect(run.encodes, run.scores, metric, uncoded=False, **options):  # type: ignore[arg-type]
+    for points in collect(
+        source.run.encodes, source.run.scores, source.metric, uncoded=False, **source.options
+    ):
         keys = points.keys
         for name, rows in _panels(keys):
             for anchor, test in itertools.combinations(codecs, 2):
@@ -278,22 +299,24 @@ def _differences(
                         found,
                         test=test,
                         anchor=anchor,
-                        metric=metric,
+                        metric=source.metric,
                         title=f"{what}: {test} against {anchor}",
                         caption=(
-                            f"{gold_phrase(str(first['gold']), metric)}. Below 0: {test} needs fewer bits at this "
-                            f"{METRIC_NAMES.get(metric, metric)}. Region {first['region']}, variant "
-                            f"{first['variant']}, mode {first['mode']}; {options['bits']} bits. Accuracy is made "
+                            f"{gold_phrase(str(first['gold']), source.metric)}. Below 0: {test} needs fewer bits at this "
+                            f"{METRIC_NAMES.get(source.metric, source.metric)}. Region {first['region']}, variant "
+                            f"{first['variant']}, mode {first['mode']}; {source.options['bits']} bits. Accuracy is made "
                             "rising before rates are compared."
                         ),
-                        style=style,
+                        style=source.style,
                     ),
                 )
 
 
-def _strip(run: Run, style: Style) -> Iterator[Named]:
-    samples = read_samples(run.path)
-    rows = run.encodes[(run.encodes["codec"] == "none") & run.encodes["encode"].isin(list(samples))]
+def _strip(source: _Source) -> Iterator[Named]:
+    samples = read_samples(source.run.path)
+    rows = source.run.encodes[
+        (source.run.encodes["codec"] == "none") & source.run.encodes["encode"].isin(list(samples))
+    ]
     for region, of_region in rows.groupby("region", sort=True):
         clip = of_region["clip"].min()
         group = of_region[of_region["clip"] == clip].sort_values("factor")
@@ -307,7 +330,7 @@ def _strip(run: Run, style: Style) -> Iterator[Named]:
                 f"One face of clip {clip}, region {region}: as recorded, and as the recogniser sees it after "
                 "downsampling by each factor and back up, not coded."
             )
-            yield ("strip", str(region)), strip(images, style=style, caption=caption)
+            yield ("strip", str(region)), strip(images, style=source.style, caption=caption)
 
 
 def strip(

@@ -177,7 +177,7 @@ class Visit:
         self.page.on("dialog", lambda dialog: (self.complaints.append(dialog.message), dialog.dismiss()))
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.goto(file.as_uri())
-        self.page.wait_for_function("document.body.dataset.drawn >= 1")
+        self.page.wait_for_selector("body[data-drawn]")
         self.file = file
 
     def __enter__(self):
@@ -415,8 +415,12 @@ def test_a_phone_shows_everything_without_scrolling_sideways(browser, report):
     ) as page:
         for width in (390, 320):
             page.set_viewport_size({"width": width, "height": 800})
-            # Plots follow a turned screen a moment later.
-            page.wait_for_function(f"document.documentElement.scrollWidth <= {width}", timeout=10_000)
+            # Plots follow a turned screen a moment later; polled from here, since the page lets nothing evaluate.
+            for _ in range(100):
+                if page.evaluate("document.documentElement.scrollWidth") <= width:
+                    break
+                page.wait_for_timeout(100)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
             wide = page.evaluate(
                 "w => [...document.querySelectorAll('.plot, .card, select, .panel')]"
                 ".filter(e => e.getBoundingClientRect().right > w + 1).length",
