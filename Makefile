@@ -6,7 +6,7 @@ STAMP := $(VENV)/.stamp
 REFERENCE := results/reference
 
 .DEFAULT_GOAL := help
-.PHONY: help setup figures figures-reference test test-long lint format train bench grids clean
+.PHONY: help setup figures standalone figures-reference test test-long lint format train grids clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,8 +47,8 @@ format: $(STAMP) ## bring the code into shape
 	$(BIN)/ruff format rdbench tests
 
 train: $(STAMP) ## train the weights that ship anew
-	for factor in 1 2 3 4 6 8 12 16; do \
-		$(BIN)/rdbench train direct@lite --dataset synthetic --factor $$factor --out rdbench/weights || exit 1; done
+	$(BIN)/rdbench train constant --out rdbench/weights
+	$(BIN)/rdbench train direct@lite --out rdbench/weights
 
 grids: $(STAMP) ## find the bitrate grids of quick.toml on dev clips
 	$(BIN)/python -m rdbench.grids rdbench/experiments/quick.toml

@@ -206,7 +206,7 @@ def override(
 ) -> Experiment:
     """Change an experiment by options of the command line; what is empty or None stays as it is.
 
-    Another dataset drops the clip selection. A folder of unlike pictures has no common bitrate grid, so
+    A dataset drops the clip selection. A folder of unlike pictures has no common bitrate grid, so
     another dataset than an embedded one is swept in `crf` unless a mode or rates are given. A changed codec,
     factor or mode without rates takes that codec's own grid.
 
@@ -218,7 +218,7 @@ def override(
     data = experiment.model_dump()
     chosen = data["dataset"]
     foreign = False
-    if dataset is not None and dataset != experiment.dataset.name:
+    if dataset is not None:
         chosen.update(name=dataset, root=None, clips=(), seconds=None, partition=None)
         foreign = not dataset.startswith("synthetic")
     if root is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import platform
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -219,4 +220,4 @@ def work_folder() -> tempfile.TemporaryDirectory[str]:
     """A folder for planes on their way, named after this process so that a dead one's can be removed."""
     parent = cache_dir() / "work"
     parent.mkdir(parents=True, exist_ok=True)
-    return tempfile.TemporaryDirectory(prefix=f"{os.getpid()}-", dir=parent)
+    return tempfile.TemporaryDirectory(prefix=f"{os.getpid()}@{platform.node()}@", dir=parent)

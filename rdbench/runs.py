@@ -159,7 +159,18 @@ def open_run(path: str | Path) -> Run:
 
 
 def _connect(file: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True, timeout=30)
+    connection = sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True, timeout=30)
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError as error:
+        if "readonly" not in str(error):
+            return connection
+        # A writer was killed within a commit: what it left half done is rolled back, which takes writing.
+        connection.close()
+        connection = sqlite3.connect(f"{file.resolve().as_uri()}?mode=rw", uri=True, timeout=30)
+    except sqlite3.DatabaseError:
+        pass  # whoever reads a table says what is wrong with the file
+    return connection
 
 
 def _columns(connection: sqlite3.Connection, table: str, file: Path) -> list[str]:

@@ -6,6 +6,7 @@ import concurrent.futures
 import contextlib
 import multiprocessing
 import os
+import platform
 import shutil
 import signal
 import sys
@@ -391,9 +392,9 @@ def _watch(parent: int) -> None:
 
 def _sweep_work() -> None:
     """Remove planes that dead processes left behind."""
-    for folder in (cache_dir() / "work").glob("*-*"):
-        owner = folder.name.partition("-")[0]
-        if owner.isdigit() and not _alive(int(owner)):
+    for folder in (cache_dir() / "work").glob("*@*@*"):
+        owner, host, _ = folder.name.split("@", 2)
+        if host == platform.node() and owner.isdigit() and not _alive(int(owner)):
             shutil.rmtree(folder, ignore_errors=True)
 
 

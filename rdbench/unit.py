@@ -125,6 +125,10 @@ def look(setup: Setup, name: str) -> dict[str, Any]:
         return {**row, "state": "skipped", "reason": _sentence(name, error)}
     except (ClipError, EncodeError) as error:
         return {**row, "state": "failed", "reason": _sentence(name, error)}
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+        return {**row, "state": "failed", "reason": f"{name}: {error.strerror or error}"}
     return {
         **row,
         "source": prepared.source,

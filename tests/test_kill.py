@@ -132,7 +132,7 @@ def test_store_that_was_killed_within_a_commit_is_rolled_back_by_the_next_run(
 
 def test_workers_end_when_their_parent_is_killed_alone(tiny: Path, tmp_path: Path) -> None:
     process = start(*command(tiny, tmp_path / "run"), cache=tmp_path / "cache")
-    wait_for(lambda: len(list((tmp_path / "cache" / "work").glob("*-*"))) > 0, process)
+    wait_for(lambda: len(list((tmp_path / "cache" / "work").glob("*@*"))) > 0, process)
     assert len(group(process.pid)) >= 3  # itself, workers, what keeps their resources
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()

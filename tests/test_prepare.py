@@ -210,7 +210,7 @@ def test_work_is_done_in_a_folder_of_this_process_that_goes_away():
     with work_folder() as folder:
         path = Path(folder)
         assert path.parent == cache_dir() / "work"
-        assert path.name.startswith(f"{os.getpid()}-")
+        assert path.name.startswith(f"{os.getpid()}@")
         (path / "planes.yuv").write_bytes(bytes(10))
     assert not path.exists()
 

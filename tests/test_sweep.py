@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import pickle
 import signal
 import sys
@@ -295,11 +296,13 @@ def test_planes_of_dead_processes_are_removed(monkeypatch: pytest.MonkeyPatch, t
     if dead == 0:
         os._exit(0)
     os.waitpid(dead, 0)
-    for name in (f"{dead}-x", f"{os.getpid()}-x", "other-x", "1-x"):
+    here = platform.node()
+    kept = {f"{os.getpid()}@{here}@x", "other", f"1@{here}@x", f"{dead}@{here}-elsewhere@x"}
+    for name in (f"{dead}@{here}@x", *kept):
         (tmp_path / "work" / name).mkdir(parents=True)
     sweeping._sweep_work()
     left = {folder.name for folder in (tmp_path / "work").iterdir()}
-    assert left == {f"{os.getpid()}-x", "other-x", "1-x"}
+    assert left == kept
 
 
 grid = st.lists(
