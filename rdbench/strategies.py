@@ -129,7 +129,7 @@ def recipes_for(
     if size not in SIZES:
         raise InputError(f"There is no '{backend}@{size}'; sizes are {' and '.join(SIZES)}.")
     every = tuple(dict.fromkeys(factors or FACTORS))
-    # The large network keeps all cores busy; the small one hardly gains from a second.
+    # One thread gives the same digits on any number of cores; small specialists can be trained side by side.
     given = {"size": size, "targets": tuple(targets), "threads": 1 if size == "lite" else os.cpu_count() or 1}
     model = MODELS[backend]
     recipes = []
