@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import platform
 import pickle
+import platform
 import signal
 import sys
 import time
