@@ -71,7 +71,7 @@ def report_data(
     names = [name for name, _ in runs]
     if not names or len(set(names)) != len(names):
         raise InputError("A report takes one run or more, each with a name of its own.")
-    metric = metric or default_metric(pd.concat([run.scores[["confusion"]] for _, run in runs]))
+    metric = metric or default_metric(pd.concat([run.scores[["mean_pred", "confusion"]] for _, run in runs]))
     options: Json = {"bits": bits, "charge_boxes": charge_boxes, "partition": partition}
     notes: list[Json] = []
     tables: dict[str, list[pd.DataFrame]] = {}
