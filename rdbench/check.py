@@ -25,7 +25,7 @@ from rdbench.metrics import higher_is_better
 from rdbench.points import CURVE, Points, codes, collect, default_metric, default_partition
 from rdbench.tables import CONDITION, ENCODES, SCORE_KEY, SCORES
 
-__all__ = ["COLUMNS", "POWER", "VARY", "Judged", "Verdict", "check", "judge", "losses", "parse_share"]
+__all__ = ["COLUMNS", "POWER", "VARY", "Verdict", "check", "judge", "parse_share"]
 
 VARY = {"weights": "weights", "encoder": "build", "profile": "profile"}
 """What may be declared to differ, and the column that shows it."""
@@ -477,7 +477,8 @@ def _judged_rows(
         for i in comparable:
             if "subjects" not in rows[i] and "verdict" not in rows[i]:
                 rows[i] |= {"verdict": "not comparable", "reason": f"no value of {metric}"}
-    _intervals(judged, tolerance, level)
+    _intervals(judged, level)
+    _compare(judged, tolerance)
     of_curve: dict[int, list[Judged]] = {}
     for one in judged:
         of_curve.setdefault(one.curve, []).append(one)
@@ -587,63 +588,51 @@ def _unchanged(
     return row
 
 
-def losses(
-    sides: Sequence[tuple[Side, Side]], *, rate: bool = True, accuracy: bool = True, method: str = "akima"
-) -> list[Judged]:
-    """What each pair of curves over the same subjects loses, not yet judged.
-
-    Parameters
-    ----------
-    sides : sequence of (anchor, test)
-    rate, accuracy : bool
-        Which measures.
-    method : str
-    """
-    judged: list[Judged] = []
-    for i, (anchor, test) in enumerate(sides):
-        subjects = tuple(map(str, range(len(anchor.values))))
-        if rate:
-            judged.append(
-                Judged(i, _RATE, bd_rate(anchor, test, method=method, leave_out=False), 1.0, subjects)
-            )
-        if accuracy:
-            judged.append(
-                Judged(
-                    i, _ACCURACY, bd_accuracy(anchor, test, method=method, leave_out=False), -1.0, subjects
-                )
-            )
-    return judged
-
-
 def judge(
-    judged: Sequence[Judged],
+    rate: tuple[NDArray[np.float64], NDArray[np.float64]],
+    accuracy: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
     *,
-    max_bd_rate: float,
-    max_accuracy_drop: float,
+    max_bd_rate: Sequence[float],
+    max_accuracy_drop: float = 0.0,
     level: float = LEVEL,
     draws: int = 4000,
-) -> list[str]:
-    """The verdicts of a family of curves, each "regressed", "improved", "same" or "inconclusive".
+) -> list[list[str]]:
+    """The verdicts of a family of curves over the same subjects, as `check` gives them.
 
     Parameters
     ----------
-    judged : sequence of Judged
-        As `losses` gives them.
-    max_bd_rate, max_accuracy_drop, level
+    rate : (curves,) and (curves, subjects) float64
+        Log ratios of rates, and without each subject in turn, as `rdbench.bd.many` gives them.
+    accuracy : the same, optional
+        Differences of accuracy; without them rates alone are judged.
+    max_bd_rate : sequence of float
+        Tolerances; the family is judged under each.
+    max_accuracy_drop, level
         As in `check`.
     draws : int
         As in `rdbench.intervals.simultaneous`.
+
+    Returns
+    -------
+    list of list of str
+        For each tolerance and each curve "regressed", "improved", "same" or "inconclusive".
     """
-    tolerance: dict[str, float | None] = {
-        _RATE: float(np.log1p(max_bd_rate)),
-        _ACCURACY: max_accuracy_drop,
-    }
-    fresh = [replace(one) for one in judged]
-    _intervals(fresh, tolerance, level, draws)
-    rows: list[dict[str, object]] = [{} for _ in range(1 + max(one.curve for one in fresh))]
-    for i, row in enumerate(rows):
-        _settle(row, [one for one in fresh if one.curve == i], identical=False)
-    return [str(row["verdict"]) for row in rows]
+    subjects = tuple(map(str, range(rate[1].shape[1])))
+    judged: list[Judged] = []
+    for measure, found, sign in ((_RATE, rate, 1.0), (_ACCURACY, accuracy, -1.0)):
+        for i in range(len(rate[0]) if found is not None else 0):
+            loss = Delta(float(found[0][i]), replicates=found[1][i])  # type: ignore[index]
+            judged.append(Judged(i, measure, loss, sign, subjects))
+    _intervals(judged, level, draws)
+    out = []
+    for limit in max_bd_rate:
+        fresh = [replace(one) for one in judged]
+        _compare(fresh, {_RATE: float(np.log1p(limit)), _ACCURACY: max_accuracy_drop})
+        rows: list[dict[str, object]] = [{} for _ in rate[0]]
+        for i, row in enumerate(rows):
+            _settle(row, [one for one in fresh if one.curve == i], identical=False)
+        out.append([str(row["verdict"]) for row in rows])
+    return out
 
 
 def _difference(anchor: Side, test: Side, metric: str) -> Delta:
@@ -668,9 +657,7 @@ def _largest_change(
     return float(np.nanmax(change)) if change and not np.isnan(change).all() else np.nan
 
 
-def _intervals(
-    judged: list[Judged], tolerance: dict[str, float | None], level: float, draws: int = 4000
-) -> None:
+def _intervals(judged: list[Judged], level: float, draws: int = 4000) -> None:
     families: dict[tuple[str, ...], list[Judged]] = {}
     for one in judged:
         if len(one.loss.replicates) == len(one.subjects) and np.isfinite(one.loss.value):
@@ -691,6 +678,9 @@ def _intervals(
             one.low, one.high = float(found.interval.low[k]), float(found.interval.high[k])
             one.detectable = float(reach * found.interval.error[k])
             one.reason = str(found.interval.reason[k])
+
+
+def _compare(judged: list[Judged], tolerance: dict[str, float | None]) -> None:
     for one in judged:
         limit = tolerance[one.measure]
         assert limit is not None

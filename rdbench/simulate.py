@@ -21,7 +21,7 @@ from scipy.special import stdtrit
 
 from rdbench import bd
 from rdbench.bd import Delta, Side, bd_accuracy, bd_rate, percent
-from rdbench.check import POWER, Judged, judge, losses
+from rdbench.check import POWER, judge
 from rdbench.envelope import GROUP, Chooser, envelope_of
 from rdbench.intervals import LEVEL, MIN_SUBJECTS, bootstrap, delete_one, jackknife, paired, percentile
 from rdbench.points import Points, kbps, metric_of_sums
@@ -35,6 +35,7 @@ _SECONDS = 10.0
 _FRAMES = 250.0
 _POPULATION = 200_000
 _CENTRE = np.zeros(2)
+_BATCH = 50
 _DRAWS = 1000
 """Of max-t in each trial; its noise averages out over the trials."""
 
@@ -326,9 +327,40 @@ def _family(
     return np.stack(out)
 
 
-def _losses(family: Array, *, accuracy: bool) -> list[Judged]:
-    sides = [(side_of_sums(stats[:, 0]), side_of_sums(stats[:, 1])) for stats in family]
-    return losses(sides, accuracy=accuracy)
+def _side(stats: Array) -> Side:
+    """Many curves as one `Side`, from sums (curves, subjects, points, 8)."""
+    total = stats.sum(axis=1)
+    without = total[:, None] - stats
+    return Side(
+        np.log(kbps(total)),
+        metric_of_sums(total, _CENTRE, "ccc"),
+        np.log(kbps(without)),
+        metric_of_sums(without, _CENTRE, "ccc"),
+    )
+
+
+def _verdicts(
+    families: list[Array], tolerances: Sequence[float], max_accuracy_drop: float | None
+) -> list[list[list[str]]]:
+    """For each family (curves, subjects, 2, points, 8), tolerance and curve the verdict."""
+    stats = np.concatenate(families)
+    sides = _side(stats[:, :, 0]), _side(stats[:, :, 1])
+    measures = ("rate",) if max_accuracy_drop is None else ("rate", "accuracy")
+    found = {measure: bd.many(*sides, measure=measure) for measure in measures}
+    out, start = [], 0
+    for family in families:
+        at = slice(start, start + len(family))
+        start = at.stop
+        own = [(value[at], replicates[at]) for value, replicates in found.values()]
+        out.append(
+            judge(
+                *own,
+                max_bd_rate=tolerances,
+                max_accuracy_drop=max_accuracy_drop or 0.0,
+                draws=_DRAWS,
+            )
+        )
+    return out
 
 
 def false_alarms(
@@ -356,17 +388,15 @@ def false_alarms(
     for n in subjects:
         for curves in families:
             alarms = 0
-            for _ in range(trials):
-                family = _family(curves, n, population, rng)
-                swap = rng.random(n) < 0.5
-                family[:, swap] = family[:, swap][:, :, ::-1]
-                verdicts = judge(
-                    _losses(family, accuracy=True),
-                    max_bd_rate=max_bd_rate,
-                    max_accuracy_drop=max_accuracy_drop,
-                    draws=_DRAWS,
-                )
-                alarms += "regressed" in verdicts
+            for start in range(0, trials, _BATCH):
+                batch: list[Array] = []
+                for _ in range(min(_BATCH, trials - start)):
+                    family = _family(curves, n, population, rng)
+                    swap = rng.random(n) < 0.5
+                    family[:, swap] = family[:, swap][:, :, ::-1]
+                    batch.append(family)
+                found = _verdicts(batch, [max_bd_rate], max_accuracy_drop)
+                alarms += sum("regressed" in of_run[0] for of_run in found)
             rows.append({"subjects": n, "curves": curves, "regressed": alarms / trials})
     return pd.DataFrame(rows)
 
@@ -403,17 +433,19 @@ def detection(
     rows = []
     for n in subjects:
         for curves in families:
-            found = dict.fromkeys(tolerances, 0)
-            for _ in range(trials):
-                family = _family(curves, n, population, rng)
-                family[0, :, 1, :, 0] *= 1 + loss
-                lost = _losses(family, accuracy=False)
-                for tolerance in tolerances:
-                    verdicts = judge(lost, max_bd_rate=tolerance, max_accuracy_drop=0.0, draws=_DRAWS)
-                    found[tolerance] += verdicts[0] == "regressed"
+            hits = dict.fromkeys(tolerances, 0)
+            for start in range(0, trials, _BATCH):
+                batch: list[Array] = []
+                for _ in range(min(_BATCH, trials - start)):
+                    family = _family(curves, n, population, rng)
+                    family[0, :, 1, :, 0] *= 1 + loss
+                    batch.append(family)
+                for of_run in _verdicts(batch, tolerances, None):
+                    for tolerance, verdicts in zip(tolerances, of_run, strict=True):
+                        hits[tolerance] += verdicts[0] == "regressed"
             rows += [
                 {"tolerance": tolerance, "subjects": n, "curves": curves, "found": count / trials}
-                for tolerance, count in found.items()
+                for tolerance, count in hits.items()
             ]
     return pd.DataFrame(rows).sort_values(["tolerance", "subjects", "curves"], ignore_index=True)
 

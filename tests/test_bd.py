@@ -296,7 +296,7 @@ def test_clips_have_their_own_deltas():
 
 
 curves = st.lists(
-    st.tuples(st.floats(0.02, 1.5), st.floats(-0.05, 0.3)), min_size=4, max_size=9
+    st.tuples(st.floats(0.02, 1.5), st.integers(-50, 300).map(lambda v: v / 1000)), min_size=4, max_size=9
 ).map(
     lambda steps: [
         (float(r), float(v))
@@ -331,3 +331,28 @@ def test_a_curve_against_itself_moved_has_that_ratio(points, ratio):
     got = bd_rate(side(points), side(moved(points, rate=ratio)))
     assume(not got.reason)
     assert got.value == pytest.approx(np.log(ratio), rel=1e-6, abs=1e-9)
+
+
+def test_many_pairs_at_once_are_what_each_is_alone():
+    rng = np.random.default_rng(12)
+    creeping = [*RISING, (128, 0.664), (256, 0.666)]
+    pairs = []
+    for i in range(30):
+        a = side(creeping, subjects=10, noise=0.01, seed=i, correlation=True)
+        b = side(moved(creeping, rate=0.9), subjects=10, noise=0.01, seed=100 + i, correlation=True)
+        bent = a.value + rng.normal(0, 0.02, 7), a.values + rng.normal(0, 0.02, (10, 7))
+        pairs.append((Side(a.log_rate, bent[0], a.log_rates, bent[1]), b))
+    stacked = [
+        Side(*(np.stack([getattr(pair[i], name) for pair in pairs]) for name in bd_fields)) for i in (0, 1)
+    ]
+    for measure, alone in (("accuracy", bd_accuracy), ("rate", bd_rate)):
+        value, replicates = bd.many(*stacked, measure=measure)
+        assert np.isfinite(value).any()
+        for i, pair in enumerate(pairs):
+            one = alone(*pair)
+            assert value[i] == pytest.approx(one.value, nan_ok=True)
+            if not one.reason:
+                assert replicates[i] == pytest.approx(one.replicates, nan_ok=True)
+
+
+bd_fields = ("log_rate", "value", "log_rates", "values")
