@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from rdbench.curves import curves_table
+from rdbench.curves import CURVES, curves_table, pooled
 from rdbench.errors import InputError
 from rdbench.runs import Run, open_run
 
@@ -17,6 +17,8 @@ __all__ = ["export_run", "run_status"]
 
 def export_run(path: Path, out: Path, kind: str) -> list[Path]:
     """Write `encodes`, `scores` and `curves`, sorted, so that equal runs give equal files.
+
+    A run with categorical targets has `class_curves` too, with accuracy and macro F1 instead of CCC.
 
     Parameters
     ----------
@@ -43,8 +45,24 @@ def export_run(path: Path, out: Path, kind: str) -> list[Path]:
         columns="order"
     )
     tables = {"encodes": encodes, "scores": scores, "curves": curves_table(run.encodes, scores)}
+    if scores["confusion"].notna().any():
+        tables["class_curves"] = _class_curves(run.encodes, scores)
     out.mkdir(parents=True, exist_ok=True)
     return [_write(table.reset_index(drop=True), out / f"{name}.{kind}") for name, table in tables.items()]
+
+
+def _class_curves(encodes: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+    """Pooled plain curves of everything categorical and coded: accuracy and macro F1, each with its interval."""
+    key = [name for name in CURVES if not name.startswith("ccc") and name != "n"]
+    tables = []
+    for metric in ("accuracy", "f1"):
+        table = pooled(encodes, scores, metric)
+        table = table[table["codec"] != "none"]
+        names = {"value": metric, "low": f"{metric}_low", "high": f"{metric}_high"}
+        tables.append(table.rename(columns=names)[[*key, "n", *names.values()]])
+    first, second = tables
+    out = first.assign(**{name: second[name].to_numpy() for name in second.columns if name.startswith("f1")})
+    return out[[*(name for name in out.columns if name != "n"), "n"]]
 
 
 def _write(table: pd.DataFrame, file: Path) -> Path:

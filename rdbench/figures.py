@@ -40,6 +40,7 @@ from rdbench.canvas import (
     save,
     settings,
 )
+from rdbench.confusion_figures import confusions
 from rdbench.curve_figures import envelope, rd, standalone
 from rdbench.envelope import envelopes, side_of
 from rdbench.errors import InputError, NotComparableError
@@ -49,7 +50,7 @@ from rdbench.samples import read_picture, read_samples
 
 __all__ = ["KINDS", "difference", "draw_all", "envelope", "forest", "rd", "save", "standalone", "strip"]
 
-KINDS = ("rd", "envelope", "standalone", "bd", "strip")
+KINDS = ("rd", "envelope", "standalone", "bd", "confusion", "strip")
 """What `draw_all` draws."""
 
 _PANEL = ("target", "backend", "gold", "scoring", "region", "variant", "mode")
@@ -104,7 +105,14 @@ def draw_all(
     metric = metric or default_metric(run.scores)
     options: dict[str, Any] = {"bits": bits, "charge_boxes": charge_boxes, "partition": partition}
     source = _Source(run, metric, options, style)
-    makers = {"rd": _rd, "envelope": _envelope, "standalone": _standalone, "bd": _bd, "strip": _strip}
+    makers = {
+        "rd": _rd,
+        "envelope": _envelope,
+        "standalone": _standalone,
+        "bd": _bd,
+        "confusion": _confusion,
+        "strip": _strip,
+    }
     written: list[Path] = []
     captions = []
     for name, drawing in (
@@ -139,6 +147,11 @@ class _Source:
         if self.pooled.empty or int(self.pooled["subjects"].min()) >= FEW_SUBJECTS:
             return self.pooled.head(0)
         return curves.per_subject(self.run.encodes, self.run.scores, self.metric, **self.options)
+
+
+def _confusion(source: _Source) -> Iterator[Named]:
+    run, partition = source.run, source.options["partition"]
+    yield from confusions(run.encodes, run.scores, source.style, partition)
 
 
 def _slug(parts: Sequence[str]) -> str:
