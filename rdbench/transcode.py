@@ -49,6 +49,7 @@ __all__ = [
     "padded_planes",
     "pristine_views",
     "psnr",
+    "single",
     "views",
 ]
 
@@ -565,6 +566,16 @@ def _cuts(
                 whole = crop_picture(picture, (width, height), even)
                 yield cut_picture(whole, even, (x, y), side)[None]
             index += 1
+
+
+def single(planes: Planes, index: int, folder: Path) -> Planes:
+    """One picture as a file of its own."""
+    size = frame_bytes(planes.width, planes.height)
+    file = folder / f"{planes.file.stem}-{index}.yuv"
+    with planes.file.open("rb") as stream:
+        stream.seek(index * size)
+        file.write_bytes(stream.read(size))
+    return check_planes(file, planes.width, planes.height, 1)
 
 
 def face_rgb(planes: Planes, index: int, geometry: Geometry, crop: Crop | None) -> NDArray[np.uint8]:

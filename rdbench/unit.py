@@ -9,7 +9,6 @@ import dataclasses
 import errno
 import functools
 import hashlib
-import itertools
 import json
 import os
 import platform
@@ -31,6 +30,7 @@ from rdbench.clip import Dataset
 from rdbench.codecs import Profile, rate_status
 from rdbench.errors import ClipError, EncodeError, NoFaceError, RdbenchError
 from rdbench.experiment import Condition
+from rdbench.faces import Crop
 from rdbench.prepare import Prepared, prepare, work_folder
 from rdbench.samples import encode_png
 from rdbench.scored import Gold, gold_from_labels, gold_from_reference, score_rows
@@ -196,6 +196,7 @@ class _Bench:
             self.geometry = transcode.Geometry(prepared.width, prepared.height, unit.factor)
             self.full = transcode.full_pictures(prepared, self.geometry, folder)
             self.face_px = prepared.track.face_px / unit.factor
+        self._source_picture: NDArray[np.uint8] | None = None
         self.low = transcode.downsample(self.full, self.geometry, folder)
         self.context = Context(unit.factor, unit.region, self.face_px, float(prepared.timeline.fps))
 
@@ -306,12 +307,15 @@ class _Bench:
         index = int(scored[len(scored) // 2])
         wanted = _backends(self.setup)[0].input
         crop = None if self.unit.region == "face" else prepared.track.crop(wanted.margin)
-        whole = transcode.Geometry(*self.geometry.padded, 1)
-        seen = transcode.views(decoded, self.geometry, crop, wanted)
+        if self._source_picture is None:
+            whole = transcode.Geometry(*self.geometry.padded, 1)
+            self._source_picture = transcode.face_rgb(self.full, index, whole, crop)
+        one = transcode.single(decoded, index, self.folder)
+        here = None if crop is None else Crop(crop.side, crop.xy[index : index + 1])
         pictures = {
-            "source": transcode.face_rgb(self.full, index, whole, crop),
+            "source": self._source_picture,
             "decoded": transcode.face_rgb(decoded, index, self.geometry, crop),
-            "input": next(itertools.islice(itertools.chain.from_iterable(seen), index, None)),
+            "input": next(transcode.views(one, self.geometry, here, wanted))[0],
         }
         if wanted.colour == "luma":
             pictures["input"] = (255 * _as_float(pictures["input"][None])[0] + 0.5).astype(np.uint8)
