@@ -35,19 +35,40 @@ def test_continuous_metrics_agree_with_the_textbook_and_scikit_learn(offset):
     assert metrics.rmse(stats) == pytest.approx(sk.root_mean_squared_error(gold, pred), abs=TOLERANCE)
 
 
-def test_ccc_agrees_with_torchmetrics_but_for_its_normalisation():
+@pytest.mark.parametrize("offset", [0.0, 1e6, -1e6])
+@pytest.mark.parametrize("frames", [2, 500])
+def test_ccc_agrees_with_torchmetrics_but_for_its_normalisation(offset, frames):
     torch = pytest.importorskip("torch")
-    from torchmetrics.functional import concordance_corrcoef, pearson_corrcoef
+    from torchmetrics.functional import concordance_corrcoef, mean_squared_error, pearson_corrcoef
 
-    pred, gold = signals(500)
-    n, p, g, vp, vg, cov = metrics.moments(pred, gold)
+    pred, gold = signals(frames, offset)
+    stats = metrics.moments(pred, gold)
+    n, p, g, vp, vg, cov = stats
     sample = 2 * cov / (n - 1) / ((vp + vg) / (n - 1) + (p - g) ** 2)
-    as_tensor = torch.from_numpy(pred), torch.from_numpy(gold)
-    assert float(concordance_corrcoef(*as_tensor)) == pytest.approx(sample, abs=TOLERANCE)
-    assert float(pearson_corrcoef(*as_tensor)) == pytest.approx(
-        float(metrics.pcc([n, p, g, vp, vg, cov])), abs=TOLERANCE
-    )
-    assert metrics.ccc([n, p, g, vp, vg, cov]) != pytest.approx(sample, abs=1e-6)
+    # Both are unchanged by an offset; theirs is taken about it, since it keeps fewer digits.
+    as_tensor = torch.from_numpy(pred - offset), torch.from_numpy(gold - offset)
+    assert sample == pytest.approx(float(concordance_corrcoef(*as_tensor)), abs=TOLERANCE)
+    assert float(metrics.pcc(stats)) == pytest.approx(float(pearson_corrcoef(*as_tensor)), abs=TOLERANCE)
+    wanted = float(mean_squared_error(*as_tensor, squared=False))
+    assert float(metrics.rmse(stats)) == pytest.approx(wanted, abs=TOLERANCE)
+    assert metrics.ccc(stats) != pytest.approx(sample, abs=1e-6)
+
+
+def test_classification_agrees_with_torchmetrics():
+    torch = pytest.importorskip("torch")
+    from torchmetrics.functional import classification as tm
+
+    rng = np.random.default_rng(3)
+    gold = rng.integers(0, 7, 1000)
+    pred = np.where(rng.random(1000) < 0.5, gold, rng.integers(0, 7, 1000))
+    table = metrics.confusion_matrix(pred, gold, 7)
+    given = torch.from_numpy(pred), torch.from_numpy(gold)
+    assert (table == tm.multiclass_confusion_matrix(*given, num_classes=7).numpy()).all()
+    # torchmetrics divides in float32: shares of 1000 frames differ in the eighth digit.
+    accuracy = float(tm.multiclass_accuracy(*given, num_classes=7, average="micro"))
+    assert metrics.accuracy(table) == pytest.approx(accuracy, abs=1e-6)
+    f1 = float(tm.multiclass_f1_score(*given, num_classes=7, average="macro"))
+    assert metrics.macro_f1(table) == pytest.approx(f1, abs=1e-6)
 
 
 def test_classification_agrees_with_scikit_learn():
@@ -82,6 +103,17 @@ def test_constant_prediction_scores_zero_and_constant_gold_is_missing():
     flat = metrics.moments(varying, np.full(7, 0.1))
     assert np.isnan(metrics.ccc(flat))
     assert np.isnan(metrics.pcc(flat))
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+def test_one_frame_has_an_error_and_no_correlation(offset):
+    one = metrics.moments([0.25 + offset], [0.75 + offset])
+    assert metrics.rmse(one) == pytest.approx(sk.root_mean_squared_error([0.75], [0.25]), abs=TOLERANCE)
+    assert np.isnan(metrics.ccc(one))
+    assert np.isnan(metrics.pcc(one))
+    table = metrics.confusion_matrix([1], [1], 3)
+    assert metrics.accuracy(table) == sk.accuracy_score([1], [1]) == 1
+    assert metrics.macro_f1(table) == sk.f1_score([1], [1], average="macro") == 1
 
 
 def test_one_frame_and_none():
