@@ -1,0 +1,171 @@
+"""AVEC 2016 and RECOLA from the package on disk to figures, through the command line alone."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from packages import write_avec, write_recola
+
+from rdbench.runs import open_run
+
+FRAMES = 34
+MISSING = (5, 6, 17)
+BOX = (560.0, 240.0, 200.0, 200.0)
+TRAIN = ("--factor", 4, "--epochs", 1, "--device", "cpu")
+
+
+@pytest.fixture
+def environment(tmp_path) -> dict[str, str]:
+    """The checkout under test, and a cache of its own."""
+    root = str(Path(__file__).resolve().parents[1])
+    paths = os.pathsep.join(path for path in (root, os.environ.get("PYTHONPATH", "")) if path)
+    return {
+        **os.environ,
+        "PYTHONPATH": paths,
+        "RDBENCH_CACHE": str(tmp_path / "cache"),
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+def call(environment: dict[str, str], *arguments: object, code: int = 0) -> str:
+    command = [sys.executable, "-c", "from rdbench.cli import main; main()", *map(str, arguments)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.returncode == code, done.stdout[-2000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+def swept(
+    environment: dict[str, str], package: tuple[object, ...], out: Path, weights: Path, partition: str
+) -> Path:
+    call(
+        environment,
+        *("run", *package, "--partition", partition, "--weights", weights, "--backend", "direct@lite"),
+        *("--region", "frame", "--factor", 4, "--codec", "x264", "--mode", "crf", "--rate", 30, "--rate", 45),
+        *("--out", out, "--jobs", 1),
+    )
+    return out
+
+
+def test_avec_2016_from_package_to_figures(environment, tmp_path):
+    root = write_avec(
+        tmp_path / "avec",
+        {"train": 3, "dev": 2, "test": 1},
+        frames=FRAMES,
+        size="1280x720",
+        missing=MISSING,
+        boxes=BOX,
+    )
+    headers = [
+        (root / "ratings_gold_standard" / "valence" / f"{name}.arff").read_bytes()
+        for name in ("train_1", "train_2", "train_3")
+    ]
+    assert {b"\r\n" in header for header in headers} == {True, False}
+    assert len({header.split(b"@")[0][:1] for header in headers}) == 2
+    package = ("--dataset", "avec2016", "--root", root)
+
+    told = call(environment, "doctor", *package)
+    assert "train and dev can be used." in told
+    assert told.count("1280x720") == 6
+    assert f"{FRAMES} frames" in told
+
+    weights = tmp_path / "weights"
+    call(environment, "train", "direct@lite", *package, *TRAIN, "--delay", 0.4, "--out", weights)
+    assert [file.name for file in weights.glob("*.safetensors")] == ["direct-lite-face-x4.safetensors"]
+
+    run = swept(environment, package, tmp_path / "dev", weights, "dev")
+    opened = open_run(run)
+    assert set(opened.encodes["clip"]) == {"dev_1", "dev_2"}
+    assert set(opened.encodes["frames"]) == {FRAMES}
+    # The camera missed frames, so the recording lasts longer than its frames say.
+    assert opened.encodes["seconds"].to_numpy() == pytest.approx((FRAMES + len(MISSING)) / 25, abs=0.05)
+    assert set(opened.scores["target"]) == {"arousal", "valence"}
+    assert set(opened.scores["gold"]) == {"labels"}
+    assert set(opened.scores["n"]) == {FRAMES}
+    assert "exact" in opened.clips["labels"].iloc[0]
+
+    train = swept(environment, package, tmp_path / "train", weights, "train")
+    scores = json.loads(call(environment, "rescore", run, "--fitted-on", train, "--format", "json"))
+    assert scores["partition"] == "dev"
+    assert all(row["recordings"] == 2 for row in scores["scores"])
+    assert all("3 train subjects" in step["fitted_on"] for step in scores["fitted"])
+
+    figures = call(environment, "plot", run, "--only", "rd").splitlines()
+    assert any(name.endswith(".png") and Path(name).stat().st_size > 5000 for name in figures)
+
+
+def test_the_test_partition_has_no_ratings_and_is_scored_against_pristine_frames(environment, tmp_path):
+    root = write_avec(
+        tmp_path / "avec",
+        {"train": 1, "dev": 1, "test": 1},
+        frames=10,
+        size="320x240",
+        boxes=(60, 60, 120, 120),
+    )
+    out = tmp_path / "run"
+    call(
+        environment,
+        *("run", "--dataset", "avec2016", "--root", root, "--partition", "test", "--backend", "constant"),
+        *("--region", "frame", "--factor", 2, "--codec", "x264", "--mode", "crf", "--rate", 40, "--out", out),
+        *("--jobs", 1),
+    )
+    assert set(open_run(out).scores["gold"]) == {"pristine:constant"}
+
+
+def test_recola_from_package_to_figures(environment, tmp_path):
+    root = write_recola(
+        tmp_path / "recola",
+        {"P16": "train", "P17": "train", "P18": "train", "P21": "dev", "P23": "dev"},
+        frames=FRAMES,
+        size="320x240",
+        boxes=(100.0, 60.0, 110.0, 110.0),
+    )
+    package = ("--dataset", "recola", "--root", root)
+    assert "train and dev can be used." in call(environment, "doctor", *package)
+    weights = tmp_path / "weights"
+    call(environment, "train", "direct@lite", *package, *TRAIN, "--out", weights)
+    run = swept(environment, package, tmp_path / "dev", weights, "dev")
+    opened = open_run(run)
+    assert set(opened.encodes["clip"]) == {"P21", "P23"}
+    assert set(opened.scores["gold"]) == {"labels"}
+    for clip in ("P21", "P23"):
+        encode = opened.encodes.loc[
+            (opened.encodes["clip"] == clip) & (opened.encodes["codec"] == "none"), "encode"
+        ]
+        for target in ("arousal", "valence"):
+            row = opened.scores[
+                (opened.scores["encode"] == encode.iloc[0]) & (opened.scores["target"] == target)
+            ]
+            wanted = gold_by_hand(root, clip, target)[:FRAMES]
+            assert float(row["mean_gold"].iloc[0]) == pytest.approx(wanted.mean(), abs=1e-6)
+            assert float(row["m2_gold"].iloc[0]) == pytest.approx(
+                ((wanted - wanted.mean()) ** 2).sum(), abs=1e-6
+            )
+    figures = call(environment, "plot", run, "--only", "rd").splitlines()
+    assert any(name.endswith(".svg") for name in figures)
+
+
+def gold_by_hand(root: Path, clip: str, target: str) -> np.ndarray:
+    """The challenge's rule, written out with loops."""
+    file = root / "RECOLA-Annotation" / "emotional_behaviour" / target / f"{clip}.csv"
+    with file.open(newline="") as lines:
+        rows = list(csv.reader(lines, delimiter=";"))[1:]
+    ratings = np.array([[float(cell) for cell in row[1:]] for row in rows])
+    means = ratings.mean(axis=0)
+    weights = []
+    for i in range(6):
+        agreement = []
+        for j in range(6):
+            if i != j:
+                a, b = ratings[:, i], ratings[:, j]
+                covariance = ((a - a.mean()) * (b - b.mean())).mean()
+                agreement.append(2 * covariance / (a.var() + b.var() + (a.mean() - b.mean()) ** 2))
+        weights.append(sum(agreement) / 5)
+    level = sum(w * m for w, m in zip(weights, means, strict=True)) / sum(weights)
+    return np.array([sum(row[i] - means[i] + level for i in range(6)) / 6 for row in ratings])
