@@ -353,8 +353,11 @@ def train(
     rdbench train direct@lite --factor 4 --factor 8 --out weights
     """
     from rdbench.datasets.registry import open_dataset
+    from rdbench.heap import keep_memory
     from rdbench.strategies import train_backend
     from rdbench.training import Epoch
+
+    keep_memory()
 
     def progress(what: Epoch | str) -> None:
         click.echo(str(what), err=True)

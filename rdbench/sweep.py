@@ -23,6 +23,7 @@ from rdbench.clip import ClipInfo, Dataset
 from rdbench.errors import InputError
 from rdbench.experiment import Condition, DatasetChoice, did_you_mean
 from rdbench.ffmpeg import end_all
+from rdbench.heap import keep_memory
 from rdbench.samples import write_samples
 from rdbench.store import Store
 from rdbench.unit import Setup, Unit, UnitResult, evaluate, look
@@ -380,6 +381,7 @@ def remote_executor(address: str) -> Iterator[tuple[Callable[[], Executor], int]
 
 def _start_worker(parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    keep_memory()
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 
 
