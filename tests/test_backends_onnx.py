@@ -272,3 +272,23 @@ def test_only_our_own_errors_come_out_of_any_values(tmp_path, table):
     (tmp_path / "any.toml").write_text("".join(f"{name} = {value}\n" for name, value in table.items()))
     with contextlib.suppress(RdbenchError):
         read_settings(tmp_path / "any.toml")
+
+
+def test_a_run_names_the_file_without_its_folder_and_opens_it_from_anywhere(exported, tmp_path, monkeypatch):
+    import shutil
+
+    from rdbench.experiment import load_experiment, override
+    from rdbench.running import make_plan
+
+    _, file = exported
+    shutil.copytree(file.parent, tmp_path / "here")
+    monkeypatch.chdir(tmp_path)
+    given = override(load_experiment("quick.toml"), backends=["onnx:here/lite.onnx"])
+    plan = make_plan(given)
+    assert plan.experiment.backends == ("onnx:lite.onnx",)
+    assert plan.setup.backends == (f"onnx:{tmp_path / 'here' / 'lite.onnx'}",)
+    assert "onnx:lite.onnx:" in plan.identity["weights"]
+    assert str(tmp_path) not in plan.identity["experiment"]
+    both = override(given, backends=["onnx:here/lite.onnx", f"onnx:{file}"])
+    with pytest.raises(InputError, match=r"both called onnx:lite\.onnx"):
+        make_plan(both)
