@@ -7,6 +7,7 @@ from rdbench.backends.conformance import check_backend
 from rdbench.backends.constant import Constant
 from rdbench.backends.double import SIZES, Double, open_backend
 from rdbench.backends.protocol import Input
+from rdbench.backends.registry import find_backend
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -16,6 +17,7 @@ def test_every_kind_of_double_keeps_to_the_protocol(size):
 
 def test_what_ships_keeps_to_the_protocol():
     assert check_backend(Constant({"valence": 0.1})) == []
+    assert check_backend(find_backend("direct@lite")) == []
 
 
 class Broken(Double):
