@@ -4,9 +4,10 @@ A factor that is chosen where it is evaluated looks better than it is (the best 
 0.08 CCC). So it is chosen on another partition of the run where there is one, else for each subject on the
 other subjects; the subject's own statistics are then taken at the factor that the others chose.
 
-Factors are compared at the rates of all their points. Between the points of one factor its sums are
-interpolated (a cubic in log rate, with finite-difference slopes: fixed weights on sums that add); beyond its
-ends a factor is not available, since nothing is extrapolated.
+Factors are compared at the rates of all their points. Between two points of one factor its sums are mixed in
+shares that are linear in log rate: a mixture of statistics is a statistic again, so no metric leaves its
+range, which curves through the sums do not promise. Beyond its ends a factor is not available, since nothing
+is extrapolated.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.interpolate import CubicHermiteSpline
 
 from rdbench.bd import Side, bd_accuracy
 from rdbench.errors import InputError, NotComparableError
@@ -326,27 +326,18 @@ def _on_grid(
         # Half of what makes two rates one, so that the ends of a curve are still its own.
         inside = (grid >= log_rate[0] - NEAR) & (grid <= log_rate[-1] + NEAR)
         available[i] = inside
-        weights = _weights(log_rate, np.clip(grid[inside], log_rate[0], log_rate[-1]))
-        sums[:, i, inside] = np.einsum("gp,spk->sgk", weights, points.stats[:, rows])
+        at = np.clip(grid[inside], log_rate[0], log_rate[-1])
+        own = points.stats[:, rows]
+        # Bits by shares that are linear in the rate, so that the pooled rate is the grid's; the rest in its log.
+        bits = np.einsum("gp,spk->sgk", _weights(np.exp(log_rate), np.exp(at)), own[..., :1])
+        rest = np.einsum("gp,spk->sgk", _weights(log_rate, at), own[..., 1:])
+        sums[:, i, inside] = np.concatenate([bits, rest], axis=-1)
     return _Factors(names, sums, available)
 
 
 def _weights(x: Array, at: Array) -> Array:
-    """How much each point of a curve counts at each rate: (rates, points)."""
-    k = len(x)
-    if k == 1:
-        return np.ones((len(at), 1))
-    unit = np.eye(k)
-    secant = np.diff(unit, axis=0) / np.diff(x)[:, None]
-    slope = np.empty((k, k))
-    slope[0], slope[-1] = secant[0], secant[-1]
-    if k > 2:
-        # The parabola through three neighbours, also for the ends.
-        left, right = np.diff(x)[:-1, None], np.diff(x)[1:, None]
-        slope[1:-1] = (right * secant[:-1] + left * secant[1:]) / (left + right)
-        slope[0] = 2 * secant[0] - slope[1]
-        slope[-1] = 2 * secant[-1] - slope[-2]
-    return np.asarray(CubicHermiteSpline(x, unit, slope)(at))
+    """How much each point of a curve counts at each place: (places, points), 0 to 1, adding up to 1."""
+    return np.stack([np.interp(at, x, unit) for unit in np.eye(len(x))], axis=1)
 
 
 def _picked(sums: Array, choice: NDArray[np.int64]) -> Array:

@@ -183,3 +183,20 @@ def test_errors_choose_the_smallest(run):
 def test_only_two_kinds_of_factor_are_chosen(run):
     with pytest.raises(InputError, match="best or oracle"):
         envelope.envelopes(*run, factor="worst")
+
+
+def test_no_value_leaves_its_range_between_points_that_nearly_tie():
+    x = np.log(np.array([2.3, 2.38, 6.0, 25.0]))
+    at = np.linspace(x[0], x[-1], 200)
+    weights = envelope._weights(x, at)
+    assert weights.min() >= 0
+    np.testing.assert_allclose(weights.sum(axis=1), 1)
+    rng = np.random.default_rng(3)
+    pred, gold = rng.normal(size=(4, 50)), rng.normal(size=(4, 50)) * 3 + 1
+    # Sums of 1, p, g, pp, gg, pg: what a mixture of recordings has, and so a CCC that is one.
+    sums = np.stack(
+        [np.stack([v.mean() for v in (p, g, p * p, g * g, p * g)]) for p, g in zip(pred, gold, strict=True)]
+    )
+    p, g, pp, gg, pg = (weights @ sums).T
+    ccc = 2 * (pg - p * g) / (pp - p * p + gg - g * g + (p - g) ** 2)
+    assert np.abs(ccc).max() <= 1
