@@ -364,7 +364,8 @@ def _for_people(table: pd.DataFrame) -> pd.DataFrame:
         low, high = table[f"{name}_low"], table[f"{name}_high"]
         shown["95 %" + " " * len(unit)] = [interval(a, b) for a, b in zip(low, high, strict=True)]
     shown["overlap"] = table["bd_rate_overlap"].map(lambda v: "" if pd.isna(v) else f"{100 * v:.0f} %")
-    shown["why not"] = table["bd_accuracy_reason"].fillna(table["bd_rate_reason"]).fillna("")
+    reasons = table["bd_accuracy_reason"].fillna("").astype(str)
+    shown["why not"] = reasons.where(reasons != "", table["bd_rate_reason"].fillna("").astype(str))
     shown["warning"] = table["warning"].fillna("")
     frame = pd.DataFrame(shown)
     return frame.drop(columns=[name for name in ("why not", "warning") if not frame[name].str.len().sum()])
