@@ -51,7 +51,10 @@ def everything() -> dict[str, list[tuple[str, str]]]:
         "codecs": codecs,
         "backends": [
             *((name, _describe(name)) for name in list_backends()),
-            (f"{ONNX}FILE.onnx", "any network in an ONNX file, with FILE.toml beside it that tells how to use it"),
+            (
+                f"{ONNX}FILE.onnx",
+                "any network in an ONNX file, with FILE.toml beside it that tells how to use it",
+            ),
         ],
         "datasets": list(DATASETS),
         "experiments": [(f"{name}.toml", text) for name, text in shipped_experiments().items()],

@@ -145,7 +145,9 @@ def _check_names(names: Mapping[str, str]) -> None:
     for opened, name in names.items():
         other = first.setdefault(name, opened)
         if other != opened:
-            raise InputError(f"{opened} and {other} are both called {name} in tables; rename one of the files.")
+            raise InputError(
+                f"{opened} and {other} are both called {name} in tables; rename one of the files."
+            )
 
 
 def _identity(
