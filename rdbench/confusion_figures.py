@@ -12,10 +12,22 @@ from numpy.typing import NDArray
 from rdbench.canvas import Drawing, Style, describe, gold_phrase, grid_shape, new_figure, settings
 from rdbench.errors import InputError
 from rdbench.metrics import accuracy, parse_confusion
-from rdbench.points import default_partition
+from rdbench.points import SCOPE, collect, default_partition
 
 __all__ = ["confusion", "confusions"]
 
+_COLUMNS = [
+    "encode",
+    "clip",
+    "region",
+    "factor",
+    "codec",
+    "variant",
+    "mode",
+    "rate",
+    "payload_bits",
+    "seconds",
+]
 _DARK = 0.55
 """Cells with a larger share are written on in white."""
 
@@ -27,11 +39,19 @@ def confusions(
 ) -> Iterator[tuple[tuple[str, ...], Drawing]]:
     """A figure for each categorical target, back-end, gold and region, with the words that name it.
 
-    Its panels: uncoded pictures, and the lowest rate of each codec, both at the smallest factor.
+    Its panels: uncoded pictures, and the lowest rate of each codec, both at the smallest factor, over the clips
+    that curves are pooled over.
     """
     where = encodes[encodes["partition"] == (partition or default_partition(encodes))]
-    columns = ["encode", "region", "factor", "codec", "variant", "mode", "rate", "payload_bits", "seconds"]
-    rows = scores[scores["confusion"].notna()].merge(where[columns], on="encode")
+    rows = scores[scores["confusion"].notna()].merge(where[_COLUMNS], on="encode")
+    used = [
+        rows[
+            (rows[list(SCOPE)] == points.keys[list(SCOPE)].iloc[0]).all(axis=1)
+            & rows["clip"].isin(points.clips)
+        ]
+        for points in collect(encodes, scores, "accuracy", partition=partition)
+    ]
+    rows = pd.concat(used) if used else rows.head(0)
     for key, group in rows.groupby(["target", "backend", "gold", "scoring", "region"], sort=True):
         near = group[group["factor"] == group["factor"].min()]
         panels = [
@@ -40,7 +60,7 @@ def confusions(
         ]
         target, backend, gold, _, region = (str(part) for part in key)
         caption = (
-            f"{gold_phrase(gold, 'accuracy')}. Rows: gold, columns: recognised as; shares of each row, all clips "
+            f"{gold_phrase(gold, 'accuracy')}. Rows: gold, columns: recognised as; per cent of each row, all clips "
             f"together. Region {region}, factor {near['factor'].min()}."
         )
         names = json.loads(group["classes"].iloc[0])
