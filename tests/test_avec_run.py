@@ -53,6 +53,7 @@ def swept(
     return out
 
 
+@pytest.mark.long
 def test_avec_2016_from_package_to_figures(environment, tmp_path):
     root = write_avec(
         tmp_path / "avec",
