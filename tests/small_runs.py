@@ -193,7 +193,7 @@ def one_sentence(text: str) -> str:
     assert "Traceback" not in text, text
     lines = [line for line in text.splitlines() if line.startswith(("rdbench:", "Error:"))]
     assert len(lines) == 1, text
-    assert lines[0].startswith("Error:") or lines[0].endswith("."), text
+    assert lines[0].startswith("Error:") or lines[0].endswith((".", "?")), text
     return lines[0]
 
 
