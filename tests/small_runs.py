@@ -228,3 +228,11 @@ def make_video(file: Path, *options: str, size: str = "320x180", seconds: float 
         check=True,
     )
     return file
+
+
+def wait_gone(leader: int, seconds: float = 60) -> None:
+    """Wait until no process of a group runs: on a busy machine a killed one takes its time to go."""
+    end = time.monotonic() + seconds
+    while group(leader):
+        assert time.monotonic() < end, group(leader)
+        time.sleep(0.05)
