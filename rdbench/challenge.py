@@ -14,6 +14,7 @@ from rdbench.errors import InputError
 from rdbench.points import default_partition
 from rdbench.rescoring import Rescored, Stored, rescored
 from rdbench.runs import open_run
+from rdbench.scored import PLAIN
 from rdbench.scoring import Fitted
 from rdbench.store import TABLES, Store
 from rdbench.tables import CONDITION, MOMENTS
@@ -48,9 +49,11 @@ class Told:
     notes: list[str]
 
     def pristine(self) -> pd.DataFrame:
-        """The scores of uncoded pictures, for people: columns that say nothing are left out."""
+        """The scores of uncoded pictures, for people: what the note below or the other table says is left out."""
         uncoded = self.scores[self.scores["codec"] == "none"]
-        return uncoded.drop(columns=["codec", "variant", "mode", "rate"]).reset_index(drop=True)
+        short = uncoded["scoring"].where(uncoded["scoring"] == PLAIN, "rescored")
+        shown = uncoded.assign(scoring=short, chosen=uncoded["chosen"].fillna(""))
+        return shown.drop(columns=["codec", "variant", "mode", "rate", "fitted_on"]).reset_index(drop=True)
 
     def json(self) -> str:
         """Strict JSON: ``partition``, ``scores``, ``fitted`` (the steps) and ``notes``."""
@@ -65,7 +68,9 @@ class Told:
 def rescore_run(
     run: Path, fitted_on: Path | None = None, protocol: Literal["loso", "avec2016"] = "loso"
 ) -> Told:
-    """Add the challenge's scoring to the table `scores` of a run; that of an earlier call makes way.
+    """Add the challenge's scoring to the table `scores` of a run, and what was chosen to its table `fitted`.
+
+    Rows of an earlier call with the same protocol make way.
 
     Parameters
     ----------
@@ -88,26 +93,25 @@ def rescore_run(
         )
     opened = open_run(run)
     new = rescored(opened, None if fitted_on is None else open_run(fitted_on), protocol)
-    scores = opened.scores
-    ours = scores["scoring"].str.endswith(scoring.FITTED_ON_DEV) == (protocol == "avec2016")
-    old = scores[ours & (scores["scoring"] != scoring.PLAIN.key)]
-    made = new.scores[new.scores["scoring"] != scoring.PLAIN.key]
-    key = list(TABLES["scores"][1])
+    key = scoring.procedure(protocol)
+    steps = steps_table(new.fitted)
+    made = {"scores": new.scores, "fitted": steps.assign(scoring=key, kept=steps["kept"].astype(int))}
     with Store(run, {}) as store:
-        store.replace("scores", _records(old[key]), _records(made))
+        store.replace({name: (_old(getattr(opened, name), name, key), _records(made[name])) for name in made})
     partition = default_partition(opened.encodes)
-    notes = [
-        f"{backend} {target} ({region}): nothing that was tried raised the CCC, so its score stays plain."
+    notes = [f"the key of rescored rows is {key!r}."]
+    notes += [
+        f"{backend} {target} ({region}): nothing that was tried raised the CCC, so its scores are the plain ones."
         for (region, backend, target), fitted in sorted(new.fitted.items())
-        if fitted.scoring.key == scoring.PLAIN.key
+        if fitted.scoring == scoring.PLAIN
     ]
     if protocol == "avec2016":
         notes.append(
             "protocol avec2016: delay and post-processing were chosen on dev"
             + (", which is also what is reported" if partition == "dev" else "")
-            + ", as in the challenge; such scores flatter, and their key ends in fit=dev."
+            + ", as in the challenge; such scores flatter, and their key says so."
         )
-    return Told(scores_table(opened, new), steps_table(new.fitted), partition, len(made), notes)
+    return Told(scores_table(opened, new), steps, partition, len(new.scores), notes)
 
 
 def scores_table(run: Stored, new: Rescored) -> pd.DataFrame:
@@ -116,26 +120,28 @@ def scores_table(run: Stored, new: Rescored) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns `rdbench.tables.CONDITION`, ``backend``, ``target``, ``scoring``, ``fitted_on`` (null where
-        plain), ``ccc_concatenated``, ``ccc_mean_of_recordings`` and how many ``recordings`` have a CCC.
+        Columns `rdbench.tables.CONDITION`, ``backend``, ``target``, ``scoring``, ``fitted_on`` and
+        ``chosen`` (null where plain), ``ccc_concatenated``, ``ccc_mean_of_recordings`` and how many
+        ``recordings`` have a CCC.
     """
     where = run.encodes.loc[
         run.encodes["partition"] == default_partition(run.encodes), ["encode", *CONDITION]
     ]
     keys = new.scores[["encode", "backend", "target"]].drop_duplicates()
-    plain = run.scores[(run.scores["scoring"] == scoring.PLAIN.key) & (run.scores["gold"] == "labels")]
-    changed = new.scores[new.scores["scoring"] != scoring.PLAIN.key]
-    rows = pd.concat([plain.merge(keys, on=list(keys.columns)), changed]).merge(where, on="encode")
+    plain = run.scores[(run.scores["scoring"] == PLAIN) & (run.scores["gold"] == "labels")]
+    rows = pd.concat([plain.merge(keys, on=list(keys.columns)), new.scores]).merge(where, on="encode")
     out = []
     # "plain" is to stand first.
-    rows["order"] = rows["scoring"] != scoring.PLAIN.key
+    rows["order"] = rows["scoring"] != PLAIN
     for key, group in rows.groupby([*_POINT, "order", "scoring"], sort=True):
         point = dict(zip([*_POINT, "order", "scoring"], key, strict=True))
         fitted = new.fitted[str(point["region"]), str(point["backend"]), str(point["target"])]
-        told = fitted.fitted_on if point.pop("order") else None
+        if point.pop("order"):
+            point |= {"fitted_on": fitted.fitted_on, "chosen": fitted.chosen}
         stats = group[list(MOMENTS)].to_numpy(dtype=float)
-        out.append({**point, "fitted_on": told, **scoring.challenge_scores(stats)})
-    columns = [*_POINT, "scoring", "fitted_on", "ccc_concatenated", "ccc_mean_of_recordings", "recordings"]
+        out.append(point | scoring.challenge_scores(stats))
+    columns = [*_POINT, "scoring", "fitted_on", "chosen"]
+    columns += ["ccc_concatenated", "ccc_mean_of_recordings", "recordings"]
     table = pd.DataFrame(out, columns=columns)
     return table.astype({"recordings": int, "factor": int})
 
@@ -165,6 +171,13 @@ def steps_table(fitted: dict[tuple[str, str, str], Fitted]) -> pd.DataFrame:
         for step in found.steps
     ]
     return pd.DataFrame(rows)
+
+
+def _old(table: pd.DataFrame, name: str, scoring_key: str) -> list[dict[str, object]]:
+    """Keys of the rows that an earlier call with the same protocol wrote."""
+    if table.empty:
+        return []
+    return _records(table.loc[table["scoring"] == scoring_key, list(TABLES[name][1])])
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, object]]:

@@ -18,7 +18,8 @@ __all__ = ["export_run", "run_status"]
 def export_run(path: Path, out: Path, kind: str) -> list[Path]:
     """Write `encodes`, `scores` and `curves`, sorted, so that equal runs give equal files.
 
-    A run with categorical targets has `class_curves` too, with accuracy and macro F1 instead of CCC.
+    A run with categorical targets has `class_curves` too, with accuracy and macro F1 instead of CCC, and one that
+    was rescored has `fitted`.
 
     Parameters
     ----------
@@ -47,6 +48,8 @@ def export_run(path: Path, out: Path, kind: str) -> list[Path]:
     tables = {"encodes": encodes, "scores": scores, "curves": curves_table(run.encodes, scores)}
     if scores["confusion"].notna().any():
         tables["class_curves"] = _class_curves(run.encodes, scores)
+    if not run.fitted.empty:
+        tables["fitted"] = run.fitted.sort_values(["scoring", "region", "backend", "target"], kind="stable")
     out.mkdir(parents=True, exist_ok=True)
     return [_write(table.reset_index(drop=True), out / f"{name}.{kind}") for name, table in tables.items()]
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from rdbench import metrics, scoring
 from rdbench.errors import InputError
+from rdbench.scored import PLAIN
 from rdbench.scoring import Fitted, Recording
 from rdbench.store import unpack
 from rdbench.tables import MOMENTS, SCORES
@@ -49,8 +50,10 @@ class Rescored:
     Parameters
     ----------
     scores : DataFrame
-        Columns of `rdbench.tables.SCORES`; the rows of continuous targets with labels, and no others.
+        Columns of `rdbench.tables.SCORES`; the rows of continuous targets with labels, and no others. All have
+        one scoring key, that of the procedure; where nothing was kept their moments are those of plain scores.
     fitted : dict of (region, backend, target) to Fitted
+        The values that were chosen.
     """
 
     scores: pd.DataFrame
@@ -62,7 +65,7 @@ def _plain(run: Stored) -> pd.DataFrame:
     scores = run.scores
     wanted = scores[
         (scores["gold"] == "labels")
-        & (scores["scoring"] == scoring.PLAIN.key)
+        & (scores["scoring"] == PLAIN)
         & scores["confusion"].isna()
         & (scores["n"] > 0)
     ]
@@ -164,6 +167,6 @@ def rescored(
         stats = metrics.moments(scoring.apply(chosen, recording.pred, recording.times), recording.gold)
         made = {name: getattr(row, name) for name in SCORES}
         made.update(zip(MOMENTS, stats.tolist(), strict=True))
-        made.update(n=int(stats[0]), scoring=chosen.key)
+        made.update(n=int(stats[0]), scoring=scoring.procedure(protocol))
         out.append(made)
     return Rescored(pd.DataFrame(out, columns=list(SCORES)), fitted)

@@ -64,6 +64,11 @@ class Run:
         return self._optional("predictions")
 
     @cached_property
+    def fitted(self) -> pd.DataFrame:
+        """What `rdbench rescore` tried and chose for each region, back-end and target; empty where it was not run."""
+        return self._optional("fitted")
+
+    @cached_property
     def clips(self) -> pd.DataFrame:
         """What became of each clip as stored (used, skipped, failed, and why); empty where the run has none."""
         return self._optional("clips")

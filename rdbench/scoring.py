@@ -2,13 +2,14 @@
 
 Raters lag behind the face by seconds, and a regressor's outputs have the wrong level and spread. Challenges
 therefore shift and rescale predictions before they score them. All of it is computed from stored predictions,
-fitted on other recordings than the reported ones, and named in the scoring key.
+fitted on other recordings than the reported ones. The scoring key names the procedure; what it chose belongs to one
+back-end and stands beside it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -21,7 +22,6 @@ from rdbench.errors import InputError
 
 __all__ = [
     "DELAYS",
-    "FITTED_ON_DEV",
     "MEDIANS",
     "PLAIN",
     "PROTOCOLS",
@@ -32,6 +32,7 @@ __all__ = [
     "apply",
     "challenge_scores",
     "fit",
+    "procedure",
     "shift_labels",
     "shift_predictions",
 ]
@@ -46,8 +47,8 @@ MEDIANS = (0.0, 0.2, 0.4, 0.8, 1.2, 1.6, 2.4, 3.2, 4.8, 6.4, 9.6, 12.8)
 
 PROTOCOLS = ("loso", "avec2016")
 
-FITTED_ON_DEV = "fit=dev"
-"""Ends the key of what was fitted as the challenge did."""
+_STEPS = ("delay", "median", "bias", "scale")
+_CHOSEN = {"loso": "chosen by leave-one-subject-out on train", "avec2016": "chosen on dev as in AVEC 2016"}
 
 _GAIN = 1e-9
 _ROUNDING = 1e-6
@@ -67,8 +68,6 @@ class Scoring:
         Whether level and spread are corrected.
     gain, offset : float
         Both corrections together: ``gain * prediction + offset``.
-    protocol : {"loso", "avec2016"}
-        "avec2016": fitted on dev, as the challenge did, which is what it reports.
     """
 
     delay: float = 0.0
@@ -77,26 +76,6 @@ class Scoring:
     scale: bool = False
     gain: float = 1.0
     offset: float = 0.0
-    protocol: Literal["loso", "avec2016"] = "loso"
-
-    @property
-    def key(self) -> str:
-        """Text for the column `scoring`, such as ``delay=2.8,median=1.2,bias,scale``.
-
-        "plain" where nothing is done; ``fit=dev`` is added where it was fitted as the challenge did. Values
-        of bias and scale are left out: they belong to one back-end and target, and are in `parameters`.
-        """
-        parts = [f"delay={self.delay:g}"] if self.delay else []
-        parts += [f"median={self.median:g}"] if self.median else []
-        parts += ["bias"] if self.bias else []
-        parts += ["scale"] if self.scale else []
-        if not parts:
-            return "plain"
-        return ",".join([*parts, *([FITTED_ON_DEV] if self.protocol == "avec2016" else [])])
-
-    def parameters(self) -> dict[str, Any]:
-        """Every value, for storing."""
-        return asdict(self)
 
 
 PLAIN = Scoring()
@@ -165,6 +144,33 @@ class Fitted:
     steps: tuple[Step, ...]
     fitted_on: str
     clips: tuple[str, ...]
+
+    @property
+    def chosen(self) -> str:
+        """What was kept, such as ``delay=2.8, bias=-0.31``; "nothing" where nothing was."""
+        return ", ".join(f"{step.name}={step.value:.4g}" for step in self.steps if step.kept) or "nothing"
+
+
+def procedure(protocol: str) -> str:
+    """Text for the column `scoring`: what is tried, and on what it is chosen, never the values that were chosen.
+
+    Back-ends and regions are compared by the procedure that they all went through; with the values in the key,
+    those that lag by unlike delays would share no curve and no delta.
+
+    Parameters
+    ----------
+    protocol : {"loso", "avec2016"}
+
+    Raises
+    ------
+    InputError
+        If there is no such protocol.
+    """
+    if protocol not in PROTOCOLS:
+        raise InputError(
+            f"The scoring protocol should be one of {', '.join(PROTOCOLS)}, but is {protocol!r}."
+        )
+    return f"{'+'.join(_STEPS)}, {_CHOSEN[protocol]}"
 
 
 def shift_labels(labels: Labels, delay: float) -> Labels:
@@ -318,17 +324,14 @@ def fit(recordings: Sequence[Recording], protocol: Literal["loso", "avec2016"] =
     protocol : {"loso", "avec2016"}
         "loso": the train recordings; every choice is judged on subjects that did not take part in it
         (leave one subject out), then made once more on all of them. "avec2016": the dev recordings, judged on
-        themselves, as the challenge did; what is reported was then also chosen there, and the key says so.
+        themselves, as the challenge did; what is reported was then also chosen there, and the key of `procedure` says so.
 
     Raises
     ------
     InputError
         If there is no such protocol, or no recordings to fit on, or only one subject with "loso".
     """
-    if protocol not in PROTOCOLS:
-        raise InputError(
-            f"The scoring protocol should be one of {', '.join(PROTOCOLS)}, but is {protocol!r}."
-        )
+    procedure(protocol)
     partition = "train" if protocol == "loso" else "dev"
     used = sorted((r for r in recordings if r.partition == partition and _scorable(r)), key=lambda r: r.clip)
     if not used:
@@ -346,7 +349,7 @@ def fit(recordings: Sequence[Recording], protocol: Literal["loso", "avec2016"] =
     if protocol == "avec2016":
         groups = [np.arange(len(used))]
 
-    scoring, steps = Scoring(protocol=protocol), []
+    scoring, steps = Scoring(), []
 
     delays = np.array([[_stats(r, replace(scoring, delay=d)) for r in used] for d in DELAYS])
     choice, before, after = _try_grid(delays, groups)

@@ -40,6 +40,19 @@ CLIPS: dict[str, str] = {
 }
 PREDICTIONS: dict[str, str] = {"encode": "TEXT", "backend": "TEXT", "gold": "TEXT", "data": "BLOB"}
 FAILURES: dict[str, str] = {"clip": "TEXT", **{name: ENCODES[name] for name in CONDITION}, "reason": "TEXT"}
+FITTED: dict[str, str] = {
+    "region": "TEXT",
+    "backend": "TEXT",
+    "target": "TEXT",
+    "scoring": "TEXT",
+    "step": "TEXT",  # delay | median | bias | scale
+    "value": "REAL",  # seconds of delay or filter, the offset added, or the gain
+    "ccc_before": "REAL",
+    "ccc_after": "REAL",
+    "kept": "INTEGER",  # 0 | 1
+    "fitted_on": "TEXT",
+    "recordings": "INTEGER",
+}
 TIMINGS: dict[str, str] = {"encode": "TEXT", "host": "TEXT", "seconds": "REAL"}
 META: dict[str, str] = {"key": "TEXT", "value": "TEXT"}
 
@@ -48,6 +61,7 @@ TABLES = {
     "clips": (CLIPS, ("clip",)),
     "encodes": (ENCODES, ("encode",)),
     "scores": (SCORES, ("encode", "backend", "target", "gold", "scoring")),
+    "fitted": (FITTED, ("region", "backend", "target", "scoring", "step")),
     "predictions": (PREDICTIONS, ("encode", "backend", "gold")),
     "failures": (FAILURES, ("clip", *CONDITION)),
     "timings": (TIMINGS, ("encode",)),
@@ -175,22 +189,28 @@ class Store:
             for table, some in rows.items():
                 self._insert(table, some)
 
-    def replace(self, table: str, old: Sequence[Row], new: Sequence[Row]) -> None:
-        """Take rows out by their keys and put others in, in one transaction.
+    def replace(self, rows: Mapping[str, tuple[Sequence[Row], Sequence[Row]]]) -> None:
+        """Take rows out of tables by their keys and put others in, in one transaction.
+
+        Parameters
+        ----------
+        rows : mapping of str to pair of sequences
+            For each table the old rows (their keys are enough) and the new ones.
 
         Raises
         ------
         OSError
             With ``errno.ENOSPC``, if the disk is full.
         """
-        key = TABLES[table][1]
-        where = " AND ".join(f'"{name}" = ?' for name in key)
         with self._transaction():
-            self._connection.executemany(
-                f"DELETE FROM {table} WHERE {where}",  # noqa: S608
-                [tuple(_plain(row[name]) for name in key) for row in old],
-            )
-            self._insert(table, new)
+            for table, (old, new) in rows.items():
+                key = TABLES[table][1]
+                where = " AND ".join(f'"{name}" = ?' for name in key)
+                self._connection.executemany(
+                    f"DELETE FROM {table} WHERE {where}",  # noqa: S608
+                    [tuple(_plain(row[name]) for name in key) for row in old],
+                )
+                self._insert(table, new)
 
     def _insert(self, table: str, rows: Iterable[Row]) -> None:
         columns = TABLES[table][0]

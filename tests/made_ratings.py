@@ -14,7 +14,7 @@ from rdbench.datasets.drawing.picture import Recording as Drawn
 from rdbench.store import Store, pack
 from rdbench.tables import ENCODES, MOMENTS, SCORES
 
-__all__ = ["FPS", "TARGETS", "Tables", "run_of", "stored"]
+__all__ = ["FPS", "TARGETS", "Tables", "both", "run_of", "stored"]
 
 TARGETS = ("arousal", "valence")
 FPS = 25
@@ -37,18 +37,22 @@ def run_of(
     offset: float = 0.3,
     floor: float = 0.02,
     codecs: Sequence[str] = ("x264",),
+    backend: str = "direct@lite",
+    lag: float = 0.0,
 ) -> Tables:
-    """The tables of a run whose recogniser sees true affect through noise, and whose raters lag by `delay`."""
+    """The tables of a run whose recogniser sees true affect through noise and `lag` seconds late, and whose
+    raters lag by `delay`."""
     encodes, scores, blobs = [], [], []
     for number in range(1, count + 1):
         affect = Drawn(partition, number).affect
         truth = np.column_stack([affect.arousal, affect.valence])
         times = np.arange(len(truth)) / FPS
         gold = truth[np.maximum(0, np.arange(len(truth)) - round(delay * FPS))]
+        late = truth[np.maximum(0, np.arange(len(truth)) - round(lag * FPS))]
         rng = np.random.default_rng(number)
         for codec, rate in [("none", 0.0), *((codec, rate) for codec in codecs for rate in rates)]:
             noise = floor + (0.4 / rate if rate else 0)
-            seen = (gain * truth + offset + rng.normal(0, noise, truth.shape)).astype(np.float32)
+            seen = (gain * late + offset + rng.normal(0, noise, truth.shape)).astype(np.float32)
             seen[40:45] = np.nan
             encode = f"{partition}{number}{codec}{rate}"
             row = dict.fromkeys(ENCODES) | {
@@ -78,12 +82,21 @@ def run_of(
             for i, target in enumerate(TARGETS):
                 stats = metrics.moments(seen[:, i], gold[:, i])
                 score = dict.fromkeys(SCORES) | dict(zip(MOMENTS, stats, strict=True))
-                score |= {"encode": encode, "backend": "direct@lite", "weights": weights, "target": target}
+                score |= {"encode": encode, "backend": backend, "weights": weights, "target": target}
                 scores.append(score | {"gold": "labels", "scoring": "plain", "n": int(stats[0])})
             arrays = {"prediction": seen, "gold": gold, "times": times, "mask": np.isfinite(seen[:, 0])}
             data = pack(arrays | {"outputs": np.array(TARGETS), "targets": np.array(TARGETS)})
-            blobs.append({"encode": encode, "backend": "direct@lite", "gold": "labels", "data": data})
+            blobs.append({"encode": encode, "backend": backend, "gold": "labels", "data": data})
     return Tables(pd.DataFrame(encodes), pd.DataFrame(scores), pd.DataFrame(blobs))
+
+
+def both(one: Tables, other: Tables) -> Tables:
+    """A run with the back-ends of two, over the same encodes."""
+    return Tables(
+        one.encodes,
+        pd.concat([one.scores, other.scores], ignore_index=True),
+        pd.concat([one.predictions, other.predictions], ignore_index=True),
+    )
 
 
 def stored(run: Tables, folder: Path) -> Path:

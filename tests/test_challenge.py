@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from made_ratings import run_of, stored
+from made_ratings import both, run_of, stored
 
 from rdbench import metrics
 from rdbench.cli import main
 from rdbench.runs import open_run
+from rdbench.scoring import procedure
 from rdbench.tables import MOMENTS
 
 
@@ -84,18 +85,23 @@ def test_the_same_call_again_changes_nothing_and_another_fit_takes_its_place(tra
     pd.testing.assert_frame_equal(open_run(dev).scores, once)
     other = stored(run_of("train", 8, 1.2), tmp_path / "other")
     call("rescore", dev, "--fitted-on", other)
-    keys = open_run(dev).scores["scoring"].unique()
-    assert not any(key.startswith("delay=2.8") for key in keys)
-    assert any(key.startswith("delay=1.2") for key in keys)
+    again = open_run(dev)
+    assert len(again.scores) == len(once)
+    fitted = again.fitted
+    assert set(fitted.loc[fitted["step"] == "delay", "value"]) == {1.2}
 
 
 def test_the_challenges_own_way_is_marked_and_stands_beside_ours(train, dev):
     call("rescore", dev, "--fitted-on", train)
     _, err = call("rescore", dev, "--protocol", "avec2016")
     assert "chosen on dev, which is also what is reported" in err
-    keys = open_run(dev).scores.groupby("target")["scoring"].unique()
-    for target in keys:
-        assert sorted(key.endswith("fit=dev") for key in target) == [False, False, True]
+    run = open_run(dev)
+    for keys in run.scores.groupby("target")["scoring"].unique():
+        assert set(keys) == {"plain", procedure("loso"), procedure("avec2016")}
+    assert run.fitted.groupby("scoring")["fitted_on"].nunique().to_dict() == {
+        procedure("loso"): 1,
+        procedure("avec2016"): 1,
+    }
     _, err = call("rescore", dev, "--protocol", "avec2016", "--fitted-on", train, code=2)
     assert "leave --fitted-on out" in err
 
@@ -105,16 +111,40 @@ def test_curves_deltas_and_exports_show_both(train, tmp_path):
     dev = stored(run_of("dev", 4, 2.8, rates=rates, codecs=codecs), tmp_path / "dev")
     call("rescore", dev, "--fitted-on", train)
     call("export", dev, "--out", tmp_path)
-    assert pd.read_csv(tmp_path / "scores.csv")["scoring"].nunique() >= 2
+    assert set(pd.read_csv(tmp_path / "scores.csv")["scoring"]) == {"plain", procedure("loso")}
+    fitted = pd.read_csv(tmp_path / "fitted.csv")
+    assert list(fitted.loc[fitted["step"] == "delay", "value"]) == [2.8, 2.8]
     out, _ = call("bd", dev, "--anchor", "codec=x264", "--test", "codec=x265", "--format", "json")
     deltas = pd.DataFrame(json.loads(out))
     assert len(deltas) == 4
-    assert deltas["scoring"].nunique() >= 2
+    assert deltas["scoring"].nunique() == 2
     assert np.allclose(deltas["bd_accuracy"].astype(float), 0, atol=0.05)
     curves = open_run(dev).curves()
     assert curves.groupby("target")["scoring"].nunique().eq(2).all()
     files, _ = call("plot", dev, "--out", tmp_path / "figures", "--only", "rd")
     assert files.strip()
+
+
+def test_back_ends_that_chose_differently_are_compared(tmp_path):
+    def run(partition, count, rates=()):
+        late = run_of(partition, count, 2.8, rates, backend="late", lag=0.8)
+        return stored(both(run_of(partition, count, 2.8, rates), late), tmp_path / partition)
+
+    dev = run("dev", 4, (2.0, 4.0, 8.0, 16.0))
+    call("rescore", dev, "--fitted-on", run("train", 6))
+    run_ = open_run(dev)
+    delays = run_.fitted[run_.fitted["step"] == "delay"].groupby("backend")["value"].unique().map(list)
+    assert delays.to_dict() == {"direct@lite": [2.8], "late": [2.0]}
+    sides = ("--anchor", "backend=direct@lite", "--test", "backend=late")
+    deltas = pd.DataFrame(json.loads(call("bd", dev, *sides, "--format", "json")[0]))
+    rescored = deltas[deltas["scoring"] == procedure("loso")]
+    assert set(rescored["target"] if "target" in rescored else rescored["test_target"]) == {
+        "arousal",
+        "valence",
+    }
+    # Once each has the delay that suits it, they are alike.
+    assert (rescored["bd_accuracy"].astype(float).abs() < 0.05).all()
+    assert (deltas.loc[deltas["scoring"] == "plain", "bd_accuracy"].astype(float).abs() > 0.1).all()
 
 
 def test_what_cannot_be_rescored_says_why(train, dev, tmp_path):
@@ -135,6 +165,9 @@ def test_where_nothing_helps_the_score_stays_plain(tmp_path):
     out, err = call("rescore", folder, "--format", "json")
     told = json.loads(out)
     assert not any(step["kept"] for step in told["fitted"])
-    assert {row["scoring"] for row in told["scores"]} == {"plain"}
-    assert err.count("its score stays plain") == 2
-    pd.testing.assert_frame_equal(open_run(folder).scores, before)
+    assert {row["chosen"] for row in told["scores"]} == {None, "nothing"}
+    assert err.count("its scores are the plain ones") == 2
+    after = open_run(folder).scores
+    assert len(after) == 2 * len(before)
+    same = after[after["scoring"] == "plain"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(same, before)

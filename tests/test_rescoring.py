@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from made_ratings import TARGETS, Tables, run_of
+from made_ratings import TARGETS, Tables, both, run_of
 
 from rdbench import curves, metrics
 from rdbench.datasets.drawing.picture import Recording as Drawn
 from rdbench.errors import InputError
 from rdbench.rescoring import rescored
-from rdbench.scoring import fit
+from rdbench.scoring import fit, procedure
 from rdbench.store import pack, unpack
 from rdbench.tables import MOMENTS, SCORES
 
@@ -51,9 +51,8 @@ def test_every_condition_is_scored_again_with_what_train_chose(train, dev):
         chosen = new.fitted["frame", "direct@lite", target]
         assert chosen.scoring.delay == 2.8
         assert set(chosen.clips) == {f"train_{i}" for i in range(1, 13)}
-        keys = new.scores.loc[new.scores["target"] == target, "scoring"].unique()
-        assert list(keys) == [chosen.scoring.key]
-        assert keys[0].startswith("delay=2.8")
+        assert chosen.chosen.startswith("delay=2.8, ")
+    assert set(new.scores["scoring"]) == {procedure("loso")}
     before, after = pooled_ccc(dev, dev.scores), pooled_ccc(dev, new.scores)
     assert (after["ccc"] > before["ccc"] + 0.2).all()
     assert after.loc[after["codec"] == "none", "ccc"].min() > 0.9
@@ -64,7 +63,31 @@ def test_every_condition_is_scored_again_with_what_train_chose(train, dev):
 def test_new_scores_make_curves(train, dev):
     new = rescored(dev, train)
     table = curves.pooled(dev.encodes, pd.concat([dev.scores, new.scores], ignore_index=True))
-    assert table["scoring"].nunique() == 1 + new.scores["scoring"].nunique()
+    assert set(table["scoring"]) == {"plain", procedure("loso")}
+
+
+def test_back_ends_that_chose_differently_share_a_key():
+    def run(partition, count, rates=()):
+        late = run_of(partition, count, 2.8, rates, backend="late", lag=0.8)
+        return both(run_of(partition, count, 2.8, rates), late)
+
+    new = rescored(run("dev", 2, (2.0,)), run("train", 8))
+    delays = {key[1]: fitted.scoring.delay for key, fitted in new.fitted.items() if key[2] == "valence"}
+    assert delays == {"direct@lite": 2.8, "late": 2.0}
+    assert set(new.scores["backend"]) == set(delays)
+    assert set(new.scores["scoring"]) == {procedure("loso")}
+
+
+def test_a_back_end_that_needs_nothing_has_the_key_and_its_plain_moments():
+    perfect = {"gain": 1.0, "offset": 0.0, "floor": 0.0}
+    dev = run_of("dev", 2, 0.0, (2.0,), **perfect)
+    new = rescored(dev, run_of("train", 4, 0.0, **perfect))
+    assert {fitted.chosen for fitted in new.fitted.values()} == {"nothing"}
+    assert set(new.scores["scoring"]) == {procedure("loso")}
+    key = ["encode", "target"]
+    before, after = (table.sort_values(key).reset_index(drop=True) for table in (dev.scores, new.scores))
+    moments = list(MOMENTS)
+    assert after[moments].to_numpy(float) == pytest.approx(before[moments].to_numpy(float), abs=1e-9)
 
 
 def test_what_is_reported_has_no_say(train, dev):
@@ -74,7 +97,7 @@ def test_what_is_reported_has_no_say(train, dev):
 
 def test_the_challenge_way_fits_on_dev_and_says_so(dev):
     new = rescored(dev, protocol="avec2016")
-    assert new.scores["scoring"].str.endswith(",fit=dev").all()
+    assert set(new.scores["scoring"]) == {procedure("avec2016")}
     assert {f.scoring.delay for f in new.fitted.values()} == {2.8}
     with pytest.raises(InputError, match="fitted on the train recordings"):
         rescored(dev)

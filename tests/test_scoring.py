@@ -61,7 +61,7 @@ def test_level_and_spread_are_recovered():
     made = recordings(2.8, gain=0.25, offset=0.7)
     fitted = scoring.fit(made).scoring
     assert (fitted.bias, fitted.scale) == (True, True)
-    assert fitted.key == "delay=2.8,bias,scale" or fitted.key.startswith("delay=2.8,median=")
+    assert fitted.delay == 2.8
     assert fitted.gain == pytest.approx(4, rel=0.1)
     dev = [r for r in made if r.partition == "dev"]
     plain = metrics.merge([metrics.moments(r.pred, r.gold) for r in dev])
@@ -76,7 +76,8 @@ def test_noise_is_filtered_only_where_it_helps():
 
 def test_perfect_predictions_stay_as_they_are():
     fitted = scoring.fit(recordings(0.0))
-    assert fitted.scoring.key == "plain"
+    assert fitted.scoring == PLAIN
+    assert fitted.chosen == "nothing"
     assert not any(step.kept for step in fitted.steps)
     assert [step.name for step in fitted.steps] == ["delay", "median", "bias", "scale"]
 
@@ -90,7 +91,6 @@ def test_what_is_reported_has_no_say():
 
 def test_the_challenge_way_is_marked():
     fitted = scoring.fit(recordings(2.8), "avec2016")
-    assert fitted.scoring.key.endswith(",fit=dev")
     assert "chosen on what is reported" in fitted.fitted_on
     assert all(clip.startswith("dev") for clip in fitted.clips)
 
@@ -185,11 +185,15 @@ def test_impossible_delays_are_refused(delay):
         scoring.shift_predictions(np.zeros(3), np.arange(3.0), delay)
 
 
-def test_keys():
-    assert PLAIN.key == "plain"
-    assert Scoring(delay=2.8, median=1.2, bias=True, scale=True).key == "delay=2.8,median=1.2,bias,scale"
-    assert Scoring(scale=True, gain=2.0, protocol="avec2016").key == "scale,fit=dev"
-    assert Scoring(gain=2.0, scale=True).parameters()["gain"] == 2.0
+def test_the_key_names_the_procedure_and_the_values_stand_beside_it():
+    assert scoring.procedure("loso") == ("delay+median+bias+scale, chosen by leave-one-subject-out on train")
+    assert scoring.procedure("avec2016") == "delay+median+bias+scale, chosen on dev as in AVEC 2016"
+    with pytest.raises(InputError, match="loso, avec2016"):
+        scoring.procedure("best")
+    fitted = scoring.fit(recordings(2.8, gain=0.25, offset=0.7))
+    names = [part.split("=")[0] for part in fitted.chosen.split(", ")]
+    assert names == [step.name for step in fitted.steps if step.kept]
+    assert fitted.chosen.startswith("delay=2.8, ")
 
 
 def test_both_challenge_scores_side_by_side():

@@ -95,7 +95,7 @@ def test_tables_are_strict_and_hold_the_agreed_columns(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "run.sqlite")
     try:
         strict = dict(connection.execute("SELECT name, strict FROM pragma_table_list WHERE schema = 'main'"))
-        for name in ("meta", "clips", "encodes", "scores", "predictions", "failures", "timings"):
+        for name in ("meta", "clips", "encodes", "scores", "fitted", "predictions", "failures", "timings"):
             assert strict[name] == 1
         for name, columns in (("encodes", ENCODES), ("scores", SCORES)):
             have = connection.execute("SELECT name, type FROM pragma_table_info(?)", (name,)).fetchall()
