@@ -191,6 +191,7 @@ def bd_rate(
     level: float = LEVEL,
     min_subjects: int = MIN_SUBJECTS,
     cut: bool = True,
+    judged: int | None = None,
     leave_out: bool = True,
 ) -> Delta:
     """Mean log ratio of rates at equal accuracy, test over anchor.
@@ -205,6 +206,8 @@ def bd_rate(
     min_subjects : int
     cut : bool
         Cut off ends whose slope cannot be told from zero.
+    judged : int, optional
+        So many of the first replicates judge these slopes, where others follow that are not without a subject.
     leave_out : bool
         Whether points are left out in turn for `Delta.interpolation_error`.
 
@@ -220,7 +223,7 @@ def bd_rate(
             return _none(reason, (len(a.value), len(b.value)))
     moved = max(float(np.abs(isotonic(side.value) - side.value).max()) for side in (a, b))
     if cut:
-        a, b = _cut(a, min_subjects), _cut(b, min_subjects)
+        a, b = _cut(a, min_subjects, judged), _cut(b, min_subjects, judged)
     floor = 0.0 if anchor.correlation else -np.inf
     knots = (_levels(a.value), _levels(b.value))
     for name, count in zip(("anchor", "test"), knots, strict=True):
@@ -482,8 +485,8 @@ def _levels(value: Array) -> int:
     return int(_first_of_block(isotonic(value)).sum()) if len(value) else 0
 
 
-def _cut(side: Side, min_subjects: int) -> Side:
-    first, last = _ends(side.log_rate[None], side.value[None], side.values[None], min_subjects)
+def _cut(side: Side, min_subjects: int, judged: int | None) -> Side:
+    first, last = _ends(side.log_rate[None], side.value[None], side.values[None, :judged], min_subjects)
     keep = slice(int(first[0]), int(last[0]) + 1)
     return replace(
         side,

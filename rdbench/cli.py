@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rdbench import __version__
+from rdbench.cli_methods import METHODS
 from rdbench.cli_tables import COMMANDS
 from rdbench.errors import RdbenchError
 
@@ -392,5 +393,5 @@ def cache(clear: bool) -> None:
         click.echo(line)
 
 
-for _command in COMMANDS:
+for _command in (*COMMANDS, *METHODS):
     main.add_command(_command)
