@@ -2,13 +2,13 @@
 
 Each curve that both have gets a verdict from the simultaneous interval of its loss over all curves that are
 judged: regressed where even the lower end is above the tolerance, improved where even the upper end is below
-minus the tolerance, same where the interval lies within, else inconclusive. Identical tables are the same
-before any inference, and the exact differences on this very set of clips are told beside it.
+minus the tolerance, same where the interval lies within, else inconclusive. A gate that would miss losses larger
+than its tolerance passes nothing, whatever the verdicts. Identical tables are the same before any inference, and the
+exact differences on this very set of clips are told beside it.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -23,6 +23,7 @@ from rdbench.errors import InputError, NotComparableError
 from rdbench.intervals import LEVEL, MIN_SUBJECTS, simultaneous
 from rdbench.metrics import higher_is_better
 from rdbench.points import CURVE, Points, codes, collect, default_metric, default_partition
+from rdbench.suggestion import did_you_mean
 from rdbench.tables import CONDITION, ENCODES, SCORE_KEY, SCORES
 
 __all__ = ["COLUMNS", "POWER", "VARY", "Verdict", "check", "judge", "parse_share"]
@@ -49,12 +50,14 @@ COLUMNS = (
     *("verdict", "reason", "identical", "points", "subjects", "clips"),
     *("bd_rate", "bd_rate_low", "bd_rate_high", "bd_rate_detectable"),
     *("bd_accuracy", "bd_accuracy_low", "bd_accuracy_high", "bd_accuracy_detectable"),
+    "underpowered",
     *("encodes", "encodes_changed", "payload_bits", "payload_bits_change", "payload_change"),
     *("largest_value_change", "warning"),
 )
 """The columns of `Verdict.rows`. ``bd_rate`` is in per cent (positive: the run needs more bits),
 ``bd_accuracy`` in units of the metric (negative: the run recognises worse), their ends are simultaneous,
-``_detectable`` is the smallest loss that is found 8 times in 10. The last ones are exact: encodes in common
+``_detectable`` is the smallest loss that is found 8 times in 10, and ``underpowered`` whether it exceeds the
+tolerance. The last ones are exact: encodes in common
 and those that differ anywhere, the reference's payload bits, the difference in bits and in per cent, and the
 largest change of the pooled metric at any point."""
 
@@ -70,7 +73,8 @@ class Verdict:
     overall : str
         One of `VERDICTS`.
     exit_code : int
-        0 good; 1 regressed; 3 nothing comparable or inconclusive; 4 some units of the run had failed.
+        0 good; 1 regressed; 3 nothing comparable, inconclusive, or a curve underpowered; 4 some units of the run
+        had failed.
     settings : dict
         The tolerances and what may vary.
     notes : list of str
@@ -141,7 +145,7 @@ def check(
     rate_only : bool
         Compare bits alone, exactly and without inference; scores are not looked at.
     allow_inconclusive : bool
-        Inconclusive curves do not fail the check.
+        Inconclusive and underpowered curves do not fail the check.
     metric, method, bits, partition
         As in `rdbench.bd_table.bd_table`.
     failed : int
@@ -159,9 +163,9 @@ def check(
     """
     for name in vary:
         if name not in VARY:
-            close = difflib.get_close_matches(name, VARY, n=1)
-            hint = f"did you mean {close[0]}? " if close else ""
-            raise InputError(f"{name!r} cannot vary; {hint}There are {', '.join(VARY)}.")
+            raise InputError(
+                f"{name!r} cannot vary{did_you_mean(name, VARY) or '.'} There are {', '.join(VARY)}."
+            )
     if max_bd_rate is None and (max_accuracy_drop is None or rate_only):
         raise InputError("Nothing is judged: give a tolerance for the rate or for accuracy.")
     tolerance = {
@@ -394,7 +398,7 @@ def _exact_rows(cells: _Cells, bits: str, tolerance: float) -> pd.DataFrame:
     run, reference = cells.bits
     rows = []
     for i, key in enumerate(cells.curves.to_dict("records")):
-        row: dict[str, object] = {str(k): v for k, v in key.items()} | exact[i]
+        row: dict[str, object] = {str(k): v for k, v in key.items()} | exact[i] | {"underpowered": False}
         if cells.reason[i]:
             row |= {"verdict": "not comparable", "reason": cells.reason[i]}
         else:
@@ -485,6 +489,9 @@ def _judged_rows(
     for i in comparable:
         if "verdict" not in rows[i]:
             _settle(rows[i], of_curve.get(i, []), bool(cells.identical[i]))
+    weak = _underpowered(judged, cells.identical, tolerance)
+    for i, row in enumerate(rows):
+        row["underpowered"] = i in weak
     notes += _power_notes(judged, rows, tolerance)
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     table.attrs["one_sided"] = cells.one_sided
@@ -680,6 +687,14 @@ def _intervals(judged: list[Judged], level: float, draws: int = 4000) -> None:
             one.reason = str(found.interval.reason[k])
 
 
+def _underpowered(
+    judged: list[Judged], identical: NDArray[np.bool_], tolerance: dict[str, float | None]
+) -> set[int]:
+    """Curves of which larger losses than the tolerance would often go unseen."""
+    limits = [(one, tolerance[one.measure]) for one in judged if not identical[one.curve]]
+    return {one.curve for one, limit in limits if limit is not None and one.detectable > limit}
+
+
 def _compare(judged: list[Judged], tolerance: dict[str, float | None]) -> None:
     for one in judged:
         limit = tolerance[one.measure]
@@ -744,7 +759,10 @@ def _power_notes(
             f"{scale(min(some)):.3g} to {scale(max(some)):.3g}{unit}; the tolerance is {scale(limit):.3g}{unit}."
         )
         if max(some) > limit:
-            text += " Where it exceeds the tolerance, more subjects or a wider tolerance are needed."
+            text += (
+                " Where it exceeds the tolerance the gate cannot tell, whatever its verdict: it takes more subjects, "
+                "fewer curves or a wider tolerance."
+            )
         notes.append(text)
     return notes
 
@@ -762,6 +780,7 @@ def _verdict(
     compared = verdicts.isin(("regressed", "improved", "same", "inconclusive"))
     # A curve that only one side has was never asked for there; one that both have must not drop out unseen.
     open_ends = (verdicts == "inconclusive") | ((verdicts == "not comparable") & ~one_sided)
+    open_ends |= rows["underpowered"].to_numpy(dtype=bool)
     if not compared.any():
         overall = "not comparable"
         notes = ["The run and the reference share nothing that may be compared.", *notes]

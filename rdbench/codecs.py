@@ -7,7 +7,6 @@ element of an argument list, never a shell's, and what reads or writes files is 
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import math
@@ -32,6 +31,7 @@ from pydantic import (
 
 from rdbench.bitstream import Format
 from rdbench.errors import InputError
+from rdbench.suggestion import did_you_mean
 
 __all__ = [
     "DEFAULT_VARIANT",
@@ -435,9 +435,7 @@ def find_profile(name: str, extra_dir: Path | None = None) -> Profile:
 
 def _nearest(name: str, known: Iterable[str]) -> str:
     names = list(known)
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else "."
-    return f"{hint} Known: {', '.join(names)}."
+    return f"{did_you_mean(name, names) or '.'} Known: {', '.join(names)}."
 
 
 def coded_size(profile: Profile, width: int, height: int) -> tuple[int, int]:

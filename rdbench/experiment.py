@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import tomllib
@@ -16,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from rdbench.codecs import DEFAULT_VARIANT, Profile, check_rate
 from rdbench.errors import InputError
+from rdbench.suggestion import did_you_mean
 
 __all__ = [
     "UNCODED",
@@ -175,7 +175,7 @@ def load_experiment(name: str | Path) -> Experiment:
             known = [item.name for item in shipped.iterdir() if item.name.endswith(".toml")]
             hint = did_you_mean(f"{stem}.toml", known)
             raise InputError(
-                f"No experiment {str(name)!r}{hint}; those that ship: {', '.join(sorted(known))}."
+                f"No experiment {str(name)!r}{hint or '.'} Those that ship: {', '.join(sorted(known))}."
             )
     except OSError as error:
         raise InputError(f"{name} cannot be read: {error.strerror or error}.") from error
@@ -301,17 +301,19 @@ def conditions(experiment: Experiment, profiles: Mapping[str, Profile]) -> list[
 def _rates(choice: CodecChoice, factor: int, profiles: Mapping[str, Profile]) -> Sequence[float]:
     if choice.name not in profiles:
         raise InputError(
-            f"Codec {choice.name!r} is unknown{did_you_mean(choice.name, profiles)}; known: {', '.join(profiles)}."
+            f"Codec {choice.name!r} is unknown{did_you_mean(choice.name, profiles) or '.'} Known: {', '.join(profiles)}."
         )
     profile = profiles[choice.name]
     if choice.variant not in profile.variants:
         raise InputError(
-            f"Codec {choice.name!r} has no variant {choice.variant!r}{did_you_mean(choice.variant, profile.variants)}; "
-            f"it has {', '.join(profile.variants)}."
+            f"Codec {choice.name!r} has no variant {choice.variant!r}{did_you_mean(choice.variant, profile.variants) or '.'} "
+            f"It has {', '.join(profile.variants)}."
         )
     modes = {str(name): mode for name, mode in profile.modes.items()}
     if choice.mode not in modes:
-        raise InputError(f"Codec {choice.name!r} has no mode {choice.mode!r}; it has {', '.join(modes)}.")
+        raise InputError(
+            f"Codec {choice.name!r} has no mode {choice.mode!r}{did_you_mean(choice.mode, modes) or '.'} It has {', '.join(modes)}."
+        )
     rates = choice.rates
     if isinstance(rates, dict):
         rates = rates.get(factor)
@@ -320,12 +322,6 @@ def _rates(choice: CodecChoice, factor: int, profiles: Mapping[str, Profile]) ->
     for rate in rates:
         check_rate(profile, choice.mode, rate)
     return tuple(float(rate) for rate in rates)
-
-
-def did_you_mean(name: str, known: object) -> str:
-    """ "; did you mean ...?" for the nearest of some names, or nothing."""
-    near = difflib.get_close_matches(name, list(known), n=1)  # type: ignore[call-overload]
-    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _first_fault(error: Exception) -> str:

@@ -22,11 +22,12 @@ from typing import Any
 from rdbench.cache import cache_dir
 from rdbench.clip import ClipInfo, Dataset
 from rdbench.errors import InputError
-from rdbench.experiment import Condition, DatasetChoice, did_you_mean
+from rdbench.experiment import Condition, DatasetChoice
 from rdbench.ffmpeg import end_all
 from rdbench.heap import keep_memory
 from rdbench.samples import write_samples
 from rdbench.store import Store
+from rdbench.suggestion import did_you_mean
 from rdbench.unit import Setup, Unit, UnitResult, evaluate, look
 
 __all__ = ["Progress", "Summary", "local_executor", "remote_executor", "select_clips", "split", "sweep"]
@@ -90,7 +91,7 @@ def select_clips(dataset: Dataset, choice: DatasetChoice) -> tuple[list[ClipInfo
             if name not in names:
                 hint = did_you_mean(name, names)
                 raise InputError(
-                    f"Dataset {dataset.name!r} has no clip {name!r} in partition {partition}{hint}."
+                    f"Dataset {dataset.name!r} has no clip {name!r} in partition {partition}{hint or '.'}"
                 )
         inside = [names[name] for name in dict.fromkeys(choice.clips)]
     if not inside:

@@ -156,7 +156,7 @@ def test_folders_that_are_no_package(tmp_path, package):
     (tmp_path / "recordings_video").mkdir()
     with pytest.raises(InputError, match=r"no recording such as train_1.mp4"):
         Avec2016Dataset(tmp_path).index()
-    with pytest.raises(InputError, match=r"no recording 'dev_7'. Did you mean 'dev_1'\?"):
+    with pytest.raises(InputError, match=r"no recording 'dev_7'; did you mean 'dev_1'\?"):
         Avec2016Dataset(package).load("dev_7")
 
 

@@ -128,6 +128,31 @@ def test_what_the_interval_cannot_decide_is_inconclusive(tables):
     assert wide.exit_code == 0
 
 
+def test_a_gate_that_would_miss_its_tolerance_passes_nothing(tables):
+    encodes, scores = tables
+    better = dearer(encodes, -0.4, sd=0.06, seed=5), scores
+    found = check(better, tables, max_accuracy_drop=None)
+    sure = found.rows[found.rows.codec == "x265"]
+    assert set(sure.verdict) == {"improved"}
+    assert sure.bd_rate_detectable.min() > 1
+    assert sure.underpowered.all()
+    assert not found.rows[found.rows.identical].underpowered.any()
+    assert (found.overall, found.exit_code) == ("inconclusive", 3)
+    assert any("the gate cannot tell" in note for note in found.notes)
+    assert "improved (⚠️ underpowered)" in verdict_formats.to_markdown(found)
+    suite = ElementTree.fromstring(verdict_formats.to_junit(found).encode()).find("testsuite")
+    assert suite is not None
+    assert int(suite.get("errors", 0)) == len(sure) == len(suite.findall("testcase/error"))
+    allowed = check(better, tables, max_accuracy_drop=None, allow_inconclusive=True)
+    assert allowed.exit_code == 0
+    wide = check(better, tables, max_accuracy_drop=None, max_bd_rate=0.2)
+    assert (wide.overall, wide.exit_code, wide.rows.underpowered.any()) == ("improved", 0, False)
+    worse = check((dearer(encodes, 0.4, sd=0.06, seed=5), scores), tables, max_accuracy_drop=None)
+    assert worse.rows.underpowered.any()
+    assert worse.exit_code == 1, "a regression that is seen is one"
+    assert check(tables, tables, max_bd_rate=0.0, max_accuracy_drop=0.0).exit_code == 0
+
+
 def test_few_subjects_or_points_are_inconclusive():
     small = made(factors=(1,), subjects=4, codecs=("x265",), mode="crf")[:2]
     found = check((dearer(small[0], 0.5), small[1]), small, max_accuracy_drop=None)
@@ -245,7 +270,7 @@ def test_classes_are_judged_by_accuracy():
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"vary": ["weight"]}, "did you mean weights"),
+        ({"vary": ["weight"]}, "did you mean 'weights'"),
         ({"vary": ["x"]}, "There are weights, encoder, profile"),
         ({"max_bd_rate": None, "max_accuracy_drop": None}, "Nothing is judged"),
         ({"max_bd_rate": None, "rate_only": True}, "Nothing is judged"),

@@ -157,11 +157,11 @@ def test_bad_usage_is_2_and_told(words: tuple[str, ...]) -> None:
     ("options", "text"),
     [
         (("--codec", "x-264"), "did you mean 'x264'"),
-        (("--codec", "zzz"), "known: "),
+        (("--codec", "zzz"), "Known: "),
         (("--backend", "direkt"), "did you mean 'direct'"),
         (("--backend", "constant@huge"), "constant"),
         (("--backend", "direct@huge"), "huge"),
-        (("--dataset", "syntetic"), "Did you mean 'synthetic'"),
+        (("--dataset", "syntetic"), "did you mean 'synthetic'"),
         (("--variant", "ra2"), "did you mean 'ra'"),
         (("--reference", "constnat"), "did you mean 'constant'"),
         (("--mode", "qp", "--rate", "99"), "99"),

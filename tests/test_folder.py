@@ -92,10 +92,10 @@ def test_names_become_safe_for_files(tmp_path):
     [
         ("clip\nb\n", "there is no column 'file'"),
         ("file,fold\nb.mp4,1\n", "unknown column 'fold'"),
-        ("file,subjekt\nb.mp4,1\n", "Did you mean 'subject'?"),
+        ("file,subjekt\nb.mp4,1\n", "did you mean 'subject'?"),
         (
             "file,partition\nb.mp4,tran\n",
-            "line 2: partition should be train, dev or test, but is 'tran'. Did you mean",
+            "line 2: partition should be train, dev or test, but is 'tran'; did you mean",
         ),
         ("file\nz.mp4\n", "line 2: the file 'z.mp4' is not in"),
         ("file\n../z.mp4\n", "line 2: '../z.mp4' leads out of the folder"),
@@ -168,7 +168,7 @@ def test_labels_of_nobody_are_told(folder):
 
 def test_an_unknown_clip(folder):
     write(folder / "anna.mp4", "x")
-    with pytest.raises(InputError, match=r"has no clip 'ana'. Did you mean 'anna'\?"):
+    with pytest.raises(InputError, match=r"has no clip 'ana'; did you mean 'anna'\?"):
         FolderDataset(folder).load("ana")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from rdbench.clip import PARTITIONS, Clip, ClipInfo, Labels
 from rdbench.datasets import arff, package
 from rdbench.errors import ClipError, InputError
 from rdbench.labels import EXACT
+from rdbench.suggestion import did_you_mean
 
 __all__ = ["RECORDINGS", "TARGETS", "Avec2016Dataset", "inspect_package"]
 
@@ -90,9 +90,7 @@ class Avec2016Dataset:
         """
         files = self.files()
         if name not in files:
-            near = difflib.get_close_matches(name, files, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise InputError(f"{self.root} has no recording {name!r}.{hint}")
+            raise InputError(f"{self.root} has no recording {name!r}{did_you_mean(name, files) or '.'}")
         partition = name.partition("_")[0]
         try:
             times = package.frame_times(self.root / "recordings_video_frame_time" / f"{name}.csv")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -13,6 +12,7 @@ import numpy as np
 from rdbench.clip import PARTITIONS, Boxes, Clip, ClipInfo, Labels
 from rdbench.datasets import delimited
 from rdbench.errors import ClipError, InputError
+from rdbench.suggestion import did_you_mean
 
 __all__ = ["SUFFIXES", "FolderDataset", "parse_boxes", "parse_labels"]
 
@@ -85,10 +85,9 @@ def _manifest(root: Path) -> list[_Entry]:
     columns = {name.casefold(): i for i, name in enumerate(table.header)}
     strange = [name for name in table.header if name.casefold() not in known]
     if strange:
-        near = difflib.get_close_matches(strange[0].casefold(), known, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(strange[0], known) or "."
         raise InputError(
-            f"{table.source}: unknown column {strange[0]!r}; known are clip, file, subject, partition.{hint}"
+            f"{table.source}: unknown column {strange[0]!r}{hint} Known are clip, file, subject, partition."
         )
     table.column("file")
     entries = []
@@ -108,9 +107,8 @@ def _manifest(root: Path) -> list[_Entry]:
             )
         partition = (row.get("partition") or "test").casefold()
         if partition not in PARTITIONS:
-            near = difflib.get_close_matches(partition, PARTITIONS, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise InputError(f"{where}: partition should be train, dev or test, but is {partition!r}.{hint}")
+            hint = did_you_mean(partition, PARTITIONS) or "."
+            raise InputError(f"{where}: partition should be train, dev or test, but is {partition!r}{hint}")
         entries.append(_Entry(ClipInfo(name, row.get("subject") or name, partition), path, path.stem))
     if not entries:
         raise InputError(
@@ -299,10 +297,7 @@ class FolderDataset:
         """
         entries = {entry.info.name: entry for entry in _entries(self.root)}
         if name not in entries:
-            near = difflib.get_close_matches(name, entries, n=1)
-            raise InputError(
-                f"{self.root} has no clip {name!r}." + (f" Did you mean {near[0]!r}?" if near else "")
-            )
+            raise InputError(f"{self.root} has no clip {name!r}{did_you_mean(name, entries) or '.'}")
         entry = entries[name]
         try:
             labels = self._labels(entry)

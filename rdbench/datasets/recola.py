@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from rdbench.clip import PARTITIONS, Clip, ClipInfo, Labels
 from rdbench.datasets import delimited, package
 from rdbench.errors import ClipError, InputError
 from rdbench.labels import EXACT
+from rdbench.suggestion import did_you_mean
 
 __all__ = ["TARGETS", "RecolaDataset", "gold_standard", "inspect_package"]
 
@@ -162,9 +162,7 @@ class RecolaDataset:
         """
         infos = {info.name: info for info in self.index()}
         if name not in infos:
-            near = difflib.get_close_matches(name, infos, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise InputError(f"{self.root} has no recording {name!r}.{hint}")
+            raise InputError(f"{self.root} has no recording {name!r}{did_you_mean(name, infos) or '.'}")
         try:
             timings = self._folder("RECOLA-Video-timings", "RECOLA-Video-timing") / f"{name}.csv"
             times = package.frame_times(timings, "second")

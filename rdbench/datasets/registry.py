@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
 from rdbench.clip import Dataset
 from rdbench.datasets.folder import FolderDataset
 from rdbench.datasets.synthetic import SyntheticDataset
 from rdbench.errors import InputError
+from rdbench.suggestion import did_you_mean
 
 __all__ = ["NAMES", "open_dataset"]
 
@@ -46,11 +46,9 @@ def open_dataset(name_or_path: str, root: Path | None = None) -> Dataset:
         return SyntheticDataset(height=720 if name_or_path.endswith("720p") else 360)
     path = Path(name_or_path)
     if not path.exists():
-        near = difflib.get_close_matches(name_or_path.casefold(), NAMES, n=1, cutoff=0.5)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
         raise InputError(
-            f"There is neither a dataset nor a folder {name_or_path!r}; "
-            f"datasets are {', '.join(NAMES)}.{hint}"
+            f"There is neither a dataset nor a folder {name_or_path!r}{did_you_mean(name_or_path, NAMES) or '.'} "
+            f"Datasets are {', '.join(NAMES)}."
         )
     return FolderDataset(path)
 
