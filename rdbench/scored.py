@@ -53,7 +53,7 @@ def gold_from_labels(labels: Labels, times: NDArray[np.float64], backend: Backen
     Raises
     ------
     ClipError
-        If labels and back-end have no target, or not the same classes, in common.
+        If labels and back-end have no target, or not the same classes, in common, or a label is no index of a class.
     """
     joined = join(labels, times)
     common = tuple(target for target in backend.targets if target in labels.targets)
@@ -72,6 +72,13 @@ def gold_from_labels(labels: Labels, times: NDArray[np.float64], backend: Backen
             )
         order = np.array([backend.classes.index(name) for name in labels.classes], dtype=np.float64)
         known = ~np.isnan(values)
+        strange = known & ~np.isin(values, np.arange(len(order)))
+        if strange.any():
+            frame = int(np.flatnonzero(strange.any(axis=1))[0])
+            raise ClipError(
+                f"its label at {times[frame]:.2f} s is {values[strange][0]:g}, but its {len(order)} classes are "
+                f"numbered 0 to {len(order) - 1}"
+            )
         values = np.where(known, order[np.where(known, values, 0).astype(int)], np.nan)
     return Gold("labels", common, values, str(joined))
 

@@ -72,6 +72,16 @@ def test_classes_are_mapped_by_name():
             assert FEELINGS[int(gold.values[index, 0])] == order[int(value)]
 
 
+@pytest.mark.parametrize("value", [3.0, -1.0, 0.5, np.inf, 1e300])
+def test_a_label_that_is_no_class_is_told(value):
+    given_labels = labels(("emotion",), FEELINGS)
+    given_labels.values[7] = value
+    with pytest.raises(
+        ClipError, match=r"^its label at 0\.28 s is \S+, but its 3 classes are numbered 0 to 2$"
+    ):
+        gold_from_labels(given_labels, TIMES, backend(("emotion",), FEELINGS))
+
+
 @pytest.mark.parametrize(
     ("given_labels", "asked", "text"),
     [
