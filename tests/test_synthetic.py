@@ -153,7 +153,7 @@ def test_an_encoder_that_fails_leaves_nothing_behind(
     broken = tmp_path / "ffmpeg"
     broken.write_text("#!/bin/sh\necho 'No space left on device' >&2\nexit 1\n")
     broken.chmod(0o755)
-    monkeypatch.setattr(synthetic.imageio_ffmpeg, "get_ffmpeg_exe", lambda: str(broken))
+    monkeypatch.setattr(synthetic.ffmpeg, "executable", lambda: str(broken))
     with pytest.raises(ClipError, match=r"train_01.*No space left on device.*RDBENCH_CACHE"):
         SHORT.load("train_01")
     assert not [file for file in (empty_cache / "synthetic").rglob("*") if file.is_file()]

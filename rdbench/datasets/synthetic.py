@@ -8,9 +8,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import subprocess
-import sys
-import tempfile
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,16 +16,16 @@ from importlib import resources
 from pathlib import Path
 
 import cv2
-import imageio_ffmpeg
 import numpy as np
 import scipy
 from numpy.typing import NDArray
 
+from rdbench import ffmpeg
 from rdbench.cache import cache_dir
 from rdbench.clip import Boxes, Clip, ClipInfo, Labels
 from rdbench.datasets.drawing.picture import Recording
 from rdbench.datasets.drawing.signals import FPS, FRAMES
-from rdbench.errors import ClipError, InputError
+from rdbench.errors import ClipError, EncodeError, InputError
 
 __all__ = ["TARGETS", "SyntheticDataset", "generator_version"]
 
@@ -143,7 +140,7 @@ def _render(recording: Recording, height: int, count: int, file: Path) -> None:
         planes = (_planes(frame) for frame in recording.frames(height, count))
         _write_lossless(planes, height * 16 // 9, height, part)
         os.replace(part, file)
-    except OSError as error:
+    except (OSError, EncodeError) as error:
         raise ClipError(
             f"The clip {file.stem} of the synthetic set cannot be written to {file.parent}: {error}. "
             "Free some space, or name another folder in RDBENCH_CACHE."
@@ -176,36 +173,9 @@ def _planes(frame: NDArray[np.uint8]) -> bytes:
 def _write_lossless(planes: Iterable[bytes], width: int, height: int, file: Path) -> None:
     colour = ["-color_range", "tv", "-colorspace", "bt709", "-color_primaries", "bt709"]
     colour += ["-color_trc", "bt709"]
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-y"]
+    command = [ffmpeg.executable(), "-v", "error", "-nostdin", "-y"]
     command += ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", f"{width}x{height}", "-framerate", str(FPS)]
     command += [*colour, "-i", "-", "-an", "-c:v", "utvideo"]
     command += ["-threads", "1", "-fflags", "+bitexact", "-flags:v", "+bitexact", *colour]
     command += ["-f", "matroska", str(file)]
-    # Its messages go to a file, since a pipe that nobody reads would stop it when full.
-    with tempfile.TemporaryFile() as messages:
-        process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=messages, bufsize=0
-        )
-        try:
-            _feed(process, planes)
-        finally:
-            if process.poll() is None and sys.exc_info()[0] is not None:
-                process.kill()
-            process.wait()
-        if process.returncode != 0:
-            messages.seek(0)
-            text = messages.read().decode(errors="replace").strip().splitlines()
-            raise OSError(f"FFmpeg exited with {process.returncode}: {text[-1] if text else 'no message'}")
-
-
-def _feed(process: subprocess.Popen[bytes], planes: Iterable[bytes]) -> None:
-    assert process.stdin is not None
-    with process.stdin as pipe:
-        try:
-            for frame in planes:
-                rest = memoryview(frame)
-                while rest:
-                    rest = rest[pipe.write(rest) :]
-        except BrokenPipeError:
-            # FFmpeg is gone; its exit code and its message tell more than the broken pipe.
-            return
+    ffmpeg.run(command, feed=planes)
