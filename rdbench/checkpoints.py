@@ -60,8 +60,8 @@ class Recipe(BaseModel):
         Without any epoch, weights stay as they start.
     rate : float
         Peak of the learning rate, which rises over the first tenth of the steps and falls as a cosine.
-    momentum, decay : float
-        Of stochastic gradient descent.
+    decay : float
+        Decoupled decay of the weights, relative to the learning rate (AdamW; Loshchilov and Hutter 2019).
     dropout : float
         Share of the hidden units.
     loss : {"ccc", "mse"}
@@ -103,11 +103,10 @@ class Recipe(BaseModel):
     factors: tuple[int, ...] = Field(min_length=1)
     targets: tuple[str, ...]
     seed: int = Field(default=0, ge=0, lt=2**63)
-    epochs: int = Field(default=24, ge=0)
+    epochs: int = Field(default=12, ge=0)
     batch: int = Field(default=64, ge=2)
-    rate: float = Field(default=0.01, gt=0)
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    decay: float = Field(default=5e-4, ge=0)
+    rate: float = Field(default=0.0015, gt=0)
+    decay: float = Field(default=0.05, ge=0)
     dropout: float = Field(default=0.5, ge=0, lt=1)
     loss: Literal["ccc", "mse"] = "ccc"
     average: float = Field(default=0.99, ge=0, lt=1)
@@ -167,8 +166,11 @@ class Card(BaseModel):
         At the chosen epoch, on all that it was chosen on: CCC of each target, or PSNR gain in dB.
     epoch : int
         The chosen one, from 1 on; 0 where nothing is learned in epochs.
+    bfloat16 : float or None
+        How far the score of `selection` moves, at most over targets, when the convolutions are computed in
+        bfloat16 instead of float32; None where that was not tried.
     versions : dict of str to str
-        Of rdbench, torch, numpy and FFmpeg's build.
+        Of rdbench, its way of training, torch, numpy and FFmpeg's build.
     command : str
         What makes these weights anew.
     """
@@ -185,6 +187,7 @@ class Card(BaseModel):
     parents: dict[str, str] = {}
     selection: dict[str, float]
     epoch: int = Field(ge=0)
+    bfloat16: float | None = None
     versions: dict[str, str]
     command: str
 

@@ -133,9 +133,11 @@ class Recogniser(nn.Module):
         for layer, pool in zip((self.conv1, self.conv2, self.conv3), self.pools, strict=True):
             # Maximum and ReLU commute; after pooling there are 4 to 16 times fewer values to clip.
             x = torch.relu(pool(layer(x)))
-        # Maps are flattened channel by channel whatever the memory format.
-        hidden = self.dropout(torch.relu(self.fc4(x.flatten(1))))
-        predictions: Tensor = self.fc5(hidden)
+        # Under autocast the convolutions may be rounded to bfloat16; an answer with 8 bits would show steps.
+        with torch.autocast(x.device.type, enabled=False):
+            # Maps are flattened channel by channel whatever the memory format.
+            hidden = self.dropout(torch.relu(self.fc4(x.flatten(1).float())))
+            predictions: Tensor = self.fc5(hidden)
         return predictions
 
 
@@ -227,7 +229,7 @@ class RestoredRecogniser(nn.Module):
 
     def __init__(self, size: Size, outputs: int, dropout: float = 0.5) -> None:
         super().__init__()
-        self.restorer = Restorer(size)
+        self.restorer: nn.Module = Restorer(size)
         self.recogniser = Recogniser(size, outputs, dropout)
 
     def forward(self, faces: Tensor) -> Tensor:

@@ -50,8 +50,18 @@ class Model:
     fixed: dict[str, Any] = field(default_factory=dict)
 
 
-# Learned by restoring: no labels, the squared error of pictures, no decay, and more steps, since each is a patch.
-_RESTORING: dict[str, Any] = {"targets": (), "loss": "mse", "rate": 0.05, "decay": 0.0, "epochs": 60}
+# Learned by restoring: no labels, the squared error of pictures as they are, no decay.
+_RESTORING: dict[str, Any] = {
+    "targets": (),
+    "loss": "mse",
+    "rate": 0.003,
+    "decay": 0.0,
+    "dropout": 0.0,
+    "epochs": 16,
+    "shift": 0,
+    "contrast": 0.0,
+    "brightness": 0.0,
+}
 _TENTH = (("conv", 0.1),)
 _BOTH = (("restorer.", "restorer"), ("recogniser.", "hr"))
 
@@ -222,7 +232,8 @@ def train_backend(
         changes["epochs"] = epochs
     recipes = recipes_for(backend, size or "lite", wanted, factors, **changes)
     every = tuple(sorted({factor for recipe in recipes for factor in faces_of(recipe)}))
-    faces = training_faces(recipes[0], dataset, progress, every)
+    # The last recipe is the back-end's own: it has labels, which those that it starts from may do without.
+    faces = training_faces(recipes[-1], dataset, progress, every)
     return [
         train(
             recipe,
@@ -230,7 +241,7 @@ def train_backend(
             out,
             device,
             progress,
-            command=_command(recipe, dataset, targets, epochs),
+            command=_command(recipe, dataset, factors, targets, epochs),
             faces=faces,
         )
         for recipe in recipes
@@ -269,9 +280,13 @@ def _train_constant(
     return file
 
 
-def _command(recipe: Recipe, dataset: Dataset, targets: Sequence[str], epochs: int | None) -> str:
+def _command(
+    recipe: Recipe, dataset: Dataset, asked: Sequence[int], targets: Sequence[str], epochs: int | None
+) -> str:
     parts = [f"rdbench train {recipe.backend}@{recipe.size} --dataset {dataset.name}"]
-    parts += [f"--factor {factor}" for factor in recipe.factors]
+    # Specialists that start from the largest factor need all that were asked for, not only their own.
+    factors = asked if MODELS[recipe.backend].sees == "each" and recipe.start else recipe.factors
+    parts += [f"--factor {factor}" for factor in factors]
     parts += [f"--target {target}" for target in targets]
     parts += [f"--seed {recipe.seed}"] + ([] if epochs is None else [f"--epochs {epochs}"])
     return " ".join(parts) + _delayed(recipe)

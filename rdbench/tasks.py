@@ -242,7 +242,8 @@ class Restoration:
                 side = wanted.shape[-1] - 2 * _CONTEXT
                 wanted = _centre(wanted, side)
                 before += float(((_centre(came, side) - wanted) ** 2).double().sum())
-                after += float(((_centre(network(came), side).clamp(0, 1) - wanted) ** 2).double().sum())
+                restored = _centre(network(came), side).clamp(0, 1)
+                after += float(((restored - wanted) ** 2).double().sum())
         # Nothing is lost and nothing gained where the faces came in pristine.
         gain = 10 * math.log10(before / after) if before and after else 0.0
         return {"restored": gain}

@@ -37,6 +37,7 @@ from rdbench.tasks import Recognition, Restoration, Task
 from rdbench.training_set import FaceSet, hold_out, load_faces
 
 __all__ = [
+    "STAGE",
     "Epoch",
     "Fitted",
     "faces_of",
@@ -45,6 +46,10 @@ __all__ = [
     "training_faces",
     "versions",
 ]
+
+
+STAGE = 2
+"""Raised when the same recipe would give other weights."""
 
 
 @dataclass(frozen=True)
@@ -222,6 +227,8 @@ def train(
     """
     where = choose_device(device)
     learn, choose = faces if faces is not None else training_faces(recipe, dataset, progress)
+    if not recipe.targets:
+        learn, choose = learn.unlabelled(), choose.unlabelled()
     parents = {stem: read_weights(out / f"{stem}{SUFFIX}") for _, stem in recipe.start}
     file = out / f"{recipe.stem}{SUFFIX}"
     state = out / f".{recipe.stem}.state"
@@ -254,10 +261,13 @@ def train(
         # Scored as written: float16 is what others will load.
         network.load_state_dict(half)
         selection = task.score(network, whole=True)
+        with torch.autocast(where.type, torch.bfloat16):
+            rounded = task.score(network, whole=True)
     if fitted.history:
         write_log(out / f"{recipe.stem}.csv", fitted.history)
         draw(out / f"{recipe.stem}.png", fitted.history, recipe, fitted.epoch, task.measure)
-    done = card.model_copy(update={"selection": selection, "epoch": fitted.epoch})
+    moved = max(abs(rounded[name] - value) for name, value in selection.items())
+    done = card.model_copy(update={"selection": selection, "epoch": fitted.epoch, "bfloat16": moved})
     write_weights(file, {name: value.numpy() for name, value in half.items()}, done)
     state.unlink(missing_ok=True)
     return file
@@ -296,6 +306,7 @@ def versions() -> dict[str, str]:
     """What else decides the weights' last digits."""
     return {
         "rdbench": rdbench.__version__,
+        "training": str(STAGE),
         "torch": torch.__version__,
         "numpy": np.__version__,
         "ffmpeg": ffmpeg.build(),
@@ -328,17 +339,16 @@ def _start(network: nn.Module, recipe: Recipe, card: Card, parents: dict[str, We
 
 
 def _optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Stochastic gradient descent with a rate for each group of weights; frozen ones are left out."""
+    """AdamW with a rate for each group of weights; frozen ones are left out."""
     groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         share = next((rate for prefix, rate in recipe.rates if name.startswith(prefix)), 1.0)
         parameter.requires_grad_(share > 0)
         if share > 0:
             groups.setdefault(share, []).append(parameter)
-    return torch.optim.SGD(
+    return torch.optim.AdamW(
         [{"params": parameters, "share": share} for share, parameters in groups.items()],
         lr=recipe.rate,
-        momentum=recipe.momentum,
         weight_decay=recipe.decay,
     )
 
@@ -411,12 +421,12 @@ def _keep(
     average: dict[str, Tensor],
     fitted: Fitted,
 ) -> None:
-    momenta = {
-        str(number): entry["momentum_buffer"]
+    moments = {
+        f"{number}.{name}": value
         for number, entry in optimiser.state_dict()["state"].items()
-        if entry.get("momentum_buffer") is not None
+        for name, value in entry.items()
     }
-    groups = {"now": network.state_dict(), "average": average, "best": fitted.best, "momentum": momenta}
+    groups = {"now": network.state_dict(), "average": average, "best": fitted.best, "optimiser": moments}
     tensors = {
         f"{group}/{name}": value.detach().cpu().numpy()
         for group, content in groups.items()
@@ -442,7 +452,7 @@ def _resume(
         return 0
     if not isinstance(told, dict) or told.get("key") != key:
         return 0
-    groups: dict[str, dict[str, Tensor]] = {"now": {}, "average": {}, "best": {}, "momentum": {}}
+    groups: dict[str, dict[str, Tensor]] = {"now": {}, "average": {}, "best": {}, "optimiser": {}}
     for name, value in tensors.items():
         group, _, inner = name.partition("/")
         groups[group][inner] = torch.from_numpy(value)
@@ -450,7 +460,10 @@ def _resume(
     for name, kept in average.items():
         kept.copy_(groups["average"][name])
         fitted.best[name].copy_(groups["best"][name])
-    momenta = {int(number): {"momentum_buffer": value} for number, value in groups["momentum"].items()}
-    optimiser.load_state_dict(optimiser.state_dict() | {"state": momenta})
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, kept in groups["optimiser"].items():
+        number, _, moment = name.partition(".")
+        moments.setdefault(int(number), {})[moment] = kept
+    optimiser.load_state_dict(optimiser.state_dict() | {"state": moments})
     fitted.epoch, fitted.history = told["epoch"], told["history"]
     return len(fitted.history)

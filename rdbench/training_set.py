@@ -68,6 +68,11 @@ class FaceSet:
         luma = {factor: planes[keep] for factor, planes in self.luma.items()}
         return FaceSet(luma, self.values[keep], self.targets, self.subject[keep], self.subjects, self.face_px)
 
+    def unlabelled(self) -> FaceSet:
+        """The same faces without labels: restoring them needs none, and does not depend on them."""
+        nothing = np.zeros((len(self), 0), np.float32)
+        return FaceSet(self.luma, nothing, (), self.subject, self.subjects, self.face_px)
+
     def content(self) -> str:
         """Content hash of faces, labels and who they belong to (16 hex digits)."""
         digest = hashlib.sha256(repr((self.targets, self.subjects)).encode())

@@ -6,8 +6,9 @@ import torch
 
 from rdbench.backends import paper
 from rdbench.backends.protocol import Context
+from rdbench.backends.recognisers import _SharedRestorer
 from rdbench.checkpoints import read_weights
-from rdbench.networks import build
+from rdbench.networks import Restorer, build
 from rdbench.strategies import MODELS, recipes_for
 from rdbench.training import train
 from rdbench.training_set import FaceSet
@@ -167,3 +168,25 @@ def test_a_changed_parent_is_learned_from_anew(folder, tmp_path):
     before = read_weights(first).hash
     assert read_weights(train(recipe, Blurred(), tmp_path / "a", "cpu", faces=given)).hash != before
     assert read_weights(train(recipe, Blurred(), tmp_path / "b", "cpu", faces=given)).hash == before
+
+
+def test_back_ends_with_the_same_restorer_restore_once(folder, monkeypatch):
+    calls = []
+    forward = Restorer.forward
+
+    def counted(self, faces):
+        calls.append(len(faces))
+        return forward(self, faces)
+
+    frames = np.random.default_rng(3).random((3, 96, 96), np.float32)
+    context = Context(4, "face", 24.0, 25.0)
+    _SharedRestorer.latest.clear()
+    alone = opened("separate-tuned", folder).start(context)(frames)
+    _SharedRestorer.latest.clear()
+    monkeypatch.setattr(Restorer, "forward", counted)
+    opened("separate", folder).start(context)(frames)
+    together = opened("separate-tuned", folder).start(context)(frames)
+    assert len(calls) == 1
+    np.testing.assert_array_equal(together, alone)
+    opened("separate", folder).start(context)(frames[::-1])
+    assert len(calls) == 2

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import shutil
 from importlib.metadata import EntryPoint
 
 import pytest
 
 from rdbench.backends import registry
 from rdbench.backends.constant import Constant
+from rdbench.backends.registry import find_backend, name_for_workers
+from rdbench.checkpoints import read_weights, weights_folder, write_weights
 from rdbench.errors import InputError
 
 
@@ -73,3 +76,20 @@ def test_the_installed_package_declares_its_back_ends():
     if not registry._found():
         pytest.skip("rdbench is not installed, only on the path")
     assert {"constant", "direct"} <= set(registry.list_backends())
+
+
+def test_a_seed_names_the_folder_of_its_weights(entries, tmp_path, monkeypatch):
+    shutil.copytree(weights_folder(None), tmp_path / "seed-0")
+    with pytest.raises(InputError, match=r"no folder .*seed-3, where weights of direct@lite with seed 3"):
+        find_backend("direct@lite#3", tmp_path)
+    (tmp_path / "seed-0").rename(tmp_path / "seed-3")
+    with pytest.raises(InputError, match="was trained with seed 0, but lies in the folder of seed 3"):
+        find_backend("direct@lite#3", tmp_path)
+    for file in (tmp_path / "seed-3").glob("direct-*.safetensors"):
+        read = read_weights(file)
+        recipe = read.card.recipe.model_copy(update={"seed": 3})
+        write_weights(file, read.tensors, read.card.model_copy(update={"recipe": recipe}))
+    backend = find_backend("direct@lite#3", tmp_path)
+    assert backend.name == "direct@lite#3"
+    assert name_for_workers("direct#3", backend) == "direct@lite#3"
+    assert find_backend("direct@lite#0").name == "direct@lite"

@@ -77,7 +77,7 @@ def test_senseless_wishes_are_named(arguments, said):
 
 
 def test_every_recogniser_has_the_same_budget():
-    fields = ("epochs", "batch", "stride", "rate", "momentum", "decay", "dropout", "loss", "average", "shift")
+    fields = ("epochs", "batch", "stride", "rate", "decay", "dropout", "loss", "average", "shift")
     budgets = {
         tuple(getattr(recipe, name) for name in fields)
         for model in MODELS
@@ -194,3 +194,29 @@ def test_a_quarter_of_the_train_subjects_is_used_where_dev_is_reported(tmp_path,
     assert card.recipe.select_on == "train"
     assert card.frames == 6
     assert not any("dev_01" in str(line) for line in told)
+
+
+def test_what_starts_from_others_is_trained_from_a_dataset_with_all_that_it_starts_from(
+    tmp_path, monkeypatch
+):
+    def small(backend, size, targets, factors=(), **changes):
+        return recipes_for(backend, size, targets, factors, **(changes | {"batch": 4, "stride": 1}))
+
+    monkeypatch.setattr(strategies, "recipes_for", small)
+    told = []
+    given = {"factors": (2, 8), "epochs": 1, "progress": told.append}
+    files = train_backend("joint", Few(), tmp_path, **given)
+    assert [file.stem for file in files] == [
+        "sr-max-lite-face-x8",
+        "joint-lite-face-x2",
+        "joint-lite-face-x8",
+    ]
+    super_resolver = read_weights(files[0])
+    assert super_resolver.card.train_mean == {}
+    card = read_weights(files[1]).card
+    assert card.parents == {"sr-max-lite-face-x8": super_resolver.hash}
+    # Without factor 8, it would start from another super-resolver.
+    assert "--factor 2 --factor 8" in card.command
+    # Faces to be restored are the same with and without labels, so what was made for one serves the other.
+    train_backend("sr-max", Few(), tmp_path, **given)
+    assert any("sr-max-lite-face-x8.safetensors: made before" in str(line) for line in told)

@@ -58,7 +58,7 @@ def train(out, progress=lambda what: None, faces=None, **changes):
 def test_a_recogniser_learns_what_is_in_the_picture(tmp_path):
     told = []
     faces = blobs(128, 0), blobs(32, 1)
-    file = train(tmp_path, told.append, faces, epochs=10, shift=1, flip=False, rate=0.03, average=0.8)
+    file = train(tmp_path, told.append, faces, epochs=10, shift=1, flip=False, average=0.8)
     read = read_weights(file)
     assert min(read.card.selection.values()) > 0.6
     # What the card says is what the written weights do.
@@ -84,7 +84,7 @@ def test_everything_that_made_the_weights_stands_in_the_file(tmp_path):
     assert card.train_mean == pytest.approx(
         dict(zip(("up", "side"), learn.values.mean(0).tolist(), strict=True))
     )
-    assert set(card.versions) == {"rdbench", "torch", "numpy", "ffmpeg"}
+    assert set(card.versions) == {"rdbench", "training", "torch", "numpy", "ffmpeg"}
     assert card.command == "again"
 
 

@@ -27,11 +27,14 @@ class Input:
         "rgb": float32 (n, size, size, 3) in 0..1.
     margin : float
         The crop's side is ``(1 + margin)`` times the face box's; 0 is the box itself.
+    independent : bool
+        A frame's answer depends on that frame alone: equal frames of a recording are asked for once.
     """
 
     size: int = 96
     colour: Literal["luma", "rgb"] = "luma"
     margin: float = 0.0
+    independent: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,18 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from rdbench.backends.arithmetic import TOLERANCE, choose_arithmetic
 from rdbench.backends.protocol import Context, Input, Session
 from rdbench.checkpoints import Weights, read_weights, weights_folder
 from rdbench.errors import InputError
-from rdbench.networks import FACE, SIZES, build, choose_device
+from rdbench.networks import FACE, SIZES, RestoredRecogniser, build, choose_device
 
 __all__ = ["Recognisers", "open_recognisers"]
 
@@ -26,6 +28,8 @@ BATCH = 64
 of a batch, and a frame's prediction must not depend on how many others came with it."""
 
 THREADS = 1
+
+_RESTORERS = 8
 
 NETWORKS = ("Recogniser", "RestoredRecogniser")
 """Modules that take faces and give predictions."""
@@ -56,8 +60,9 @@ class Recognisers:
     def __init__(self, name: str, weights: Sequence[Weights], device: torch.device) -> None:
         first = weights[0]
         self.name = name
-        self.input = Input(size=FACE)
+        self.input = Input(size=FACE, independent=True)
         self.targets = first.card.recipe.targets
+        self.arithmetic = choose_arithmetic(name, weights, device)
         self._device = device
         self._networks: list[tuple[float, nn.Module]] = []
         for each in sorted(weights, key=lambda each: (-each.card.face_px, each.file.name)):
@@ -72,6 +77,8 @@ class Recognisers:
             first.hash if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()[:16]
         )
         self.trained_on = _described(weights)
+        if self.arithmetic == "bfloat16":
+            self.trained_on += f"; computed in bfloat16 (within {TOLERANCE} of float32 in CCC)"
 
     def start(self, context: Context) -> Session:
         """Begin a segment with the recogniser trained nearest in log `face_px`; frames are independent."""
@@ -106,7 +113,8 @@ class Recognisers:
                 f"{self.name} was given NaN or infinite luma (frame {bad} of {len(frames)}); luma is 0 to 1."
             )
         out = np.empty((len(frames), len(self.targets)), np.float64)
-        with _one_way():
+        rounded = torch.autocast(self._device.type, torch.bfloat16, enabled=self.arithmetic == "bfloat16")
+        with _one_way(), rounded:
             for at in range(0, len(frames), BATCH):
                 part = frames[at : at + BATCH]
                 filled = torch.zeros(BATCH, 1, FACE, FACE)
@@ -114,6 +122,33 @@ class Recognisers:
                 values = network(filled.to(self._device, memory_format=torch.channels_last))
                 out[at : at + len(part)] = values[: len(part)].cpu().numpy()
         return out
+
+
+class _SharedRestorer(nn.Module):
+    """A restorer that does not restore the same faces again for the next back-end that holds the same one."""
+
+    latest: ClassVar[dict[str, tuple[str, torch.Tensor]]] = {}
+    """By content hash of a restorer: the faces that it saw last, by content hash, and what it made of them."""
+
+    def __init__(self, restorer: nn.Module, weights: Weights) -> None:
+        super().__init__()
+        self.restorer = restorer
+        digest = hashlib.sha256()
+        for name in sorted(weights.tensors):
+            if name.startswith("restorer."):
+                digest.update(name.encode() + np.ascontiguousarray(weights.tensors[name]).tobytes())
+        self._own = digest.hexdigest()
+
+    def forward(self, faces: torch.Tensor) -> torch.Tensor:
+        """Restore, or give what was restored a moment ago."""
+        key = f"{self._own} {faces.device} {torch.is_autocast_enabled(faces.device.type)}"
+        seen = hashlib.sha256(faces.cpu().contiguous().numpy().tobytes()).hexdigest()
+        before = self.latest.get(key)
+        if before is None or before[0] != seen:
+            if key not in self.latest and len(self.latest) >= _RESTORERS:
+                self.latest.pop(next(iter(self.latest)))
+            self.latest[key] = before = (seen, self.restorer(faces))
+        return before[1]
 
 
 def open_recognisers(family: str, size: str | None, weights: Path | None, device: str) -> Recognisers:
@@ -148,7 +183,13 @@ def open_recognisers(family: str, size: str | None, weights: Path | None, device
             f"{'.' if weights else ' and use them with --weights DIR.'}"
         )
     read = [read_weights(file) for file in files]
+    seed = next((int(part) for part in re.findall(r"\Aseed-(\d{1,18})\Z", folder.name)), None)
     for each in read:
+        if seed is not None and each.card.recipe.seed != seed:
+            raise InputError(
+                f"{each.file} was trained with seed {each.card.recipe.seed}, but lies in the folder of seed {seed}; "
+                f"move it to where it belongs."
+            )
         if (each.card.recipe.backend, each.card.recipe.size) != (family, size):
             raise InputError(
                 f"{each.file} holds weights of {each.card.recipe.backend}@{each.card.recipe.size}, not of "
@@ -177,6 +218,9 @@ def _network(weights: Weights) -> nn.Module:
         )
     tensors = {name: torch.from_numpy(value.astype(np.float32)) for name, value in weights.tensors.items()}
     network.load_state_dict(tensors)
+    if isinstance(network, RestoredRecogniser):
+        network.restorer = _SharedRestorer(network.restorer, weights)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.eval()
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import cast
 
 from rdbench.backends.protocol import Backend, Opener
+from rdbench.checkpoints import weights_folder
 from rdbench.errors import InputError
+from rdbench.seeds import FIRST, folder_of, split_seed
 
 __all__ = ["GROUP", "ONNX", "find_backend", "list_backends", "name_for_workers"]
 
@@ -29,7 +31,8 @@ def find_backend(name: str, weights: Path | None = None, device: str = "cpu") ->
     Parameters
     ----------
     name : str
-        ``NAME`` or ``NAME@SIZE``, such as "direct@lite", or ``onnx:FILE.onnx``.
+        ``NAME`` or ``NAME@SIZE``, such as "direct@lite", or ``onnx:FILE.onnx``. With ``#SEED`` behind it, the
+        weights of that seed, from the folder ``seed-SEED`` inside the folder with weights.
     weights : Path, optional
         Folder with weights; by default those that ship.
     device : str
@@ -43,7 +46,10 @@ def find_backend(name: str, weights: Path | None = None, device: str = "cpu") ->
         from rdbench.backends.onnx import open_file
 
         return open_file(Path(name.strip().removeprefix(ONNX)))
-    family, at, size = name.strip().partition("@")
+    unseeded, seed = split_seed(name.strip())
+    if seed != FIRST:
+        return _seeded(unseeded, seed, weights, device)
+    family, at, size = unseeded.partition("@")
     known = _found()
     if family not in known:
         near = difflib.get_close_matches(family.lower(), known, n=1)
@@ -62,6 +68,19 @@ def find_backend(name: str, weights: Path | None = None, device: str = "cpu") ->
             "reinstall the package that offers it."
         ) from error
     return opener(size or None, weights, device)
+
+
+def _seeded(name: str, seed: int, weights: Path | None, device: str) -> Backend:
+    folder = weights_folder(weights) / folder_of(seed)
+    if not folder.is_dir():
+        raise InputError(
+            f"There is no folder {folder}, where weights of {name} with seed {seed} would lie; make them with "
+            f"`rdbench train {name} --seed {seed} --out {folder if weights else f'DIR/{folder.name}'}`"
+            f"{'.' if weights else ' and use them with --weights DIR.'}"
+        )
+    backend = find_backend(name, folder, device)
+    backend.name = f"{backend.name}#{seed}"
+    return backend
 
 
 def name_for_workers(name: str, backend: Backend) -> str:

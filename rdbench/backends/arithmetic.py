@@ -1,0 +1,65 @@
+"""Which arithmetic a recogniser is computed in: float32, or bfloat16 where that is fast and known to be harmless."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import torch
+
+from rdbench.checkpoints import Weights
+from rdbench.errors import InputError
+
+__all__ = ["TOLERANCE", "VARIABLE", "Arithmetic", "choose_arithmetic", "is_fast"]
+
+Arithmetic = Literal["float32", "bfloat16"]
+
+TOLERANCE = 0.002
+"""By how much bfloat16 may move the CCC of any target, as measured when the weights were written."""
+
+VARIABLE = "RDBENCH_DTYPE"
+"""Environment variable: auto (the default), float32 or bfloat16."""
+
+
+def is_fast(device: torch.device) -> bool:
+    """Whether a device has instructions for bfloat16; without them it is slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        there = torch.cpu.get_capabilities()
+        return any(there.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    return False
+
+
+def choose_arithmetic(name: str, weights: Sequence[Weights], device: torch.device) -> Arithmetic:
+    """Choose bfloat16 where it is fast and every one of the weights keeps within `TOLERANCE`, else float32.
+
+    Parameters
+    ----------
+    name : str
+        Of the back-end, for errors.
+    weights : sequence of Weights
+        Their cards say how far bfloat16 moves the CCC on what the epoch was chosen on.
+    device : torch.device
+
+    Raises
+    ------
+    InputError
+        If ``$RDBENCH_DTYPE`` is something else, or asks for bfloat16 where it was measured to do harm.
+    """
+    asked = os.environ.get(VARIABLE) or "auto"
+    known = ("auto", *get_args(Arithmetic))
+    if asked not in known:
+        raise InputError(f"{VARIABLE} is '{asked}'; it can be {', '.join(known[:-1])} or {known[-1]}.")
+    moved = [each.card.bfloat16 for each in weights]
+    worst = max((value for value in moved if value is not None), default=0.0)
+    harmless = None not in moved and worst <= TOLERANCE
+    if asked == "bfloat16" and not harmless:
+        measured = "was never measured" if None in moved else f"moves the CCC by {worst:.4f}"
+        raise InputError(
+            f"{name}: bfloat16 {measured}, and {TOLERANCE} is allowed; set {VARIABLE}=float32, or train it anew."
+        )
+    if asked == "bfloat16" or (asked == "auto" and harmless and is_fast(device)):
+        return "bfloat16"
+    return "float32"
