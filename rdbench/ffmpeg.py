@@ -7,6 +7,7 @@ no shell or network protocol is ever involved.
 from __future__ import annotations
 
 import errno
+import fcntl
 import functools
 import os
 import subprocess
@@ -45,6 +46,8 @@ TO_RGB = {
     "out_range": "full",
 }
 """Options of `scale` that make RGB of our video. Without ``full_chroma_int`` all of it comes out 2 levels darker."""
+
+PIPE_BYTES = 2**20
 
 _live: set[subprocess.Popen[bytes]] = set()
 _live_lock = threading.Lock()
@@ -111,6 +114,9 @@ def build() -> str:
 def arguments(stream: Any, *, verbosity: str = "error") -> list[str]:
     """The command of an ffmpeg-python graph, with what every command of ours has."""
     compiled: list[str] = ffmpeg.compile(stream, cmd=executable(), overwrite_output=True)
+    if "-filter_complex" in compiled:
+        # Every core has a worker already: threads would only wait for each other.
+        compiled[1:1] = ["-filter_complex_threads", "1"]
     return [compiled[0], "-nostdin", "-hide_banner", "-nostats", "-v", verbosity, *compiled[1:]]
 
 
@@ -145,6 +151,7 @@ def running(command: list[str], *, feed: Iterable[bytes] | None = None) -> Itera
         )
         with _live_lock:
             _live.add(popen)
+        _widen(popen.stdin, popen.stdout)
         problems: list[BaseException] = []
         writer = None
         if feed is not None:
@@ -210,6 +217,15 @@ def end_all() -> None:
     with _live_lock:
         for popen in _live:
             popen.kill()
+
+
+def _widen(*pipes: IO[bytes] | None) -> None:
+    """Let pipes hold whole pictures where the system can: fewer changes between processes."""
+    operation = getattr(fcntl, "F_SETPIPE_SZ", None)
+    for pipe in pipes:
+        if pipe is not None and operation is not None:
+            with suppress(OSError):  # a user may hold so much memory in pipes and no more
+                fcntl.fcntl(pipe.fileno(), operation, PIPE_BYTES)
 
 
 def _write(popen: subprocess.Popen[bytes], feed: Iterable[bytes], problems: list[BaseException]) -> None:

@@ -56,7 +56,7 @@ def encode_png(picture: NDArray[np.uint8], frame: int | None = None) -> bytes:
     if frame is not None:
         text.add_text("frame", str(frame))
     out = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(picture)).save(out, "PNG", pnginfo=text, compress_level=9)
+    Image.fromarray(np.ascontiguousarray(picture)).save(out, "PNG", pnginfo=text, compress_level=6)
     return out.getvalue()
 
 

@@ -6,6 +6,7 @@ size says how many there are.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import shutil
@@ -49,14 +50,15 @@ __all__ = [
     "padded_planes",
     "pristine_views",
     "psnr",
-    "single",
     "views",
 ]
 
 FACE_SIZE = 96
 """Side of the coded picture in region ``face`` at factor 1, pixels."""
 
-BATCH = 32
+BATCH = 8
+"""Pictures that are read from FFmpeg at once: as many as a processor's cache holds, or little more."""
+
 _DEMUXERS = {"ivf-av1": "ivf", "ivf-vp9": "ivf"}
 
 
@@ -117,9 +119,10 @@ class Planes:
 
 @dataclass(frozen=True)
 class Encoded:
-    """One encode, kept as its elementary stream."""
+    """One encode, kept as its elementary stream, of which `digest` is the content hash."""
 
     file: Path
+    digest: str
     bits: Bits
     command: tuple[str, ...]
     width: int
@@ -393,7 +396,8 @@ def encode(
             return Refused(reason, tuple(command), width, height)
     data = file.read_bytes() if file.exists() else b""
     bits = count(data, profile.format)
-    return Encoded(file, bits, tuple(command), width, height, mean_qp(profile, stderr))
+    digest = hashlib.sha256(data).hexdigest()
+    return Encoded(file, digest, bits, tuple(command), width, height, mean_qp(profile, stderr))
 
 
 def padded_planes(planes: Planes, size: tuple[int, int], folder: Path) -> Planes:
@@ -566,16 +570,6 @@ def _cuts(
                 whole = crop_picture(picture, (width, height), even)
                 yield cut_picture(whole, even, (x, y), side)[None]
             index += 1
-
-
-def single(planes: Planes, index: int, folder: Path) -> Planes:
-    """One picture as a file of its own."""
-    size = frame_bytes(planes.width, planes.height)
-    file = folder / f"{planes.file.stem}-{index}.yuv"
-    with planes.file.open("rb") as stream:
-        stream.seek(index * size)
-        file.write_bytes(stream.read(size))
-    return check_planes(file, planes.width, planes.height, 1)
 
 
 def face_rgb(planes: Planes, index: int, geometry: Geometry, crop: Crop | None) -> NDArray[np.uint8]:

@@ -30,7 +30,6 @@ from rdbench.clip import Dataset
 from rdbench.codecs import Profile, rate_status
 from rdbench.errors import ClipError, EncodeError, NoFaceError, RdbenchError
 from rdbench.experiment import Condition
-from rdbench.faces import Crop
 from rdbench.prepare import Prepared, prepare, work_folder
 from rdbench.samples import encode_png
 from rdbench.scored import Gold, gold_from_labels, gold_from_reference, score_rows
@@ -180,6 +179,24 @@ def evaluate(setup: Setup, unit: Unit) -> UnitResult:
     return result
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """What became of the pictures of one stream.
+
+    Parameters
+    ----------
+    quality : dict
+        Columns of `encodes`.
+    predictions : list of (Backend, (frames, k) float32)
+    pictures : dict of str to bytes
+        The sample's, by kind; empty for clips of which there are none.
+    """
+
+    quality: dict[str, float | None]
+    predictions: list[tuple[Backend, NDArray[np.float32]]]
+    pictures: dict[str, bytes]
+
+
 class _Bench:
     """The downsampled pictures of one unit, and what is done with them for each condition."""
 
@@ -196,13 +213,13 @@ class _Bench:
             self.geometry = transcode.Geometry(prepared.width, prepared.height, unit.factor)
             self.full = transcode.full_pictures(prepared, self.geometry, folder)
             self.face_px = prepared.track.face_px / unit.factor
-        self._source_picture: NDArray[np.uint8] | None = None
+        self._source_png: bytes | None = None
+        self._seen: dict[tuple[str, str], _Seen] = {}
         self.low = transcode.downsample(self.full, self.geometry, folder)
         self.context = Context(unit.factor, unit.region, self.face_px, float(prepared.timeline.fps))
 
     def one(self, condition: Condition, result: UnitResult) -> str:
         row = self._row(condition)
-        decoded: transcode.Planes | None = self.low
         bits_by_frame: tuple[int, ...] = ()
         if condition.coded:
             profile = self.setup.profiles[condition.codec]
@@ -223,27 +240,34 @@ class _Bench:
             )
             if isinstance(encoded, transcode.Refused):
                 row.update(rate_status="refused", reason=encoded.reason)
-                decoded = None
-            else:
-                bits_by_frame = encoded.bits.frames
-                row.update(self._bits(encoded, profile, condition))
-                decoded = transcode.decode(
-                    encoded, profile, self.geometry.low, self.prepared.frames, self.folder
-                )
-                row["psnr_coded"] = transcode.psnr(transcode.mean_squared_error(self.low, decoded))
-                self._keep(encoded, profile, row["encode"])
-        if decoded is None:
-            result.add("encodes", row)
-            return str(row["encode"])
-        scores, predictions = self._score(decoded, row, bits_by_frame)
-        if self.unit.clip == self.setup.sample:
-            result.add("samples", self._sample(decoded, str(row["encode"])))
+                result.add("encodes", row)
+                return str(row["encode"])
+            bits_by_frame = encoded.bits.frames
+            row.update(self._bits(encoded, profile, condition))
+            seen = self._decoded(encoded, profile)
+            self._keep(encoded, profile, row["encode"])
+        else:
+            seen = self._watch(self.low)
+        row.update(seen.quality)
+        scores, predictions = self._score(seen, row, bits_by_frame)
+        if seen.pictures:
+            sample = {"encode": row["encode"], "frame": self._middle, "pictures": seen.pictures}
+            result.add("samples", sample)
         result.add("scores", *({"encode": row["encode"], **score} for score in scores))
         result.add("predictions", *predictions)
         result.add("encodes", row)
-        if condition.coded:
-            decoded.file.unlink()
         return str(row["encode"])
+
+    def _decoded(self, encoded: transcode.Encoded, profile: Profile) -> _Seen:
+        """Beyond what an encoder can reach, rates end in one and the same stream: it is looked at once."""
+        key = (profile.format, encoded.digest)
+        if key not in self._seen:
+            decoded = transcode.decode(encoded, profile, self.geometry.low, self.prepared.frames, self.folder)
+            coded = transcode.psnr(transcode.mean_squared_error(self.low, decoded))
+            seen = self._watch(decoded)
+            self._seen[key] = dataclasses.replace(seen, quality={"psnr_coded": coded, **seen.quality})
+            decoded.file.unlink()
+        return self._seen[key]
 
     def _row(self, condition: Condition) -> dict[str, Any]:
         prepared, geometry = self.prepared, self.geometry
@@ -300,70 +324,93 @@ class _Bench:
         os.replace(part, self.setup.keep / f"{encode}{profile.suffix}")
         encoded.file.unlink()
 
-    def _sample(self, decoded: transcode.Planes, encode: str) -> dict[str, Any]:
-        """The middle one of the scored frames: as recorded, as decoded, as the first recogniser saw it."""
-        prepared = self.prepared
-        scored = np.flatnonzero(prepared.track.mask)
-        index = int(scored[len(scored) // 2])
+    @functools.cached_property
+    def _middle(self) -> int:
+        """The middle one of the scored frames."""
+        scored = np.flatnonzero(self.prepared.track.mask)
+        return int(scored[len(scored) // 2])
+
+    def _sample(self, decoded: transcode.Planes, seen: NDArray[np.uint8]) -> dict[str, bytes]:
+        """One frame as recorded, as decoded, and as the first recogniser saw it, as PNG."""
         wanted = _backends(self.setup)[0].input
-        crop = None if self.unit.region == "face" else prepared.track.crop(wanted.margin)
-        if self._source_picture is None:
+        crop = None if self.unit.region == "face" else self.prepared.track.crop(wanted.margin)
+        if self._source_png is None:
             whole = transcode.Geometry(*self.geometry.padded, 1)
-            self._source_picture = transcode.face_rgb(self.full, index, whole, crop)
-        one = transcode.single(decoded, index, self.folder)
-        here = None if crop is None else Crop(crop.side, crop.xy[index : index + 1])
-        pictures = {
-            "source": self._source_picture,
-            "decoded": transcode.face_rgb(decoded, index, self.geometry, crop),
-            "input": next(transcode.views(one, self.geometry, here, wanted))[0],
-        }
+            source = transcode.face_rgb(self.full, self._middle, whole, crop)
+            self._source_png = encode_png(source, self._middle)
         if wanted.colour == "luma":
-            pictures["input"] = (255 * _as_float(pictures["input"][None])[0] + 0.5).astype(np.uint8)
+            seen = (255 * _as_float(seen[None])[0] + 0.5).astype(np.uint8)
         return {
-            "encode": encode,
-            "frame": index,
-            "pictures": {kind: encode_png(picture, index) for kind, picture in pictures.items()},
+            "source": self._source_png,
+            "decoded": encode_png(
+                transcode.face_rgb(decoded, self._middle, self.geometry, crop), self._middle
+            ),
+            "input": encode_png(seen, self._middle),
         }
 
+    def _watch(self, decoded: transcode.Planes) -> _Seen:
+        """Show pictures to all back-ends, in the order of what these want to see, and measure them."""
+        prepared = self.prepared
+        backends = _backends(self.setup)
+        predictions: list[tuple[Backend, NDArray[np.float32]]] = []
+        quality: dict[str, float | None] = {}
+        sample: dict[str, bytes] = {}
+        for wanted in dict.fromkeys(backend.input for backend in backends):
+            first = not quality
+            crop = None if self.unit.region == "face" else prepared.track.crop(wanted.margin)
+            tally = transcode.Tally(self.full, self.geometry.width, self.geometry.height) if first else None
+            pictures = transcode.views(decoded, self.geometry, crop, wanted, tally)
+            shown: list[NDArray[np.uint8]] = []
+            if first and self.unit.clip == self.setup.sample:
+                pictures = _noting(pictures, self._middle, shown)
+            sharing = [backend for backend in backends if backend.input == wanted]
+            found = _predict(sharing, self.context, prepared, pictures)
+            predictions += zip(sharing, found, strict=True)
+            if tally is not None:
+                quality["psnr"] = tally.psnr
+            if shown:
+                sample = self._sample(decoded, shown[0])
+        return _Seen(quality, predictions, sample)
+
     def _score(
-        self, decoded: transcode.Planes, row: dict[str, Any], bits: tuple[int, ...]
+        self, seen: _Seen, row: dict[str, Any], bits: tuple[int, ...]
     ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         prepared = self.prepared
         scores: list[dict[str, Any]] = []
         blobs: list[dict[str, Any]] = []
-        backends = _backends(self.setup)
-        for wanted in dict.fromkeys(backend.input for backend in backends):
-            crop = None if self.unit.region == "face" else prepared.track.crop(wanted.margin)
-            tally = None
-            if "psnr" not in row:
-                tally = transcode.Tally(self.full, self.geometry.width, self.geometry.height)
-            pictures = transcode.views(decoded, self.geometry, crop, wanted, tally)
-            sharing = [backend for backend in backends if backend.input == wanted]
-            for backend, values in zip(
-                sharing, _predict(sharing, self.context, prepared, pictures), strict=True
-            ):
-                gold = _gold(self.setup, prepared, backend)
-                scores += score_rows(backend, gold, values)
-                arrays: dict[str, NDArray[Any]] = {
-                    "prediction": values,
-                    "gold": gold.values,
-                    "mask": prepared.track.mask,
-                    "times": prepared.timeline.times,
-                    "bits": np.array(bits, dtype=np.int64),
-                    "outputs": np.array(backend.classes or backend.targets),
-                    "targets": np.array(gold.targets),
+        for backend, values in seen.predictions:
+            gold = _gold(self.setup, prepared, backend)
+            scores += score_rows(backend, gold, values)
+            arrays: dict[str, NDArray[Any]] = {
+                "prediction": values,
+                "gold": gold.values,
+                "mask": prepared.track.mask,
+                "times": prepared.timeline.times,
+                "bits": np.array(bits, dtype=np.int64),
+                "outputs": np.array(backend.classes or backend.targets),
+                "targets": np.array(gold.targets),
+            }
+            blobs.append(
+                {
+                    "encode": row["encode"],
+                    "backend": backend.name,
+                    "gold": gold.name,
+                    "data": pack(arrays),
                 }
-                blobs.append(
-                    {
-                        "encode": row["encode"],
-                        "backend": backend.name,
-                        "gold": gold.name,
-                        "data": pack(arrays),
-                    }
-                )
-            if tally is not None:
-                row["psnr"] = tally.psnr
+            )
         return scores, blobs
+
+
+def _noting(
+    pictures: Iterator[NDArray[np.uint8]], index: int, noted: list[NDArray[np.uint8]]
+) -> Iterator[NDArray[np.uint8]]:
+    """Pass pictures on, having noted one of them."""
+    at = 0
+    for chunk in pictures:
+        if at <= index < at + len(chunk):
+            noted.append(chunk[index - at].copy())
+        at += len(chunk)
+        yield chunk
 
 
 def _predict(
@@ -371,22 +418,71 @@ def _predict(
 ) -> list[NDArray[np.float32]]:
     """Predictions of back-ends that see the same pictures: (frames, k) each, NaN where nothing is scored.
 
-    Batches are cut by the recording alone, since the last digits of a network's answer change with the batch.
+    Batches are cut by the encode alone, since the last digits of a network's answer may change with the batch.
     """
     segments = prepared.track.segment
     widths = [len(backend.classes or backend.targets) for backend in backends]
     found = [np.full((prepared.frames, width), np.nan, dtype=np.float32) for width in widths]
     at = 0
-    held: list[NDArray[np.uint8]] = []
-    places: list[int] = []
-    sessions: list[Session] = []
+    audience: _Audience | None = None
     current = -1
+    for chunk in pictures:
+        for picture in chunk:
+            segment = int(segments[at]) if at < prepared.frames else -1
+            if segment >= 0:
+                if audience is None or segment != current:
+                    if audience is not None:
+                        audience.answer(found)
+                    audience = _Audience(backends, context)
+                    current = segment
+                audience.show(picture, at)
+            at += 1
+    if audience is not None:
+        audience.answer(found)
+    if at != prepared.frames:
+        raise EncodeError(f"{at} decoded frames reached the recogniser, {prepared.frames} were coded")
+    return found
 
-    def flush() -> None:
-        if not places:
+
+class _Audience:
+    """Back-ends in one scoring segment: shown pictures in batches, equal ones once where frames are independent."""
+
+    def __init__(self, backends: list[Backend], context: Context) -> None:
+        self.backends = backends
+        self.sessions: list[Session] = [backend.start(context) for backend in backends]
+        self.once = all(backend.input.independent for backend in backends)
+        self.known: dict[bytes, int] = {}
+        self.held: list[NDArray[np.uint8]] = []
+        self.shown = 0
+        self.places: list[int] = []
+        self.numbers: list[int] = []
+        self.answers: list[list[NDArray[np.float64]]] = [[] for _ in backends]
+
+    def show(self, picture: NDArray[np.uint8], place: int) -> None:
+        number = self.shown
+        if self.once:
+            digest = hashlib.blake2b(np.ascontiguousarray(picture).data, digest_size=16).digest()
+            number = self.known.setdefault(digest, self.shown)
+        self.places.append(place)
+        self.numbers.append(number)
+        if number == self.shown:
+            self.shown += 1
+            # A picture may be a view of many: held alone, it does not keep these.
+            self.held.append(picture.copy() if self.once else picture)
+            if len(self.held) == INFERENCE_BATCH:
+                self._ask()
+
+    def answer(self, found: list[NDArray[np.float32]]) -> None:
+        """Fill in what was predicted in this segment."""
+        self._ask()
+        for values, answers in zip(found, self.answers, strict=True):
+            values[self.places] = np.concatenate(answers)[self.numbers]
+
+    def _ask(self) -> None:
+        if not self.held:
             return
-        batch = _as_float(np.stack(held))
-        for session, backend, values in zip(sessions, backends, found, strict=True):
+        batch = _as_float(np.stack(self.held))
+        for session, backend, answers in zip(self.sessions, self.backends, self.answers, strict=True):
             try:
                 answer = np.asarray(session(batch))
             except RdbenchError:
@@ -395,32 +491,15 @@ def _predict(
                 raise EncodeError(
                     f"back-end {backend.name} failed: {type(error).__name__}: {' '.join(str(error).split())}"
                 ) from error
-            if answer.shape != (len(places), values.shape[1]):
+            outputs = len(backend.classes or backend.targets)
+            if answer.shape != (len(self.held), outputs):
                 raise EncodeError(
-                    f"back-end {backend.name} gave predictions of shape {answer.shape} for {len(places)} frames "
-                    f"and {values.shape[1]} outputs"
+                    f"back-end {backend.name} gave predictions of shape {answer.shape} for {len(self.held)} frames "
+                    f"and {outputs} outputs"
                 )
-            values[places] = answer
-        held.clear()
-        places.clear()
-
-    for chunk in pictures:
-        for picture in chunk:
-            segment = int(segments[at]) if at < prepared.frames else -1
-            if segment >= 0:
-                if segment != current:
-                    flush()
-                    sessions = [backend.start(context) for backend in backends]
-                    current = segment
-                held.append(picture)
-                places.append(at)
-                if len(places) == INFERENCE_BATCH:
-                    flush()
-            at += 1
-    flush()
-    if at != prepared.frames:
-        raise EncodeError(f"{at} decoded frames reached the recogniser, {prepared.frames} were coded")
-    return found
+            # Copied: a session may use its output array again.
+            answers.append(np.array(answer))
+        self.held.clear()
 
 
 def _as_float(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -53,6 +53,21 @@ def test_commands_neither_read_the_terminal_nor_ask():
     assert command[command.index("-v") + 1] == "error"
 
 
+def test_a_filter_leaves_the_other_cores_to_other_workers():
+    scaled = ffmpeg.arguments(graph.output(ffmpeg.scale(graph.input("in.yuv"), 8, 6), "out.yuv"))
+    assert scaled[scaled.index("-filter_complex_threads") + 1] == "1"
+    plain = ffmpeg.arguments(graph.output(graph.input("in.yuv"), "out.yuv"))
+    assert "-filter_complex_threads" not in plain
+
+
+@pytest.mark.parametrize("size", [2**20, -1])
+def test_a_pipe_that_cannot_be_widened_serves_as_it_is(monkeypatch, size):
+    monkeypatch.setattr(ffmpeg, "PIPE_BYTES", size)
+    command = python("import sys; sys.stdout.buffer.write(sys.stdin.buffer.read())")
+    data = bytes(range(256)) * 1000
+    assert b"".join(ffmpeg.through(command, [data], 256, 64)) == data
+
+
 def test_the_resampler_says_all_of_itself():
     command = ffmpeg.arguments(graph.output(ffmpeg.scale(graph.input("in.yuv"), 8, 6), "out.yuv"))
     said = command[command.index("-filter_complex") + 1]

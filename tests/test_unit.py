@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_videos import Clips, boxes_at, clip_of, moving
+from made_videos import BT709, LOSSLESS, Clips, boxes_at, clip_of, lavfi, moving
 from PIL import Image
 
 from rdbench import metrics, transcode, unit
@@ -35,9 +35,17 @@ class Double:
     weights = "none"
     trained_on = "nothing"
 
-    def __init__(self, name="double", targets=("arousal", "valence"), size=96, colour="luma", margin=0.0):
+    def __init__(
+        self,
+        name="double",
+        targets=("arousal", "valence"),
+        size=96,
+        colour="luma",
+        margin=0.0,
+        independent=False,
+    ):
         self.name, self.targets = name, targets
-        self.input = Input(size, colour, margin)
+        self.input = Input(size, colour, margin, independent)
         self.sessions: list[list[np.ndarray]] = []
         self.contexts: list[Context] = []
 
@@ -84,6 +92,7 @@ def doubles(monkeypatch):
         "counter": Counter("counter"),
         "wrong": Wrong("wrong"),
         "classifier": Classifier("classifier", ("brightness",)),
+        "independent": Double("independent", independent=True),
         "colour": Double("colour", size=48, colour="rgb", margin=0.4),
     }
     monkeypatch.setattr(unit, "_open", lambda name, weights, device: known[name])
@@ -286,6 +295,56 @@ def test_batches_are_cut_by_the_recording_alone(doubles):
             assert batch.dtype == np.float32
             assert batch.shape[1:] == (96, 96)
             assert 0 <= batch.min() < batch.max() <= 1
+
+
+def still(frames, changes):
+    """A clip with a face in one place, of which each picture is shown for a while."""
+    file = lavfi(f"testsrc2=s=160x120:r=25/{changes},fps=25,format=yuv420p,trim=end_frame={frames}",
+                 *LOSSLESS, *BT709, "-fps_mode", "passthrough")  # fmt: skip
+    boxes = boxes_at(np.arange(frames) / 25)
+    boxes.xywh[:] = boxes.xywh[0]
+    return file, boxes
+
+
+@pytest.mark.parametrize("region", ["face", "frame"])
+def test_equal_frames_are_asked_for_once_where_that_changes_nothing(doubles, region):
+    file, boxes = still(400, 5)
+    clip = clip_of(file, boxes, labelled(400))
+    result = evaluate(setup(clip, backends=["double", "independent"]), work(region, 2, None))
+    shown = {name: np.concatenate(doubles[name].sessions[-1]) for name in ("double", "independent")}
+    assert len(shown["double"]) == 400
+    assert len(np.unique(shown["double"], axis=0)) == 80
+    assert np.array_equal(shown["independent"], shown["double"][::5])
+    assert [len(batch) for batch in doubles["independent"].sessions[-1]] == [64, 16]
+    first, second = (unpack(row["data"])["prediction"] for row in rows_of(result, "predictions", 2))
+    assert np.array_equal(first, second)
+    moments = [[row[name] for name in MOMENTS] for row in rows_of(result, "scores", 4)]
+    assert moments[:2] == moments[2:]
+
+
+def test_frames_of_another_segment_are_asked_for_again(doubles):
+    file, boxes = still(100, 100)
+    boxes.xywh[20:90] = np.nan
+    clip = clip_of(file, boxes, labelled(100))
+    evaluate(setup(clip, backends=["independent"]), work("frame", 2, None))
+    assert [[len(batch) for batch in batches] for batches in doubles["independent"].sessions] == [[1], [1]]
+
+
+def test_rates_that_end_in_one_stream_are_looked_at_once(doubles, tmp_path):
+    rates = [("x264", "ra", "abr", rate) for rate in (3e3, 5e3)]
+    asked = setup(clip_of(moving(), labels=labelled()), keep=tmp_path, sample="one")
+    result = evaluate(asked, work("frame", 8, *rates, CRF))
+    first, second, other = rows_of(result, "encodes", 3)
+    streams = [(tmp_path / f"{row['encode']}.h264").read_bytes() for row in (first, second, other)]
+    assert streams[0] == streams[1] != streams[2]
+    assert first["encode"] != second["encode"]
+    differ = {name for name in first if first[name] != second[name]}
+    assert differ <= {"encode", "rate", "command", "rate_status"}
+    assert len(doubles["double"].sessions) == 2
+    alone = evaluate(asked, work("frame", 8, rates[1]))
+    for table in ("encodes", "scores", "predictions", "samples"):
+        ours = [row for row in rows_of(result, table) if row["encode"] == second["encode"]]
+        assert ours == rows_of(alone, table)
 
 
 def test_a_back_end_knows_the_factor_the_region_and_the_face(doubles):
