@@ -4,9 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 REFERENCE := results/reference
+SEED_WEIGHTS := results/weights
+SEEDS := 1 2 3 4
+# Two halves that share nothing they start from, for two cores.
+ALONE := direct@lite hr@lite direct-mix@lite separate@lite
+FROM_SR := max-mix@lite mix-mix@lite max-max@lite
 
 .DEFAULT_GOAL := help
-.PHONY: help setup figures standalone figures-reference test test-long lint format train grids clean
+.PHONY: help setup figures standalone figures-reference test test-long lint format train train-seeds grids clean \
+	weights-alone weights-from-sr
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,9 +52,27 @@ format: $(STAMP) ## bring the code into shape
 	$(BIN)/ruff check --fix rdbench tests
 	$(BIN)/ruff format rdbench tests
 
-train: $(STAMP) ## train the weights that ship anew
+train: $(STAMP) ## train the weights that ship anew (seed 0)
 	$(BIN)/rdbench train constant --out rdbench/weights
-	$(BIN)/rdbench train direct@lite --out rdbench/weights
+	$(MAKE) -j 2 weights-alone weights-from-sr
+
+weights-alone: $(STAMP)
+	$(BIN)/rdbench train $(ALONE) separate-tuned@lite --out rdbench/weights
+
+weights-from-sr: $(STAMP)
+	$(BIN)/rdbench train $(FROM_SR) joint@lite frozen@lite --out rdbench/weights
+
+train-seeds: $(STAMP) ## train the other seeds of the tables (seeds 1 to 4)
+	mkdir -p $(SEED_WEIGHTS)
+	cp rdbench/weights/*.safetensors $(SEED_WEIGHTS)/
+	$(MAKE) -j 2 $(foreach seed,$(SEEDS),alone-seed-$(seed) from-sr-seed-$(seed))
+
+alone-seed-%: $(STAMP)
+	$(BIN)/rdbench train $(ALONE) --seed $* --out $(SEED_WEIGHTS)/seed-$*
+
+from-sr-seed-%: $(STAMP)
+	$(BIN)/rdbench train $(FROM_SR) --seed $* --out $(SEED_WEIGHTS)/seed-$*
+	$(BIN)/rdbench train joint@lite --factor 4 --factor 8 --factor 16 --seed $* --out $(SEED_WEIGHTS)/seed-$*
 
 grids: $(STAMP) ## find the bitrate grids of quick.toml on dev clips
 	$(BIN)/python -m rdbench.grids rdbench/experiments/quick.toml

@@ -19,6 +19,8 @@ from rdbench.canvas import (
     legend,
     new_figure,
     only,
+    panels,
+    ratio_axis,
     settings,
 )
 from rdbench.errors import InputError
@@ -29,7 +31,9 @@ __all__ = ["Difference", "difference", "forest"]
 BEST = Look("#333333", "D")
 """How the envelope is drawn where it stands beside single factors."""
 
-Difference = tuple[str, NDArray[np.float64], NDArray[np.float64]]
+Array = NDArray[np.float64]
+
+Difference = tuple[str, Array, Array]
 """Factor ("1", "16", "best"), accuracy, and the difference of rates in per cent."""
 
 
@@ -98,11 +102,13 @@ def _label(factor: str) -> str:
     return "best factor" if factor == "best" else f"factor {factor}"
 
 
-def _column(axes: Axes, rows: pd.DataFrame, heights: NDArray[np.float64], name: str, label: str) -> None:
+def _column(axes: Axes, rows: pd.DataFrame, heights: Array, name: str, label: str) -> None:
     axes.axvline(0, color="#777777", linewidth=0.8, zorder=1)
-    for height, (_, row) in zip(heights, rows.iterrows(), strict=True):
-        look = _look(str(row["test_factor"]))
-        value, low, high = (float(row[column]) for column in (name, f"{name}_low", f"{name}_high"))
+    ends = rows[[name, f"{name}_low", f"{name}_high"]].to_numpy(dtype=float)
+    if name == "bd_rate":
+        ends = _log_ratio(ends)
+    for height, factor, (value, low, high) in zip(heights, rows["test_factor"], ends, strict=True):
+        look = _look(str(factor))
         if not np.isfinite(value):
             axes.text(
                 *(0.02, height, "not computable"),
@@ -116,12 +122,18 @@ def _column(axes: Axes, rows: pd.DataFrame, heights: NDArray[np.float64], name: 
             axes.plot([low, high], [height, height], color=look.colour, solid_capstyle="butt", zorder=2)
         axes.plot([value], [height], look.marker, color=look.colour, markeredgewidth=0.9, zorder=3)
     axes.set_xlabel(label)
-    # An outlier's interval must not squeeze all others into a line.
-    ends = rows[[name, f"{name}_low", f"{name}_high"]].to_numpy(dtype=float)
-    ends = ends[np.isfinite(ends)]
-    if len(ends):
-        span = max(float(np.ptp(np.append(ends, 0.0))), 1e-9)
-        axes.set_xlim(min(ends.min(), 0.0) - 0.06 * span, max(ends.max(), 0.0) + 0.06 * span)
+    known = np.append(ends[np.isfinite(ends)], 0.0)
+    pad = 0.06 * max(float(np.ptp(known)), 1e-9)
+    limits = float(known.min() - pad), float(known.max() + pad)
+    axes.set_xlim(limits)
+    if name == "bd_rate":
+        ratio_axis(axes.xaxis, *limits, label, most=9)
+
+
+def _log_ratio(percent: Array) -> Array:
+    """Differences in per cent as natural log ratios; endless where nothing would be left."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.log1p(percent / 100))
 
 
 def _forest_caption(rows: pd.DataFrame, test: str, anchor: str) -> str:
@@ -139,25 +151,21 @@ def _forest_caption(rows: pd.DataFrame, test: str, anchor: str) -> str:
 
 
 def difference(
-    curves: Sequence[Difference],
+    pairs: Sequence[tuple[str, str, Sequence[Difference]]],
     *,
-    test: str,
-    anchor: str,
     metric: str = "ccc",
     title: str = "",
     caption: str = "",
     style: Style = "screen",
 ) -> Drawing:
-    """The relative difference of rates of two codecs over accuracy: a line for each factor.
+    """The relative difference of rates of two codecs over accuracy: a panel for each pair, a line for each factor.
 
     One BD-rate hides curves that cross; this shows them (arXiv 2304.12852).
 
     Parameters
     ----------
-    curves : sequence of (factor, accuracy, difference)
-        As `rdbench.bd.relative_difference` gives them, in per cent.
-    test, anchor : str
-        Names of the codecs.
+    pairs : sequence of (test, anchor, curves)
+        Names of two codecs, and their curves as `rdbench.bd.relative_difference` gives them, in per cent.
     metric, title, caption : str
     style : {"screen", "paper"}
 
@@ -170,23 +178,27 @@ def difference(
     InputError
         If no pair of curves shares a range.
     """
-    drawn = sorted((curve for curve in curves if len(curve[1])), key=lambda curve: _order(curve[0]))
+    drawn = [(test, anchor, [curve for curve in curves if len(curve[1])]) for test, anchor, curves in pairs]
+    drawn = [pair for pair in drawn if pair[2]]
     if not drawn:
-        raise InputError(f"No curve of {test} shares a range of accuracy with one of {anchor}.")
+        raise InputError("No two curves of different codecs share a range of accuracy.")
     with settings(style):
-        figure = new_figure(style, 1, wide=False)
-        axes = figure.subplots()
-        axes.axhline(0, color="#777777", linewidth=0.8, zorder=1)
-        for factor, accuracy, percent in drawn:
-            look = _look(factor)
-            dash = "--" if factor == "best" else "-"
-            axes.plot(accuracy, percent, color=look.colour, linestyle=dash, zorder=2)
-            ends = [0, len(accuracy) // 2, len(accuracy) - 1]
-            axes.plot(
-                accuracy[ends], percent[ends], look.marker, color=look.colour, markeredgewidth=0.9, zorder=3
-            )
-        axes.set_xlabel(METRIC_NAMES.get(metric, metric))
-        axes.set_ylabel(f"Rate of {test} over {anchor} (%)")
-        legend(figure, "Factor", [(factor, _look(factor)) for factor, _, _ in drawn])
-        describe(figure, title or f"{test} against {anchor}, along the curves", caption)
+        figure, grid, _ = panels(style, len(drawn), wide=len(drawn) > 1)
+        for (_, _, curves), axes in zip(drawn, grid, strict=True):
+            axes.axhline(0, color="#777777", linewidth=0.8, zorder=1)
+            for factor, accuracy, percent in sorted(curves, key=lambda curve: _order(curve[0])):
+                look = _look(factor)
+                ratio = _log_ratio(percent)
+                ends = [0, len(accuracy) // 2, len(accuracy) - 1]
+                dash = "--" if factor == "best" else "-"
+                axes.plot(accuracy, ratio, color=look.colour, linestyle=dash, zorder=2)
+                axes.plot(
+                    accuracy[ends], ratio[ends], look.marker, color=look.colour, markeredgewidth=0.9, zorder=3
+                )
+            axes.set_xlabel(METRIC_NAMES.get(metric, metric))
+        for (test, anchor, _), axes in zip(drawn, grid, strict=True):
+            ratio_axis(axes.yaxis, *axes.get_ylim(), f"Rate of {test} over {anchor} (%)")
+        factors = sorted({curve[0] for _, _, curves in drawn for curve in curves}, key=_order)
+        legend(figure, "Factor", [(factor, _look(factor)) for factor in factors])
+        describe(figure, title, caption)
     return figure

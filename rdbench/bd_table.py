@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from rdbench import bd
 from rdbench.bd import Delta, Side, percent
 from rdbench.caveats import caveat
-from rdbench.envelope import Chooser, envelope_of, groups, side_of
+from rdbench.envelope import Chooser, groups, side_of
 from rdbench.errors import InputError, NotComparableError
 from rdbench.intervals import LEVEL, MIN_SUBJECTS, bootstrap, simultaneous
-from rdbench.points import Points, codes, collect, default_metric, kbps, metric_of_sums
+from rdbench.points import Arrays, Points, codes, collect, default_metric, kbps, metric_of_sums
 
 __all__ = ["COLUMNS", "KEYS", "bd_table", "parse_side"]
 
@@ -110,6 +110,7 @@ def bd_table(
     boot: int = 0,
     per_clip: bool = True,
     level: float = LEVEL,
+    arrays: Arrays | None = None,
 ) -> pd.DataFrame:
     """Deltas of every pair of curves that `anchor` and `test` name.
 
@@ -126,7 +127,7 @@ def bd_table(
     metric : str, optional
         By default CCC, or accuracy where everything is categorical.
     method : {"akima", "pchip", "cubic"}
-    bits, charge_boxes, partition
+    bits, charge_boxes, partition, arrays
         As in `rdbench.curves.pooled`.
     larger : bool
         Whether points coded larger than asked take part.
@@ -153,7 +154,9 @@ def bd_table(
     first, second = {**second, **first}, {**first, **second}
     metric = default_metric(scores) if metric is None else metric
     options = {"bits": bits, "charge_boxes": charge_boxes, "partition": partition, "uncoded": False}
-    parts = collect(encodes, scores, metric, **options)  # type: ignore[arg-type]
+    if arrays is None:
+        arrays = Arrays(encodes, scores, metric, bits=bits, charge_boxes=charge_boxes, partition=partition)
+    parts = arrays.parts(uncoded=False)
     if not parts:
         raise NotComparableError(f"The run has nothing coded that has a value of {metric}.")
     _known(parts, first, "anchor")
@@ -163,7 +166,7 @@ def bd_table(
     of_clips = _of_clips(encodes, scores, metric, options) if per_clip else []
     chooser = None
     if "best" in (first.get("factor"), second.get("factor")):
-        chooser = Chooser(encodes, scores, metric, bits=bits, charge_boxes=charge_boxes, partition=partition)
+        chooser = Chooser(encodes, scores, metric, partition=partition, arrays=arrays)
     rows: list[dict[str, object]] = []
     deltas: list[tuple[Points, Delta, Delta]] = []
     for number, points in enumerate(parts):
@@ -299,7 +302,7 @@ class _Sides:
         key, rows = self._groups[name]
         assert self._chooser is not None
         try:
-            envelope = envelope_of(points, rows, key, self._chooser, larger=self._larger)
+            envelope = self._chooser.envelope(points, rows, key, larger=self._larger)
         except NotComparableError as error:
             nothing = np.zeros((len(points.subjects), 0))
             stats = np.zeros((len(points.subjects), 0, points.stats.shape[-1]))

@@ -15,15 +15,19 @@ from typing import Any, Literal
 import matplotlib
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 
 from rdbench.errors import InputError
 from rdbench.style import Look, readable
 
 __all__ = [
+    "COLUMNS",
     "DOUBLE",
     "FEW_SUBJECTS",
     "FORMATS",
@@ -40,7 +44,10 @@ __all__ = [
     "log_ticks",
     "new_figure",
     "only",
+    "panels",
     "rate_axis",
+    "ratio_axis",
+    "ratio_ticks",
     "save",
     "settings",
 ]
@@ -50,6 +57,9 @@ FORMATS = ("png", "pdf", "svg")
 METRIC_NAMES = {"ccc": "CCC", "pcc": "PCC", "rmse": "RMSE", "accuracy": "Accuracy", "f1": "Macro F1"}
 FEW_SUBJECTS = 6
 """Under so many subjects an interval says little; each subject is a dot instead."""
+
+COLUMNS = 3
+"""Panels beside each other at the most."""
 
 SINGLE, DOUBLE = 3.5, 7.16
 """Column widths in inches."""
@@ -68,8 +78,8 @@ _COMMON: dict[str, Any] = {
     "legend.frameon": False,
     "mathtext.fontset": "dejavusans",
     "path.simplify": False,
-    "pdf.fonttype": 42,
-    "ps.fonttype": 42,
+    # Outlines of the glyphs that occur: whole fonts, as publishers want them, take half of a figure's time.
+    "pdf.fonttype": 3,
     "savefig.dpi": 200,
     "svg.fonttype": "path",
     "text.parse_math": False,
@@ -93,6 +103,7 @@ _SIZES: dict[str, dict[str, Any]] = {
         "legend.fontsize": 7,
         "lines.linewidth": 1.0,
         "lines.markersize": 3.5,
+        "pdf.fonttype": 42,
         "savefig.dpi": 600,
     },
 }
@@ -177,21 +188,33 @@ def save(figure: Figure, stem: Path, formats: Sequence[str] = FORMATS) -> list[P
     style = figure.style if isinstance(figure, Drawing) else "screen"
     written = []
     with settings(style), _quiet():
-        # Laid out once: each format would do it again, and draw everything twice for it.
+        # Laid out once: each format would do it again.
         figure.dpi = matplotlib.rcParams["savefig.dpi"]
-        figure.draw_without_rendering()
+        layout = figure.get_layout_engine()
+        if layout is not None:
+            layout.execute(figure)
         figure.set_layout_engine("none")
-    for name in formats:
-        place = stem.with_name(f"{stem.name}.{name}")
-        beside = stem.with_name(f".{stem.name}.{os.getpid()}.{name}")
-        try:
-            with settings(style), _quiet():
-                figure.savefig(beside, format=name, metadata=_SILENT[name])
-            beside.replace(place)
-        finally:
-            beside.unlink(missing_ok=True)
-        written.append(place)
+        for name in formats:
+            place = stem.with_name(f"{stem.name}.{name}")
+            beside = stem.with_name(f".{stem.name}.{os.getpid()}.{name}")
+            try:
+                _write(figure, beside, name)
+                beside.replace(place)
+            finally:
+                beside.unlink(missing_ok=True)
+            written.append(place)
     return written
+
+
+def _write(figure: Figure, file: Path, name: str) -> None:
+    # By the canvas itself: savefig draws everything once more beforehand, for layouts that are settled here.
+    figure.dpi = matplotlib.rcParams["savefig.dpi"]
+    if name == "png":
+        FigureCanvasAgg(figure).print_png(file, metadata=_SILENT[name])
+    elif name == "svg":
+        FigureCanvasSVG(figure).print_svg(file, metadata=_SILENT[name])
+    else:
+        FigureCanvasPdf(figure).print_pdf(file, metadata=_SILENT[name])
 
 
 @contextlib.contextmanager
@@ -278,9 +301,69 @@ def legend(figure: Figure, title: str, entries: Iterable[tuple[str, Look]], *, h
     figure.legend(handles=handles, title=title, loc="outside right upper", alignment="left")
 
 
-def grid_shape(count: int, most: int = 3) -> tuple[int, int]:
+def panels(style: Style, count: int, *, wide: bool = True) -> tuple[Drawing, list[Axes], list[Axes]]:
+    """A figure with so many panels on the same axes: the figure, the panels, and the first one of each row."""
+    rows, columns = grid_shape(count)
+    figure = new_figure(style, columns, rows, wide=wide)
+    grid = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel())
+    for axes in grid[count:]:
+        axes.set_axis_off()
+    for axes in grid[:count]:
+        axes.xaxis.set_tick_params(labelbottom=True)
+    return figure, grid[:count], grid[:count:columns]
+
+
+def ratio_axis(axis: Axis, low: float, high: float, label: str, most: int = 7) -> None:
+    """An axis of log ratios, with ticks in per cent: a half and a double are equally far from nothing.
+
+    Parameters
+    ----------
+    axis : Axis
+    low, high : float
+        Natural logs of the ratios at its ends.
+    label : str
+    most : int
+        Ticks at the most.
+    """
+    ticks = [float(math.log1p(tick / 100)) for tick in ratio_ticks(low, high, most)]
+    axis.set_major_locator(FixedLocator(ticks))
+    axis.set_major_formatter(
+        FuncFormatter(lambda value, _: _minus(readable(round(100 * math.expm1(value), 9))))
+    )
+    axis.set_minor_locator(NullLocator())
+    axis.set_label_text(label)
+
+
+def ratio_ticks(low: float, high: float, most: int = 7) -> list[float]:
+    """Differences in per cent to name on an axis of log ratios from `low` to `high`; 0 where it is inside."""
+    ends = 100 * math.expm1(low), 100 * math.expm1(high)
+    chosen: list[float] = []
+    for tick in _RATIOS:
+        at = math.log1p(tick / 100)
+        apart = all(abs(at - math.log1p(other / 100)) > (high - low) / most for other in chosen)
+        if low <= at <= high and apart:
+            chosen.append(tick)
+    if len(chosen) < 3 or (ends[0] > -40 and ends[1] < 60):
+        # Within so little, per cent are as good as even.
+        even = MaxNLocator(most, steps=[1, 2, 5, 10]).tick_values(*ends)
+        chosen = [float(tick) for tick in even if ends[0] <= tick <= ends[1]]
+    return sorted(chosen)
+
+
+_RATIOS = (
+    *(0, 100, -50, 1000, -90, 10_000, -99, 1e5, -99.9, 1e6, 300, -75, 50, -30, 3000, -97, 30_000),
+    *(20, -20, 200, 500, 10, -10, -60, -80, -95, 5, -5),
+)
+"""From the ticks that are wanted first to those that only fill gaps."""
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "\u2212")
+
+
+def grid_shape(count: int) -> tuple[int, int]:
     """Rows and columns for so many panels."""
-    columns = min(count, most)
+    columns = min(count, COLUMNS)
     return math.ceil(count / columns), columns
 
 

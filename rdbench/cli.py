@@ -322,7 +322,7 @@ def doctor(dataset: str | None, root: Path | None) -> int:
 
 
 @main.command()
-@click.argument("backend", metavar="BACKEND[@SIZE]")
+@click.argument("backends", nargs=-1, required=True, metavar="BACKEND[@SIZE]...")
 @click.option("--dataset", default="synthetic", show_default=True, metavar="NAME|PATH")
 @click.option("--root", metavar="DIR", help="Where the package of avec2016 or recola lies.")
 @click.option("--factor", "factors", multiple=True, type=click.IntRange(1, 64), help="Downsampling factor.")
@@ -335,7 +335,7 @@ def doctor(dataset: str | None, root: Path | None) -> int:
 @click.option("--device", default="auto", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("weights"), show_default=True)
 def train(
-    backend: str,
+    backends: Sequence[str],
     dataset: str,
     root: str | None,
     factors: Sequence[int],
@@ -346,16 +346,17 @@ def train(
     device: str,
     out: Path,
 ) -> None:
-    """Train a back-end and write its weights; `rdbench run --weights DIR` uses them.
+    """Train back-ends and write their weights; `rdbench run --weights DIR` uses them.
 
-    The same command again goes on where it stopped.
+    What several of them start from is trained once. The same command again goes on where it stopped.
 
     \b
     rdbench train direct@lite --factor 4 --factor 8 --out weights
+    rdbench train hr@lite max-mix@lite --seed 1 --out weights/seed-1
     """
     from rdbench.datasets.registry import open_dataset
     from rdbench.heap import keep_memory
-    from rdbench.strategies import train_backend
+    from rdbench.strategies import train_backends
     from rdbench.training import Epoch
 
     keep_memory()
@@ -363,8 +364,8 @@ def train(
     def progress(what: Epoch | str) -> None:
         click.echo(str(what), err=True)
 
-    files = train_backend(
-        backend,
+    files = train_backends(
+        tuple(dict.fromkeys(backends)),
         open_dataset(dataset, None if root is None else Path(root)),
         out,
         factors=tuple(dict.fromkeys(factors)),

@@ -93,6 +93,7 @@ def plot(
         bits=bits,
         charge_boxes=charge_boxes,
         partition=partition,
+        processes=min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1, 4),
     )
     for file in files:
         click.echo(str(file))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -36,12 +37,14 @@ Matrix = NDArray[np.float64]
 
 def confusions(
     encodes: pd.DataFrame, scores: pd.DataFrame, style: Style = "screen", partition: str | None = None
-) -> Iterator[tuple[tuple[str, ...], Drawing]]:
-    """A figure for each categorical target, back-end, gold and region, with the words that name it.
+) -> Iterator[tuple[tuple[str, ...], Callable[[], Drawing]]]:
+    """A figure for each categorical target, back-end, gold and region: the words that name it, and how it is drawn.
 
     Its panels: uncoded pictures, and the lowest rate of each codec, both at the smallest factor, over the clips
     that curves are pooled over.
     """
+    if not scores["confusion"].notna().any():
+        return
     where = encodes[encodes["partition"] == (partition or default_partition(encodes))]
     rows = scores[scores["confusion"].notna()].merge(where[_COLUMNS], on="encode")
     used = [
@@ -65,7 +68,10 @@ def confusions(
         )
         names = json.loads(group["classes"].iloc[0])
         title = f"{target.capitalize()}, {backend}"
-        yield ("confusion", target, backend, region), confusion(panels, names, title, caption, style)
+        yield (
+            ("confusion", target, backend, region),
+            partial(confusion, panels, names, title, caption, style),
+        )
 
 
 def _parts(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from rdbench.canvas import (
+    COLUMNS,
     FEW_SUBJECTS,
     METRIC_NAMES,
     Drawing,
@@ -19,11 +20,10 @@ from rdbench.canvas import (
     describe,
     factor_axis,
     gold_phrase,
-    grid_shape,
     interval_words,
     legend,
-    new_figure,
     only,
+    panels,
     rate_axis,
     settings,
 )
@@ -51,6 +51,8 @@ def _draw_line(
     axes.plot(x, y, color=look.colour, linestyle=look.dash, zorder=3)
     hollow = is_hollow(rows)
     for mask, face in ((~hollow, look.colour), (hollow, "white")):
+        if not mask.any():
+            continue
         axes.plot(
             *(x[mask], y[mask]),
             color=look.colour,
@@ -121,24 +123,19 @@ def rd(
     level = points[(points["codec"] == "none") & points["value"].notna()]
     codecs = sorted(coded["codec"].unique())
     factors = sorted(int(factor) for factor in coded["factor"].unique())
-    rows, columns = grid_shape(len(codecs))
     with settings(style):
-        figure = new_figure(style, columns, rows, wide=len(codecs) > 1)
-        panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-        for place, axes in enumerate(panels):
-            if place >= len(codecs):
-                axes.set_axis_off()
-                continue
-            here = coded[coded["codec"] == codecs[place]]
+        figure, grid, first = panels(style, len(codecs), wide=len(codecs) > 1)
+        for codec, axes in zip(codecs, grid, strict=True):
+            here = coded[coded["codec"] == codec]
             if len(codecs) > 1 or style == "screen":
-                axes.set_title(codecs[place], loc="left")
+                axes.set_title(codec, loc="left")
             for factor in factors:
                 line = here[here["factor"] == factor].sort_values("bitrate_kbps")
                 if line.empty:
                     continue
                 own = None
                 if subjects is not None:
-                    own = subjects[(subjects["codec"] == codecs[place]) & (subjects["factor"] == factor)]
+                    own = subjects[(subjects["codec"] == codec) & (subjects["factor"] == factor)]
                 _draw_line(
                     axes, line["bitrate_kbps"].to_numpy(dtype=float), line, factor_look(factor), dots=own
                 )
@@ -151,9 +148,8 @@ def rd(
                     solid_capstyle="butt",
                     zorder=5,
                 )
-            rate_axis(axes, *_extent(coded["bitrate_kbps"]), style, columns)
-            axes.xaxis.set_tick_params(labelbottom=True)
-        for axes in panels[::columns]:
+            rate_axis(axes, *_extent(coded["bitrate_kbps"]), style, min(len(codecs), COLUMNS))
+        for axes in first:
             axes.set_ylabel(_y_label(points, metric))
         legend(
             figure, "Factor", [(str(f), factor_look(f)) for f in factors], hollow=bool(is_hollow(coded).any())
@@ -237,30 +233,24 @@ def standalone(
     names = _line_names(rows)
     given = looks(names)
     targets = sorted(rows["target"].unique())
-    count_rows, columns = grid_shape(len(targets))
     with settings(style):
-        figure = new_figure(style, columns, count_rows, wide=len(targets) > 1)
-        panels = figure.subplots(count_rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-        for place, axes in enumerate(panels):
-            if place >= len(targets):
-                axes.set_axis_off()
-                continue
-            here = rows[rows["target"] == targets[place]]
+        figure, grid, first = panels(style, len(targets), wide=len(targets) > 1)
+        for target, axes in zip(targets, grid, strict=True):
+            here = rows[rows["target"] == target]
             if len(targets) > 1 or style == "screen":
-                axes.set_title(str(targets[place]), loc="left")
+                axes.set_title(str(target), loc="left")
             for name in sorted(set(names)):
                 line = here[_line_names(here) == name].sort_values(against)
                 if line.empty:
                     continue
                 own = None
                 if subjects is not None and against == "factor":
-                    own = subjects[(subjects["target"] == targets[place]) & (subjects["codec"] == "none")]
+                    own = subjects[(subjects["target"] == target) & (subjects["codec"] == "none")]
                     own = own[_line_names(own) == name]
                 x = line[against].to_numpy(dtype=float)
                 _draw_line(axes, x, line, given[name], dots=own, dot_x=against)
             factor_axis(axes, rows, against)
-            axes.xaxis.set_tick_params(labelbottom=True)
-        for axes in panels[::columns]:
+        for axes in first:
             axes.set_ylabel(_y_label(rows, metric))
         legend(figure, "Back-end", [(name, given[name]) for name in sorted(set(names))])
         what = "downsampling factor" if against == "factor" else "width of the face"
@@ -319,14 +309,10 @@ def envelope(
     given = looks(codecs)
     factors = sorted({int(factor) for factor in rows["chosen_factor"].unique()})
     several = len(codecs) > 1
-    count_rows, columns = grid_shape(len(codecs) + several)
+    count = len(codecs) + several
     with settings(style):
-        figure = new_figure(style, columns, count_rows, wide=several)
-        panels = figure.subplots(count_rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-        for place, axes in enumerate(panels):
-            if place >= len(codecs) + several:
-                axes.set_axis_off()
-                continue
+        figure, grid, first = panels(style, count, wide=several)
+        for place, axes in enumerate(grid):
             together = place == len(codecs)
             if several or style == "screen":
                 axes.set_title("all codecs" if together else codecs[place], loc="left")
@@ -335,9 +321,8 @@ def envelope(
                 if not together and points is not None:
                     _thin(axes, points[points["codec"] == codec])
                 _envelope_line(axes, line, given[codec], by_factor=not together)
-            rate_axis(axes, *_extent(rows["bitrate_kbps"]), style, columns)
-            axes.xaxis.set_tick_params(labelbottom=True)
-        for axes in panels[::columns]:
+            rate_axis(axes, *_extent(rows["bitrate_kbps"]), style, min(count, COLUMNS))
+        for axes in first:
             axes.set_ylabel(_y_label(rows, metric))
         entries = [(f"factor {f}", replace(factor_look(f), dash="none")) for f in factors]
         if several:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from rdbench.intervals import LEVEL, SCALE_OF, Interval, delete_one, jackknife
 from rdbench.metrics import METRICS
-from rdbench.points import GRID, Points, collect, kbps
+from rdbench.points import GRID, Arrays, Points, collect, kbps
 
 __all__ = ["CURVES", "curves_table", "left_out", "per_recording", "per_subject", "pooled", "pooled_points"]
 
@@ -37,6 +37,7 @@ def pooled(
     *,
     partition: str | None = None,
     level: float = LEVEL,
+    arrays: Arrays | None = None,
 ) -> pd.DataFrame:
     """Pooled points with intervals over subjects, one row a grid index.
 
@@ -51,6 +52,8 @@ def pooled(
     partition : str, optional
         By default test, else dev, else the only one there is.
     level : float
+    arrays : Arrays, optional
+        Those of these very tables and options, where several calls share them.
 
     Returns
     -------
@@ -69,7 +72,9 @@ def pooled(
     NotComparableError
         If no clip has a value at every point.
     """
-    parts = collect(encodes, scores, metric, bits=bits, charge_boxes=charge_boxes, partition=partition)
+    if arrays is None:
+        arrays = Arrays(encodes, scores, metric, bits=bits, charge_boxes=charge_boxes, partition=partition)
+    parts = arrays.parts()
     tables = [pooled_points(points, level=level) for points in parts]
     if not tables:
         nothing = pd.DataFrame(columns=[*GRID, *_EXTRA])

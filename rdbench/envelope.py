@@ -23,7 +23,7 @@ from rdbench.bd import Side, bd_accuracy
 from rdbench.errors import InputError, NotComparableError
 from rdbench.intervals import LEVEL, SCALE_OF, Interval, delete_one, jackknife
 from rdbench.metrics import higher_is_better
-from rdbench.points import CURVE, Points, codes, collect, default_partition, kbps, metric_of_sums
+from rdbench.points import CURVE, Arrays, Points, codes, default_partition, kbps, metric_of_sums
 
 __all__ = ["GROUP", "Chooser", "Envelope", "envelope_of", "envelopes", "gains", "side_of", "switch_points"]
 
@@ -130,6 +130,8 @@ class Chooser:
         As in `rdbench.curves.pooled`.
     oracle : bool
         Choose in-sample.
+    arrays : Arrays, optional
+        As in `rdbench.curves.pooled`.
     """
 
     def __init__(
@@ -142,31 +144,37 @@ class Chooser:
         charge_boxes: bool = False,
         partition: str | None = None,
         oracle: bool = False,
+        arrays: Arrays | None = None,
     ) -> None:
         self.oracle = oracle
         self.partition: str | None = None
+        self._kept: dict[Any, tuple[Points, Envelope]] = {} if arrays is None else arrays.kept
         self._groups: dict[tuple[object, ...], tuple[Points, NDArray[np.integer]]] = {}
         reported = default_partition(encodes) if partition is None else partition
         present = set(encodes["partition"].dropna())
         others = [name for name in ("dev", "train", "test") if name in present and name != reported]
         if oracle or not others:
             return
+        if arrays is None:
+            arrays = Arrays(encodes, scores, metric, bits=bits, charge_boxes=charge_boxes)
         try:
-            parts = collect(
-                encodes,
-                scores,
-                metric,
-                bits=bits,
-                charge_boxes=charge_boxes,
-                partition=others[0],
-                uncoded=False,
-            )
+            parts = arrays.parts(partition=others[0], uncoded=False)
         except NotComparableError:
             return
         self.partition = others[0]
         for points in parts:
             for key, rows in groups(points):
                 self._groups[tuple(key.values())] = (points, rows)
+
+    def envelope(
+        self, points: Points, rows: NDArray[np.integer], key: dict[str, object], *, larger: bool = False
+    ) -> Envelope:
+        """`envelope_of`, made once for all who share the arrays."""
+        name = ("envelope", self.oracle, self.partition, larger, id(points), *key.values())
+        if name not in self._kept:
+            # The points are kept too: another object may only have their id while they are there.
+            self._kept[name] = points, envelope_of(points, rows, key, self, larger=larger)
+        return self._kept[name][1]
 
     def other(self, key: dict[str, object]) -> tuple[Points, NDArray[np.integer]] | None:
         """The same group in the other partition, if it has one."""
@@ -420,12 +428,13 @@ def envelopes(
     factor: str = "best",
     larger: bool = False,
     level: float = LEVEL,
+    arrays: Arrays | None = None,
 ) -> pd.DataFrame:
     """All envelopes, one row a rate.
 
     Parameters
     ----------
-    encodes, scores, metric, bits, charge_boxes, partition
+    encodes, scores, metric, bits, charge_boxes, partition, arrays
         As in `rdbench.curves.pooled`.
     factor : {"best", "oracle"}
         "oracle" chooses in-sample: for looking at how optimistic that is, never for a claim.
@@ -451,7 +460,9 @@ def envelopes(
         *("high", "reason", "n", "subjects", "clips"),
     ]
     found: dict[str, list[NDArray[Any]]] = {name: [] for name in columns}
-    for points, envelope in _all(encodes, scores, metric, bits, charge_boxes, partition, factor, larger):
+    for points, envelope in _all(
+        encodes, scores, metric, bits, charge_boxes, partition, factor, larger, arrays
+    ):
         interval = _interval(envelope, level)
         body = envelope.stats[..., 2:].sum(axis=0)
         n = body[:, 0] if metric in ("ccc", "pcc", "rmse") else body.sum(axis=-1)
@@ -494,17 +505,19 @@ def _all(
     partition: str | None,
     factor: str,
     larger: bool,
+    arrays: Arrays | None,
 ) -> list[tuple[Points, Envelope]]:
     if factor not in ("best", "oracle"):
         raise InputError(f"An envelope's factor is best or oracle, not {factor!r}.")
     options = {"bits": bits, "charge_boxes": charge_boxes, "partition": partition}
-    parts = collect(encodes, scores, metric, uncoded=False, **options)  # type: ignore[arg-type]
-    chooser = Chooser(encodes, scores, metric, oracle=factor == "oracle", **options)  # type: ignore[arg-type]
+    if arrays is None:
+        arrays = Arrays(encodes, scores, metric, **options)  # type: ignore[arg-type]
+    chooser = Chooser(encodes, scores, metric, oracle=factor == "oracle", arrays=arrays, **options)  # type: ignore[arg-type]
     out = []
-    for points in parts:
+    for points in arrays.parts(uncoded=False):
         for key, rows in groups(points):
             try:
-                out.append((points, envelope_of(points, rows, key, chooser, larger=larger)))
+                out.append((points, chooser.envelope(points, rows, key, larger=larger)))
             except NotComparableError:
                 # A group with nothing to choose from has no envelope; the others still have theirs.
                 continue
@@ -520,6 +533,7 @@ def switch_points(
     *,
     partition: str | None = None,
     larger: bool = False,
+    arrays: Arrays | None = None,
 ) -> pd.DataFrame:
     """Rates at which the best factor changes, on the data that it is chosen on.
 
@@ -530,7 +544,7 @@ def switch_points(
         (jackknife on log rate), ``reason``.
     """
     tables = []
-    for _, envelope in _all(encodes, scores, metric, bits, charge_boxes, partition, "best", larger):
+    for _, envelope in _all(encodes, scores, metric, bits, charge_boxes, partition, "best", larger, arrays):
         switches = envelope.switches()
         named = pd.DataFrame([{**envelope.key, "chosen_on": envelope.chosen_on}] * len(switches))
         tables.append(pd.concat([named, switches], axis=1))
@@ -549,6 +563,7 @@ def gains(
     partition: str | None = None,
     larger: bool = False,
     method: str = "akima",
+    arrays: Arrays | None = None,
 ) -> pd.DataFrame:
     """What choosing the factor by rate gains over keeping any one factor, at equal rate.
 
@@ -562,7 +577,9 @@ def gains(
         understated rather than overstated), ``reason``.
     """
     tables = []
-    for points, envelope in _all(encodes, scores, metric, bits, charge_boxes, partition, "best", larger):
+    for points, envelope in _all(
+        encodes, scores, metric, bits, charge_boxes, partition, "best", larger, arrays
+    ):
         rows_of = {tuple(one.values()): rows for one, rows in groups(points)}
         rows = rows_of[tuple(envelope.key.values())]
         factor = points.keys["factor"].to_numpy(dtype=np.int64)[rows]

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import itertools
 import math
+import multiprocessing
 import os
 import re
 import textwrap
-from collections.abc import Collection, Iterator, Sequence
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +47,7 @@ from rdbench.confusion_figures import confusions
 from rdbench.curve_figures import envelope, rd, standalone
 from rdbench.envelope import envelopes, side_of
 from rdbench.errors import InputError, NotComparableError
-from rdbench.points import collect, default_metric
+from rdbench.points import Arrays, default_metric
 from rdbench.runs import Run
 from rdbench.samples import read_picture, read_samples
 
@@ -55,7 +58,11 @@ KINDS = ("rd", "envelope", "standalone", "bd", "confusion", "strip")
 
 _PANEL = ("target", "backend", "gold", "scoring", "region", "variant", "mode")
 
-Named = tuple[tuple[str, ...], Drawing]
+Named = tuple[tuple[str, ...], Callable[[], Drawing]]
+"""The words that name a figure, and what draws it: plain enough to be sent to another process."""
+
+_FEW = 8
+"""So many figures are drawn sooner than other processes have started."""
 
 
 def draw_all(
@@ -69,6 +76,7 @@ def draw_all(
     charge_boxes: bool = False,
     partition: str | None = None,
     formats: Sequence[str] = FORMATS,
+    processes: int = 1,
 ) -> list[Path]:
     """Draw every figure that the tables of a run have the data for.
 
@@ -85,6 +93,9 @@ def draw_all(
     bits, charge_boxes, partition
         As in `rdbench.curves.pooled`.
     formats : sequence of {"png", "pdf", "svg"}
+    processes : int
+        Of these, more than one draw where there are many figures; the files are the same. A script that asks for
+        more than one must be importable (``if __name__ == "__main__":``).
 
     Returns
     -------
@@ -113,19 +124,52 @@ def draw_all(
         "confusion": _confusion,
         "strip": _strip,
     }
+    figures = (
+        (out / _slug(name), draw) for kind in KINDS if kind in wanted for name, draw in makers[kind](source)
+    )
     written: list[Path] = []
     captions = []
-    for name, drawing in (
-        (name, one) for kind in KINDS if kind in wanted for name, one in makers[kind](source)
-    ):
-        stem = _slug(name)
-        written += save(drawing, out / stem, formats)
-        captions.append(f"**{stem}** {drawing.caption}\n")
+    for files, caption in _drawn(figures, formats, processes):
+        written += files
+        captions.append(f"**{files[0].stem}** {caption}\n")
     if not written:
         raise NotComparableError(
             f"{run.path} has nothing to draw of {', '.join(sorted(wanted))}: its tables hold no scored encodes for it."
         )
     return [*written, _write(out / "captions.md", "\n".join(captions))]
+
+
+def _drawn(
+    figures: Iterator[tuple[Path, Callable[[], Drawing]]], formats: Sequence[str], processes: int
+) -> Iterator[tuple[list[Path], str]]:
+    """Files and caption of each figure, in order."""
+    first = list(itertools.islice(figures, _FEW + 1))
+    if processes < 2 or len(first) <= _FEW:
+        for stem, draw in itertools.chain(first, figures):
+            yield _draw(stem, draw, formats)
+        return
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, spawn, initializer=_end_with_parent) as pool:
+        # Those that come first are drawn while the tables of the others are still being made.
+        waiting = [pool.submit(_draw, stem, draw, formats) for stem, draw in itertools.chain(first, figures)]
+        for one in waiting:
+            yield one.result()
+
+
+def _draw(stem: Path, draw: Callable[[], Drawing], formats: Sequence[str]) -> tuple[list[Path], str]:
+    drawing = draw()
+    return save(drawing, stem, formats), drawing.caption
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+
+    def wait() -> None:
+        if parent is not None:
+            parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 @dataclass
@@ -138,8 +182,16 @@ class _Source:
     style: Style
 
     @cached_property
+    def arrays(self) -> Arrays:
+        return Arrays(self.run.encodes, self.run.scores, self.metric, **self.options)
+
+    @cached_property
     def pooled(self) -> pd.DataFrame:
-        return curves.pooled(self.run.encodes, self.run.scores, self.metric, **self.options)
+        table = curves.pooled(
+            self.run.encodes, self.run.scores, self.metric, arrays=self.arrays, **self.options
+        )
+        table.attrs = {}  # each figure's rows would carry them along
+        return table
 
     @cached_property
     def per_subject(self) -> pd.DataFrame:
@@ -189,7 +241,8 @@ def _rd(source: _Source) -> Iterator[Named]:
             continue
         yield (
             ("rd", *name),
-            rd(
+            partial(
+                rd,
                 pd.concat([rows, _uncoded(table, rows)]),
                 subjects=_matching(each, rows),
                 metric=source.metric,
@@ -211,13 +264,16 @@ def _envelope(source: _Source) -> Iterator[Named]:
     table = source.pooled
     if table.loc[table["codec"] != "none", "factor"].nunique() < 2:
         return
-    best = envelopes(source.run.encodes, source.run.scores, source.metric, **source.options)
+    best = envelopes(
+        source.run.encodes, source.run.scores, source.metric, arrays=source.arrays, **source.options
+    )
     for name, rows in _panels(best):
         if not rows["value"].notna().any():
             continue
         yield (
             ("envelope", *name),
-            envelope(
+            partial(
+                envelope,
                 rows,
                 points=_matching(table, rows),
                 metric=source.metric,
@@ -240,13 +296,20 @@ def _standalone(source: _Source) -> Iterator[Named]:
         if rows["factor"].nunique() > 1:
             yield (
                 ("standalone", *named),
-                standalone(rows, subjects=own, metric=source.metric, style=source.style),
+                partial(standalone, rows, subjects=own, metric=source.metric, style=source.style),
             )
         if rows["region"].nunique() > 1:
-            figure = standalone(
-                rows, subjects=own, metric=source.metric, style=source.style, against="face_px"
+            yield (
+                ("standalone", *named, "face_px"),
+                partial(
+                    standalone,
+                    rows,
+                    subjects=own,
+                    metric=source.metric,
+                    style=source.style,
+                    against="face_px",
+                ),
             )
-            yield ("standalone", *named, "face_px"), figure
 
 
 def _bd(source: _Source) -> Iterator[Named]:
@@ -263,6 +326,7 @@ def _bd(source: _Source) -> Iterator[Named]:
                         {"codec": test, **factor},
                         metric=source.metric,
                         per_clip=False,
+                        arrays=source.arrays,
                         **source.options,
                     )
                 )
@@ -275,7 +339,7 @@ def _bd(source: _Source) -> Iterator[Named]:
         for key, rows in table.groupby(keys, sort=True):
             yield (
                 ("bd", test, "over", anchor, *map(str, key[2:]), *_telling(table, key)),
-                forest(rows, style=source.style),
+                partial(forest, rows, style=source.style),
             )
     yield from _differences(source, codecs)
 
@@ -289,11 +353,9 @@ def _telling(table: pd.DataFrame, key: tuple[object, ...]) -> tuple[str, ...]:
 def _differences(source: _Source, codecs: Sequence[str]) -> Iterator[Named]:
     if len(codecs) < 2:
         return
-    for points in collect(
-        source.run.encodes, source.run.scores, source.metric, uncoded=False, **source.options
-    ):
-        keys = points.keys
-        for name, rows in _panels(keys):
+    for points in source.arrays.parts(uncoded=False):
+        for name, rows in _panels(points.keys):
+            pairs = []
             for anchor, test in itertools.combinations(codecs, 2):
                 found: list[Difference] = []
                 for factor, line in rows.groupby("factor", sort=True):
@@ -302,27 +364,29 @@ def _differences(source: _Source, codecs: Sequence[str]) -> Iterator[Named]:
                         for codec in (anchor, test)
                     ]
                     found.append((str(factor), *relative_difference(sides[0], sides[1])))
-                if not any(len(one[1]) for one in found):
-                    continue
-                first = rows.iloc[0]
-                what = f"{str(first['target']).capitalize()}, {first['backend']}"
-                yield (
-                    ("difference", test, "over", anchor, *name),
-                    difference(
-                        found,
-                        test=test,
-                        anchor=anchor,
-                        metric=source.metric,
-                        title=f"{what}: {test} against {anchor}",
-                        caption=(
-                            f"{gold_phrase(str(first['gold']), source.metric)}. Below 0: {test} needs fewer bits at this "
-                            f"{METRIC_NAMES.get(source.metric, source.metric)}. Region {first['region']}, variant "
-                            f"{first['variant']}, mode {first['mode']}; {source.options['bits']} bits. Accuracy is made "
-                            "rising before rates are compared."
-                        ),
-                        style=source.style,
-                    ),
-                )
+                pairs.append((test, anchor, found))
+            if not any(len(one[1]) for _, _, found in pairs for one in found):
+                continue
+            first = rows.iloc[0]
+            what = f"{str(first['target']).capitalize()}, {first['backend']}"
+            caption = (
+                f"{gold_phrase(str(first['gold']), source.metric)}. Below 0: the codec named first needs fewer bits at "
+                f"this {METRIC_NAMES.get(source.metric, source.metric)}. Region {first['region']}, variant "
+                f"{first['variant']}, mode {first['mode']}; {source.options['bits']} bits. Accuracy is made rising "
+                "before rates are compared."
+            )
+            title = f"{what}: {f'{codecs[1]} against {codecs[0]}' if len(codecs) == 2 else 'codecs'} along the curves"
+            yield (
+                ("difference", *name),
+                partial(
+                    difference,
+                    pairs,
+                    metric=source.metric,
+                    title=title,
+                    caption=caption,
+                    style=source.style,
+                ),
+            )
 
 
 def _strip(source: _Source) -> Iterator[Named]:
@@ -343,7 +407,7 @@ def _strip(source: _Source) -> Iterator[Named]:
                 f"One face of clip {clip}, region {region}: as recorded, and as the recogniser sees it after "
                 "downsampling by each factor and back up, not coded."
             )
-            yield ("strip", str(region)), strip(images, style=source.style, caption=caption)
+            yield ("strip", str(region)), partial(strip, images, style=source.style, caption=caption)
 
 
 def strip(

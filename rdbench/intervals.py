@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.linalg import helmert
 from scipy.special import stdtrit
 
 __all__ = [
@@ -300,9 +301,9 @@ def simultaneous(
 ) -> Family:
     """Max-t intervals of a family of estimates over the same subjects.
 
-    The critical value is the quantile of the largest |t| of a family with the members' own correlations:
-    subjects' influences are drawn anew as Gaussian vectors with the observed covariance, and every draw has
-    its means and its standard errors. For one member this is Student's t(n - 1) exactly; it never exceeds
+    The critical value is the quantile of the largest |t| of a family with the members' own correlations: the
+    means and the standard errors that new Gaussian subjects with the observed covariance would have are drawn
+    from their distributions (normal and Wishart), no subject by itself. For one member this is Student's t(n - 1) exactly; it never exceeds
     Bonferroni's value. Members that go together cost little, independent ones as much as Bonferroni.
 
     Parameters
@@ -341,18 +342,49 @@ def _critical(influence: Array, level: float, draws: int, seed: int) -> float:
     if members == 1:
         return single
     bonferroni = float(stdtrit(n - 1, 1 - (1 - level) / (2 * members)))
-    unit = influence / np.linalg.norm(influence, axis=0)
+    loads = _loadings(influence / np.linalg.norm(influence, axis=0))
+    rank = loads.shape[1]
+    # Many subjects make standard errors dear to draw and nearly constant: each serves several draws of means.
+    errors = min(draws, max(_FEWEST_ERRORS, int(_BUDGET // (members * rank**2))))
+    means = -(-draws // errors)
     rng = np.random.default_rng(seed)
-    largest = np.empty(draws)
-    # Chunks keep the draws of n new subjects by n by members within some tens of megabytes.
-    chunk = max(1, int(4e6 // (n * max(n, members))))
-    for start in range(0, draws, chunk):
-        size = min(chunk, draws - start)
-        fresh = rng.standard_normal((size, n, n)) @ unit
-        mean = fresh.mean(axis=1)
-        error = fresh.std(axis=1, ddof=1) / np.sqrt(n)
-        largest[start : start + size] = np.abs(mean / error).max(axis=1)
+    largest = np.empty((errors, means))
+    chunk = max(1, int(4e6 // (members * max(rank, means))))
+    for start in range(0, errors, chunk):
+        size = min(chunk, errors - start)
+        error = _drawn_errors(loads, n - 1, size, rng)
+        mean = rng.standard_normal((size, means, rank)) @ loads.T
+        largest[start : start + size] = np.abs(mean / error[:, None, :]).max(axis=-1)
     return float(np.clip(np.quantile(largest, level), single, bonferroni))
+
+
+_FEWEST_ERRORS = 250
+"""Draws of standard errors at least; their noise is then a fifth of what the draws of means leave."""
+_BUDGET = 4e9
+"""Multiplications that may go into drawing standard errors: about a second."""
+
+
+def _loadings(unit: Array) -> Array:
+    """Square root of the members' correlations: (members, rank) with ``loads @ loads.T == unit.T @ unit``.
+
+    A triangular one, whose signs are fixed: unlike singular vectors it moves little when the data do, so that
+    machines agree.
+    """
+    triangle: Array = np.asarray(np.linalg.qr(helmert(len(unit)) @ unit, mode="r"))
+    return np.ascontiguousarray((triangle * np.where(np.diag(triangle) < 0, -1.0, 1.0)[:, None]).T)
+
+
+def _drawn_errors(loads: Array, dof: int, size: int, rng: np.random.Generator) -> Array:
+    """Standard errors of new samples over their true values: (size, members).
+
+    The roots of the diagonal of a Wishart matrix with `dof` degrees of freedom, by Bartlett (1933).
+    """
+    rank = loads.shape[1]
+    root = np.tril(rng.standard_normal((size, rank, rank)), -1)
+    diagonal = np.arange(rank)
+    root[:, diagonal, diagonal] = np.sqrt(rng.chisquare(dof - diagonal, (size, rank)))
+    drawn = loads @ root
+    return np.sqrt(np.einsum("smk,smk->sm", drawn, drawn) / dof)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ __all__ = [
     "CURVE",
     "GRID",
     "SCOPE",
+    "Arrays",
     "Points",
     "collect",
     "default_metric",
@@ -202,6 +203,40 @@ def collect(
     return out
 
 
+class Arrays:
+    """The arrays of a pair of tables, made once for as many curves, envelopes and deltas as are drawn from them.
+
+    Parameters
+    ----------
+    encodes, scores, metric, bits, charge_boxes, partition
+        As in `collect`.
+    """
+
+    def __init__(
+        self,
+        encodes: pd.DataFrame,
+        scores: pd.DataFrame,
+        metric: str = "ccc",
+        *,
+        bits: str = "payload",
+        charge_boxes: bool = False,
+        partition: str | None = None,
+    ) -> None:
+        self._tables = (encodes, scores, metric)
+        self._options: dict[str, Any] = {"bits": bits, "charge_boxes": charge_boxes}
+        self._partition = partition
+        self._made: dict[tuple[bool, str | None], list[Points]] = {}
+        self.kept: dict[Any, Any] = {}
+        """What else was made of these arrays and may be asked for again."""
+
+    def parts(self, *, uncoded: bool = True, partition: str | None = None) -> list[Points]:
+        """What `collect` gives, of another partition where one is named."""
+        key = (uncoded, partition or self._partition)
+        if key not in self._made:
+            self._made[key] = collect(*self._tables, uncoded=uncoded, partition=key[1], **self._options)
+        return self._made[key]
+
+
 class _Encodes:
     """The table of encodes as numbers: strings are compared once here, and not once for each score."""
 
@@ -260,8 +295,11 @@ def _joined(source: _Encodes, scores: pd.DataFrame, metric: str) -> tuple[pd.Dat
     else:
         usable = scores["confusion"].notna()
         columns = [*SCORE_KEY, "confusion"]
+    known = usable.to_numpy(dtype=bool, na_value=False)
+    if not known.any():
+        return scores.head(0), np.zeros(0, dtype=np.int64)
     row = pd.Index(source.table["encode"]).get_indexer(pd.Index(scores["encode"]))
-    use = usable.to_numpy(dtype=bool, na_value=False) & (row >= 0)
+    use = known & (row >= 0)
     rows, row = scores.loc[use, columns].reset_index(drop=True), row[use].astype(np.int64)
     key, keys = codes(rows, SCORE_KEY)
     cell = (source.condition[row] * len(source.clips) + source.clip[row]) * max(len(keys), 1) + key

@@ -1,12 +1,14 @@
 """What the report shows, as plain JSON: everything is computed here, and the page only draws it.
 
-Tables go in as columns and rows of plain values, with None for what is missing. Traces by frame are 16-bit
-steps of their own range in base64, so that a run of ordinary size stays a page that can be mailed.
+Tables go in as columns and rows of plain values, with None for what is missing. So that a run of ordinary size stays
+a page that can be mailed, traces by frame are 16-bit steps of their own range in base64, and pictures for the eye
+(source and decoded) are WebP of high quality; what the recogniser saw stays as it is stored, to the last bit.
 """
 
 from __future__ import annotations
 
 import base64
+import io
 import itertools
 import json
 import math
@@ -16,15 +18,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from PIL import Image, features
 
 from rdbench import __version__, curves
 from rdbench.bd_table import bd_table
 from rdbench.canvas import FEW_SUBJECTS, METRIC_NAMES
 from rdbench.envelope import envelopes, gains, switch_points
 from rdbench.errors import InputError, NotComparableError
-from rdbench.points import GRID, default_metric, default_partition
+from rdbench.points import GRID, Arrays, default_metric, default_partition
 from rdbench.runs import Run
-from rdbench.samples import read_samples
+from rdbench.samples import read_picture, read_samples
+from rdbench.side_by_side import FIRST, SECOND, together
 from rdbench.store import unpack
 from rdbench.style import Look, factor_look, looks
 
@@ -34,8 +38,10 @@ Json = dict[str, Any]
 
 TRACE_BYTES = 6_000_000
 """How much all traces of a report may take; clips beyond it are left out, and that is told."""
-SAMPLE_BYTES = 12_000_000
+SAMPLE_BYTES = 8_000_000
 """The same for pictures."""
+WEBP_QUALITY = 95
+"""Of source and decoded pictures: 42 dB or more away from what the codec left of them, at an eighth of the size."""
 _MISSING = -32768
 
 
@@ -90,6 +96,10 @@ def report_data(
         told += _samples(name, run, samples, pictures)
         notes += [{"run": name, "section": section, "text": text} for section, text in told]
         provenance.append({"run": name, "facts": _facts(run), "left_out": _left_out(run, metric, options)})
+    reasons, between = _between(runs, metric, options)
+    if len(between):
+        tables.setdefault("bd", []).append(between)
+    notes += [{"run": ", ".join(names), "section": "bd", "text": text} for text in reasons]
     joined = {kind: _columns(pd.concat(some, ignore_index=True)) for kind, some in tables.items()}
     return {
         "version": __version__,
@@ -116,8 +126,9 @@ Told = list[tuple[str, str]]
 def _tables(run: Run, metric: str, options: Json) -> tuple[dict[str, pd.DataFrame], Told]:
     encodes, scores = run.encodes, run.scores
     found: dict[str, pd.DataFrame] = {}
+    arrays = Arrays(encodes, scores, metric, **options)
     try:
-        points = _points(encodes, scores, metric, options)
+        points = _points(encodes, scores, metric, options, arrays)
     except NotComparableError as error:
         return {}, [("rd", str(error))]
     found["points"] = points
@@ -129,18 +140,20 @@ def _tables(run: Run, metric: str, options: Json) -> tuple[dict[str, pd.DataFram
     if points.loc[points["codec"] != "none", "factor"].nunique() < 2:
         told.append(("envelope", "One factor only, so there is nothing to choose from."))
     else:
-        found["envelope"] = envelopes(encodes, scores, metric, **options)
-        found["switches"] = switch_points(encodes, scores, metric, **options)
-        found["gains"] = gains(encodes, scores, metric, **options)
-    found["bd"] = _bd(encodes, scores, metric, options)
+        found["envelope"] = envelopes(encodes, scores, metric, arrays=arrays, **options)
+        found["switches"] = switch_points(encodes, scores, metric, arrays=arrays, **options)
+        found["gains"] = gains(encodes, scores, metric, arrays=arrays, **options)
+    found["bd"] = _bd(encodes, scores, metric, options, arrays)
     if found["bd"].empty:
         told.append(("bd", "No two codecs or back-ends have curves that can be compared."))
     return found, told
 
 
-def _points(encodes: pd.DataFrame, scores: pd.DataFrame, metric: str, options: Json) -> pd.DataFrame:
+def _points(
+    encodes: pd.DataFrame, scores: pd.DataFrame, metric: str, options: Json, arrays: Arrays
+) -> pd.DataFrame:
     """Pooled points, and for each the other metrics and where its bits go."""
-    table = curves.pooled(encodes, scores, metric, **options)
+    table = curves.pooled(encodes, scores, metric, arrays=arrays, **options)
     family = ("ccc", "pcc", "rmse") if metric in ("ccc", "pcc", "rmse") else ("accuracy", "f1")
     keys = list(GRID)
     for other in family:
@@ -159,14 +172,16 @@ def _points(encodes: pd.DataFrame, scores: pd.DataFrame, metric: str, options: J
     return table.merge(means, on=condition, how="left")
 
 
-def _bd(encodes: pd.DataFrame, scores: pd.DataFrame, metric: str, options: Json) -> pd.DataFrame:
+def _bd(
+    encodes: pd.DataFrame, scores: pd.DataFrame, metric: str, options: Json, arrays: Arrays
+) -> pd.DataFrame:
     coded = encodes[encodes["codec"] != "none"]
     sides: list[tuple[str, list[str]]] = [
         ("codec", sorted(coded["codec"].dropna().unique())),
         ("backend", sorted(scores["backend"].dropna().unique())),
     ]
     tables = []
-    for (key, values), factor in itertools.product(sides, ({}, {"factor": "best"})):
+    for (key, values), factor in itertools.product(sides, _FACTORS):
         for anchor, test in itertools.combinations(values, 2):
             try:
                 table = bd_table(
@@ -176,11 +191,50 @@ def _bd(encodes: pd.DataFrame, scores: pd.DataFrame, metric: str, options: Json)
                     {key: test, **factor},
                     metric=metric,
                     per_clip=False,
+                    arrays=arrays,
                     **options,
                 )
             except (NotComparableError, InputError):
                 continue
             tables.append(table.assign(by=key, anchor=anchor, test=test))
+    return _matrix(tables)
+
+
+_FACTORS: tuple[dict[str, str], ...] = ({}, {"factor": "best"})
+
+
+def _between(runs: Sequence[tuple[str, Run]], metric: str, options: Json) -> tuple[list[str], pd.DataFrame]:
+    """Deltas of each curve of a run (the anchor) and the same curve of a later one, and what must be told of them."""
+    told, tables = [], []
+    for (first, one), (second, other) in itertools.combinations(runs, 2):
+        encodes, scores, why = together((one.encodes, one.scores), (other.encodes, other.scores))
+        arrays = Arrays(encodes, scores, metric, **options)
+        found = []
+        shared = sorted(set(one.scores["backend"].dropna()) & set(other.scores["backend"].dropna()))
+        for backend, factor in itertools.product(shared, _FACTORS):
+            try:
+                table = bd_table(
+                    encodes,
+                    scores,
+                    {"backend": FIRST + backend, **factor},
+                    {"backend": SECOND + backend, **factor},
+                    metric=metric,
+                    per_clip=False,
+                    arrays=arrays,
+                    **options,
+                )
+            except (NotComparableError, InputError):
+                continue
+            found.append(table.assign(by="run", anchor=first, test=second, run=second, test_backend=backend))
+        if not found:
+            why.append("no curve that both have can be compared")
+        told += [f"{second} against {first}: {reason}." for reason in why]
+        tables += found
+    return told, _matrix(tables)
+
+
+def _matrix(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """What the page shows of tables of deltas."""
     if not tables:
         return pd.DataFrame()
     table = pd.concat(tables, ignore_index=True)
@@ -204,6 +258,7 @@ def _bd(encodes: pd.DataFrame, scores: pd.DataFrame, metric: str, options: Json)
             )
         ),
         *renamed.values(),
+        *(["run"] if "run" in table else []),
     ]
     return table.rename(columns=renamed)[keep]
 
@@ -327,6 +382,8 @@ def _trace(
     seconds, bits = row["seconds"], row["payload_bits"]
     payload = None if pd.isna(bits) else float(bits) / float(seconds) / 1000
     by_frame = np.asarray(arrays.get("bits", np.zeros(0)), dtype="<u4")
+    if len(by_frame) and by_frame.max() < 1 << 16:
+        by_frame = by_frame.astype("<u2")
     return {
         "run": run,
         **{key: _plain(row[key]) for key in _CONDITION},
@@ -338,7 +395,7 @@ def _trace(
         "prediction": [_steps(prediction[:, p]) for _, p, _ in lines],
         "gold": [_steps(truth[:, g]) for _, _, g in lines],
         "times": [_steps(np.asarray(arrays.get("times", np.arange(len(truth))), dtype=np.float64))],
-        "bits": [[base64.b64encode(by_frame.tobytes()).decode(), 0.0, 1.0]] if len(by_frame) else [],
+        "bits": [[base64.b64encode(by_frame.tobytes()).decode(), by_frame.itemsize]] if len(by_frame) else [],
     }
 
 
@@ -383,22 +440,34 @@ def _steps(values: NDArray[np.float64]) -> list[Any]:
 
 
 class _Pictures:
-    """PNG files as data URLs, each once."""
+    """Pictures as data URLs, each once."""
 
     def __init__(self) -> None:
         self.urls: list[str] = []
         self._known: dict[bytes, int] = {}
         self.room = _Room(SAMPLE_BYTES)
 
-    def add(self, data: bytes) -> int | None:
-        if not data.startswith(b"\x89PNG\r\n\x1a\n"):
-            return None
+    def add(self, data: bytes, *, exact: bool) -> int | None:
+        """Number of the picture that the PNG `data` holds; None where it is damaged or there is no room."""
         if data not in self._known:
-            if not self.room.take(len(data)):
+            try:
+                picture = read_picture(data)
+            except InputError:
+                return None
+            kind, shown = "png", data
+            if not exact and features.check("webp"):
+                kind, shown = "webp", _webp(picture)
+            if not self.room.take(len(shown)):
                 return None
             self._known[data] = len(self.urls)
-            self.urls.append("data:image/png;base64," + base64.b64encode(data).decode())
+            self.urls.append(f"data:image/{kind};base64,{base64.b64encode(shown).decode()}")
         return self._known[data]
+
+
+def _webp(picture: NDArray[np.uint8]) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(picture).save(out, "WEBP", quality=WEBP_QUALITY, method=4)
+    return out.getvalue()
 
 
 def _samples(name: str, run: Run, out: list[Json], pictures: _Pictures) -> Told:
@@ -408,7 +477,9 @@ def _samples(name: str, run: Run, out: list[Json], pictures: _Pictures) -> Told:
     full = False
     rows = run.encodes[run.encodes["encode"].isin(list(stored))]
     for _, row in rows.sort_values([*_CONDITION], kind="stable").iterrows():
-        kinds = {kind: pictures.add(data) for kind, data in stored[row["encode"]].items()}
+        kinds = {
+            kind: pictures.add(data, exact=kind == "input") for kind, data in stored[row["encode"]].items()
+        }
         full |= any(place is None for place in kinds.values())
         bits = row["payload_bits"]
         out.append(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,11 +15,20 @@ from rdbench.checkpoints import Card, Recipe, stem_of, write_weights
 from rdbench.clip import Dataset
 from rdbench.errors import ClipError, InputError
 from rdbench.networks import SIZES
+from rdbench.suggestion import nearest
 from rdbench.training import Epoch, faces_of, train, training_faces, versions
 from rdbench.training_set import load_faces, targets_of
 from rdbench.transcode import FACE_SIZE
 
-__all__ = ["FACTORS", "MODELS", "TRAINABLE", "Model", "recipes_for", "selection_of", "train_backend"]
+__all__ = [
+    "FACTORS",
+    "MODELS",
+    "TRAINABLE",
+    "Model",
+    "recipes_for",
+    "selection_of",
+    "train_backends",
+]
 
 FACTORS = (1, 2, 3, 4, 6, 8, 12, 16)
 """Downsampling factors that are trained for unless others are asked for."""
@@ -170,8 +178,8 @@ def _own(backend: str, size: str, factors: tuple[int, ...]) -> list[str]:
     return [stem_of(backend, size, seen) for seen in _seen(MODELS[backend], factors)]
 
 
-def train_backend(
-    name: str,
+def train_backends(
+    names: Sequence[str],
     dataset: Dataset,
     out: Path,
     *,
@@ -183,13 +191,14 @@ def train_backend(
     device: str = "auto",
     progress: Callable[[Epoch | str], None] = lambda what: None,
 ) -> list[Path]:
-    """Train a back-end by name: what `rdbench train` does.
+    """Train back-ends by name: what `rdbench train` does.
 
-    A call that was killed goes on at the epoch where it stopped.
+    What several of them start from is trained once, and the faces are read once. A call that was killed goes on
+    at the epoch where it stopped.
 
     Parameters
     ----------
-    name : str
+    names : sequence of str
         Such as "direct@lite"; "lite" by default.
     dataset : Dataset
         With a train partition.
@@ -215,37 +224,43 @@ def train_backend(
     Raises
     ------
     InputError
-        If the back-end cannot be trained, or not on this dataset.
+        If a back-end cannot be trained, or not on this dataset.
     """
-    backend, at, size = name.partition("@")
-    if backend not in TRAINABLE:
-        near = difflib.get_close_matches(backend, TRAINABLE, n=1)
-        hint = f"did you mean '{near[0]}{at}{size}'?" if near else f"there are {', '.join(TRAINABLE)}."
-        raise InputError(f"There is no way to train '{backend}'; {hint}")
+    for name in names:
+        _check_name(name)
     wanted = tuple(targets) or targets_of(dataset)
-    if backend == "constant":
-        if at:
-            raise InputError(f"There is no '{name}': constant has no sizes; ask for 'constant'.")
-        return [_train_constant(dataset, wanted, out, delay, progress)]
     changes: dict[str, Any] = {"seed": seed, "select_on": selection_of(dataset), "delay": delay}
     if epochs is not None:
         changes["epochs"] = epochs
-    recipes = recipes_for(backend, size or "lite", wanted, factors, **changes)
-    every = tuple(sorted({factor for recipe in recipes for factor in faces_of(recipe)}))
-    # The last recipe is the back-end's own: it has labels, which those that it starts from may do without.
-    faces = training_faces(recipes[-1], dataset, progress, every)
-    return [
-        train(
-            recipe,
-            dataset,
-            out,
-            device,
-            progress,
-            command=_command(recipe, dataset, factors, targets, epochs),
-            faces=faces,
-        )
-        for recipe in recipes
-    ]
+    recipes: dict[str, Recipe] = {}
+    files = []
+    for name in names:
+        backend, _, size = name.partition("@")
+        if backend == "constant":
+            files.append(_train_constant(dataset, wanted, out, delay, progress))
+            continue
+        for recipe in recipes_for(backend, size or "lite", wanted, factors, **changes):
+            recipes.setdefault(recipe.stem, recipe)
+    if not recipes:
+        return files
+    every = tuple(sorted({factor for recipe in recipes.values() for factor in faces_of(recipe)}))
+    # Those that have labels tell which are read; restoring does without.
+    labelled = max(recipes.values(), key=lambda recipe: len(recipe.targets))
+    faces = training_faces(labelled, dataset, progress, every)
+    for recipe in recipes.values():
+        command = _command(recipe, dataset, factors, targets, epochs)
+        files.append(train(recipe, dataset, out, device, progress, command=command, faces=faces))
+    return files
+
+
+def _check_name(name: str) -> None:
+    backend, at, size = name.partition("@")
+    if backend not in TRAINABLE:
+        near = nearest(backend, TRAINABLE)
+        hint = f"did you mean '{near}{at}{size}'?" if near else f"there are {', '.join(TRAINABLE)}."
+        raise InputError(f"There is no way to train '{backend}'; {hint}")
+    if backend == "constant" and at:
+        raise InputError(f"There is no '{name}': constant has no sizes; ask for 'constant'.")
 
 
 def _train_constant(

@@ -60,7 +60,8 @@ def to_markdown(verdict: Verdict) -> str:
         exact = "" if pd.isna(row["payload_change"]) else f"{row['payload_change']:+.3f} %"
         if row["encodes"] and row["payload_bits_change"] == 0:
             exact = "equal"
-        cells = [_code(curve_name(row)), _SIGNS[row["verdict"]], rate, accuracy, exact, _plain(row["reason"])]
+        verdict_cell = _SIGNS[row["verdict"]] + (" (⚠️ underpowered)" if row["underpowered"] else "")
+        cells = [_code(curve_name(row)), verdict_cell, rate, accuracy, exact, _plain(row["reason"])]
         lines.append("| " + " | ".join(cells) + " |")
     if len(rows):
         lines.append("")
@@ -102,7 +103,7 @@ def to_junit(verdict: Verdict) -> str:
     """JUnit XML with one case a curve: regressed fails, what could not be decided is an error or skipped."""
     counts = verdict.counts()
     strict = not verdict.settings["allow_inconclusive"]
-    errors = 0
+    errors = skipped = 0
     suite = ElementTree.Element("testsuite", name="rdbench check")
     for row in verdict.rows.to_dict("records"):
         case = ElementTree.SubElement(
@@ -114,14 +115,19 @@ def to_junit(verdict: Verdict) -> str:
         elif found == "inconclusive" and strict:
             ElementTree.SubElement(case, "error", message=f"inconclusive: {reason}", type="inconclusive")
             errors += 1
+        elif row["underpowered"] and strict:
+            message = f"{found}, but larger losses than the tolerance would often go unseen"
+            ElementTree.SubElement(case, "error", message=message, type="underpowered")
+            errors += 1
         elif found in ("inconclusive", "not comparable"):
             ElementTree.SubElement(case, "skipped", message=f"{found}: {reason}")
+            skipped += 1
         out = ElementTree.SubElement(case, "system-out")
         out.text = _xml("\n".join(f"{key}: {value}" for key, value in row.items() if not _missing(value)))
     suite.set("tests", str(len(verdict.rows)))
     suite.set("failures", str(counts["regressed"]))
     suite.set("errors", str(errors))
-    suite.set("skipped", str(counts["not comparable"] + counts["inconclusive"] - errors))
+    suite.set("skipped", str(skipped))
     root = ElementTree.Element("testsuites")
     root.append(suite)
     ElementTree.indent(root)

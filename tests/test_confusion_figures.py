@@ -50,7 +50,8 @@ def panels(figure):
 
 
 def test_panels_agree_with_the_curve_and_cover_its_clips(run):
-    ((name, figure),) = confusions(run.encodes, run.scores)
+    ((name, draw),) = confusions(run.encodes, run.scores)
+    figure = draw()
     assert name == ("confusion", "mood", "two", "face")
     curve = curves.pooled(run.encodes, run.scores, "accuracy").set_index("rate")["value"]
     drawn = panels(figure)

@@ -6,13 +6,14 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from made_runs import FACTORS, csv_run, made_tables
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 
 from rdbench import curves, figures, samples
-from rdbench.canvas import DOUBLE, SINGLE, gold_phrase, log_ticks
+from rdbench.canvas import DOUBLE, SINGLE, gold_phrase, log_ticks, ratio_ticks
 from rdbench.errors import InputError, NotComparableError
 from rdbench.runs import open_run
 from rdbench.style import factor_look, looks
@@ -157,6 +158,23 @@ def test_drawing_twice_gives_the_same_bytes_in_every_format(tmp_path):
         assert not re.search(rb"CreationDate|<dc:date>|Matplotlib v", file.read_bytes())
 
 
+def test_other_processes_draw_the_same_bytes(tmp_path, monkeypatch):
+    run = csv_run(tmp_path / "run", factors=(1, 4), rates=4, subjects=6, targets=("valence",))
+    here = figures.draw_all(run, tmp_path / "a")
+    monkeypatch.setattr(figures, "_FEW", 2)
+    there = figures.draw_all(run, tmp_path / "b", processes=2)
+    assert [file.name for file in here] == [file.name for file in there]
+    assert len(here) > 3 * 2
+    assert all(a.read_bytes() == b.read_bytes() for a, b in zip(here, there, strict=True))
+
+
+def test_what_another_process_cannot_draw_is_said(tmp_path, monkeypatch):
+    run = csv_run(tmp_path / "run", factors=(1, 4), rates=4, subjects=3)
+    monkeypatch.setattr(figures, "_FEW", 0)
+    with pytest.raises(InputError, match="bmp"):
+        figures.draw_all(run, tmp_path / "b", only={"rd"}, formats=["bmp"], processes=2)
+
+
 def test_fonts_are_embedded_in_pdf(tmp_path):
     figure = figures.rd(one_curve_set(factors=(1,))[0], style="paper")
     (file,) = figures.save(figure, tmp_path / "one", ["pdf"])
@@ -243,6 +261,98 @@ def test_log_ticks_lie_within_and_are_few(seed):
     assert 1 <= len(ticks) <= 8
     assert all(low <= tick <= high for tick in ticks)
     assert ticks == sorted(set(ticks))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (-2.0, 4.0, [-75, 0, 300, 1000, 3000]),
+        (-1.6, 1.6, [-75, -50, 0, 100, 300]),
+        (-0.06, 0.03, [-4, -2, 0, 2]),
+        (0.8, 1.0, [130, 140, 150, 160, 170]),
+        (5.0, 9.5, [30_000, 100_000, 1_000_000]),
+    ],
+)
+def test_ratio_ticks(low, high, expected):
+    ticks = ratio_ticks(low, high, 8)
+    assert ticks == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_ratio_ticks_lie_within_and_apart(seed):
+    random = np.random.default_rng(seed)
+    low, high = -random.uniform(0.001, 5), random.uniform(0.001, 8)
+    ticks = np.array(ratio_ticks(low, high, 7))
+    at = np.log1p(ticks / 100)
+    assert 0 in ticks
+    assert ((low <= at) & (at <= high)).all()
+    assert (np.diff(at) > (high - low) / 15).all()
+
+
+def deltas(**ends: float) -> pd.DataFrame:
+    row = {
+        **{
+            f"test_{key}": value
+            for key, value in (("target", "valence"), ("backend", "a"), ("region", "frame"))
+        },
+        "test_variant": "ra",
+        "test_mode": "crf",
+        "test_codec": "x265",
+        "anchor_codec": "x264",
+        "gold": "labels",
+        "metric": "ccc",
+        "method": "akima",
+        "bits": "payload",
+        "subjects": 8,
+        "chosen_on": "",
+        "bd_accuracy": 0.01,
+        "bd_accuracy_low": 0.0,
+        "bd_accuracy_high": 0.02,
+    }
+    return pd.DataFrame(
+        [row | {"test_factor": "1", "bd_rate": -10.0, "bd_rate_low": -20.0, "bd_rate_high": 0.0},
+         row | {"test_factor": "4", **{f"bd_rate{end}": value for end, value in ends.items()}}]
+    )  # fmt: skip
+
+
+def test_an_endless_interval_of_a_rate_leaves_room_for_the_others():
+    figure = figures.forest(deltas(**{"": 100.0, "_low": -50.0, "_high": 3000.0}))
+    left = figure.axes[0]
+    (bar,) = (
+        line for line in left.get_lines() if list(line.get_xdata()) == pytest.approx(np.log([0.8, 1.0]))
+    )
+    low, high = left.get_xlim()
+    assert np.ptp(bar.get_xdata()) / (high - low) > 0.04, "on an axis of per cent it would be 0.006"
+    figure.canvas.draw()
+    labels = {label.get_text(): label.get_position()[0] for label in left.get_xticklabels()}
+    assert labels["0"] == 0
+    assert labels["−50"] == pytest.approx(-labels["100"]), "half as many bits, or twice"
+    nothing_left = figures.forest(deltas(**{"": -50.0, "_low": -100.0, "_high": 0.0}))
+    assert np.isfinite(nothing_left.axes[0].get_xlim()).all()
+
+
+def test_differences_have_a_panel_for_each_pair_of_codecs():
+    accuracy = np.linspace(0.2, 0.6, 101)
+    pairs = [
+        ("x265", "x264", [("4", accuracy, np.full(101, -50.0)), ("1", accuracy, np.full(101, 300.0))]),
+        ("vp9", "x264", [("1", accuracy, np.full(101, 10.0))]),
+        ("vp9", "x265", [("1", np.zeros(0), np.zeros(0))]),
+    ]
+    figure = figures.difference(pairs)
+    assert [axes.get_ylabel() for axes in figure.axes] == [
+        "Rate of x265 over x264 (%)",
+        "Rate of vp9 over x264 (%)",
+    ]
+    look = factor_look(4)
+    (line,) = (
+        line
+        for line in figure.axes[0].get_lines()
+        if to_rgb(line.get_color()) == to_rgb(look.colour) and line.get_linestyle() != "None"
+    )
+    assert line.get_ydata() == pytest.approx(np.full(101, np.log(0.5)))
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["1", "4"]
+    with pytest.raises(InputError, match="share a range"):
+        figures.difference(pairs[2:])
 
 
 # Machado, Oliveira and Fernandes (2009), severity 1, on linear RGB.

@@ -117,6 +117,59 @@ def test_a_family_costs_between_nothing_and_bonferroni():
     assert again.critical <= strangers.critical
 
 
+def subject_by_subject(influence: np.ndarray, draws: int, seed: int) -> float:
+    """The same critical value the long way: every draw has new subjects, with their means and errors."""
+    rng = np.random.default_rng(seed)
+    n = len(influence)
+    unit = influence / np.linalg.norm(influence, axis=0)
+    fresh = rng.standard_normal((draws, n, n)) @ unit
+    ratio = fresh.mean(axis=1) / (fresh.std(axis=1, ddof=1) / np.sqrt(n))
+    return float(np.quantile(np.abs(ratio).max(axis=-1), 0.95))
+
+
+@pytest.mark.parametrize("shared", [0.0, 0.5, 0.95])
+@pytest.mark.parametrize(("subjects", "members"), [(6, 4), (12, 3), (12, 30), (32, 8)])
+def test_critical_values_are_those_of_new_subjects(subjects, members, shared):
+    rng = np.random.default_rng(subjects * members)
+    common, own = rng.normal(size=(subjects, 1)), rng.normal(size=(subjects, members))
+    replicates = np.sqrt(shared) * common + np.sqrt(1 - shared) * own
+    got = simultaneous(np.zeros(members), replicates, draws=20_000).critical
+    long = subject_by_subject(replicates - replicates.mean(axis=0), 20_000, 1)
+    # Both are quantiles of 20,000 draws: their noise is up to 1.3 % each where the tails are heavy.
+    assert got == pytest.approx(long, rel=0.04)
+
+
+def test_drawn_errors_have_the_distribution_of_standard_errors():
+    rng = np.random.default_rng(13)
+    x = rng.normal(size=(9, 1)) + rng.normal(size=(9, 5))
+    x -= x.mean(axis=0)
+    unit = x / np.linalg.norm(x, axis=0)
+    loads = intervals._loadings(unit)
+    correlation = unit.T @ unit
+    assert loads @ loads.T == pytest.approx(correlation, abs=1e-12)
+    square = intervals._drawn_errors(loads, 8, 40_000, rng) ** 2
+    # A sample variance is chi-squared over its degrees of freedom; two go together as their correlation squared.
+    assert square.mean(axis=0) == pytest.approx(1, abs=0.02)
+    assert square.var(axis=0) == pytest.approx(2 / 8, rel=0.05)
+    assert np.corrcoef(square.T) == pytest.approx(correlation**2, abs=0.03)
+
+
+def test_a_family_over_many_subjects_is_nearly_normal():
+    rng = np.random.default_rng(14)
+    common, own = rng.normal(size=(300, 1)), rng.normal(size=(300, 36))
+    strangers = simultaneous(np.zeros(36), own, draws=40_000).critical
+    alike = simultaneous(np.zeros(36), common + 0.3 * own, draws=40_000).critical
+    # For independent members the largest |t| has a closed form; Bonferroni's value lies just above.
+    assert strangers == pytest.approx(distributions.t.ppf((1 + 0.95 ** (1 / 36)) / 2, 299), rel=0.02)
+    assert alike < strangers - 0.3
+
+
+def test_few_draws_of_errors_serve_many_members():
+    own = np.random.default_rng(15).normal(size=(100, 700))
+    family = simultaneous(np.zeros(700), own)
+    assert family.critical == pytest.approx(distributions.t.ppf((1 + 0.95 ** (1 / 700)) / 2, 99), rel=0.03)
+
+
 def test_a_family_holds_all_its_truths_together():
     rng = np.random.default_rng(8)
     trials, held = 300, 0

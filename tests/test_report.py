@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import re
 import shutil
@@ -12,11 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from made_runs import csv_run, store_run
+from PIL import Image
 
 from rdbench import curves
 from rdbench.errors import InputError
 from rdbench.report import build, page
 from rdbench.report_data import report_data
+from rdbench.runs import open_run
+from rdbench.samples import read_picture, read_samples
 from rdbench.store import unpack
 from rdbench.style import factor_look
 
@@ -113,9 +117,10 @@ def test_traces_come_back_within_a_step(run):
         assert values.mean() == pytest.approx(mean, abs=2 * step + 1e-6)
         near = min(np.abs(values - arrays["prediction"][:, c]).max() for c in columns.values())
         assert near <= step
-    bits = (
-        np.frombuffer(base64.b64decode(data["series"][trace["bits"][0]][0]), "<u4") if trace["bits"] else []
-    )
+    bits = []
+    if trace["bits"]:
+        text, width = data["series"][trace["bits"][0]]
+        bits = np.frombuffer(base64.b64decode(text), f"<u{width}")
     assert list(bits) == list(arrays["bits"])
 
 
@@ -123,6 +128,48 @@ def test_a_run_of_tables_alone_says_what_it_lacks(csv_report):
     text = csv_report.read_text(encoding="utf-8")
     assert "consists of tables alone" in text
     assert "has no sample pictures" in text
+
+
+def test_what_the_recogniser_saw_stays_exact_and_the_rest_is_small(run):
+    data = report_data([("a", run)])
+    stored = read_samples(run.path)
+    sample = next(one for one in data["samples"] if one["factor"] == 4 and one["kbps"])
+    rows = run.encodes
+    encode = rows.loc[
+        (rows["clip"] == sample["clip"]) & (rows["codec"] == sample["codec"])
+        & (rows["factor"] == 4) & (rows["rate"] == sample["rate"]), "encode"
+    ].iloc[0]  # fmt: skip
+    url = {kind: data["pictures"][place] for kind, place in sample["pictures"].items()}
+    exact = base64.b64decode(url["input"].removeprefix("data:image/png;base64,"))
+    assert exact == stored[encode]["input"]
+    assert url["decoded"].startswith("data:image/webp;base64,")
+    with Image.open(io.BytesIO(base64.b64decode(url["decoded"].partition(",")[2]))) as image:
+        shown = np.asarray(image.convert("L"), dtype=float)
+    error = ((shown - read_picture(stored[encode]["decoded"])) ** 2).mean()
+    assert 10 * np.log10(255**2 / max(error, 1e-9)) > 38
+
+
+def test_damaged_pictures_are_left_out_and_told(tmp_path):
+    run = store_run(tmp_path / "run", subjects=2, factors=(1, 4), rates=4, codecs=("x264",))
+    file = next((run.path / "samples").glob("*.decoded.png"))
+    file.write_bytes(file.read_bytes()[:40])
+    data = report_data([("a", run)])
+    assert any("left out: damaged" in note["text"] for note in data["notes"])
+
+
+def test_two_runs_are_compared_curve_by_curve(run, tmp_path):
+    tables = records(report_data([("old", run), ("new", run)])["tables"]["bd"])
+    between = [row for row in tables if row["by"] == "run"]
+    assert {(row["anchor"], row["test"], row["run"]) for row in between} == {("old", "new", "new")}
+    curve = ("codec", "backend", "variant", "factor", "region", "mode", "target")
+    own = {tuple(row[key] for key in curve) for row in records(report_data([("a", run)])["tables"]["points"])
+           if row["codec"] != "none"}  # fmt: skip
+    found = {tuple(row[key] for key in curve) for row in between if row["factor"] != "best"}
+    assert found == {(c, b, v, str(f), r, m, t) for c, b, v, f, r, m, t in own}
+    assert {row["bd_accuracy"] for row in between} == {0}
+    other = csv_run(tmp_path / "other", subjects=6, factors=(1, 4), clip_name="other{}")
+    notes = report_data([("old", run), ("new", other)])["notes"]
+    assert any("new against old: no curve that both have" in note["text"] for note in notes)
 
 
 def test_runs_need_names_of_their_own(run, tmp_path):
@@ -361,6 +408,24 @@ def test_the_bd_matrix_is_the_same_seen_from_both_sides(browser, report):
         assert number[0] == pytest.approx(-25, abs=3)
         page.locator("#bd-controls").get_by_label("Compare").select_option(label="back-ends")
         assert page.locator("#bd-tables th").all_text_contents().count("direct@paper") >= 2
+
+
+def test_two_runs_have_a_matrix_with_the_first_as_anchor(browser, run, tmp_path):
+    encodes, scores = run.encodes, run.scores
+    folder = tmp_path / "cheaper"
+    folder.mkdir()
+    bits = (encodes["payload_bits"].astype(float) * 0.8).round().astype("Int64")
+    encodes.assign(payload_bits=bits).to_csv(folder / "encodes.csv", index=False)
+    scores.to_csv(folder / "scores.csv", index=False)
+    with Visit(browser, build([("z old", run), ("a new", open_run(folder))], tmp_path / "r.html")) as page:
+        page.locator("#bd-controls").get_by_label("Compare").select_option(label="runs")
+        table = page.locator("#bd-tables table").first
+        assert table.locator("thead th").all_text_contents()[1:] == ["z old", "a new"]
+        cells = table.locator("tbody td").all_text_contents()
+        assert cells[1].startswith("−20.0 %")
+        assert cells[2].startswith("+25.0 %")
+        page.set_viewport_size({"width": 390, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_the_table_sorts_both_ways_by_button(browser, report):

@@ -12,7 +12,7 @@ from rdbench.checkpoints import read_weights
 from rdbench.clip import ClipInfo
 from rdbench.datasets.synthetic import SyntheticDataset
 from rdbench.errors import InputError
-from rdbench.strategies import FACTORS, MODELS, recipes_for, selection_of, train_backend
+from rdbench.strategies import FACTORS, MODELS, recipes_for, selection_of, train_backends
 from rdbench.training_set import load_faces
 
 TARGETS = ("arousal", "valence")
@@ -122,11 +122,11 @@ def test_the_epoch_is_chosen_on_dev_only_where_test_is_what_is_reported():
 )
 def test_a_back_end_that_cannot_be_trained_gets_a_hint(tmp_path, name, said):
     with pytest.raises(InputError, match=said):
-        train_backend(name, Few(), tmp_path)
+        train_backends([name], Few(), tmp_path)
 
 
 def test_constant_is_the_mean_of_the_train_labels(tmp_path):
-    files = train_backend("constant", Few(), tmp_path)
+    files = train_backends(["constant"], Few(), tmp_path)
     assert files == [tmp_path / FILE]
     backend = open_constant(None, tmp_path, "cpu")
     said = backend.start(Context(1, "face", 96.0, 25.0))(np.zeros((1, 96, 96), np.float32))
@@ -135,12 +135,12 @@ def test_constant_is_the_mean_of_the_train_labels(tmp_path):
 
 
 def test_an_annotation_delay_is_kept_in_recipe_and_command(tmp_path):
-    file = train_backend("constant", Few(), tmp_path, delay=0.08)[0]
+    file = train_backends(["constant"], Few(), tmp_path, delay=0.08)[0]
     card = read_weights(file).card
     assert card.recipe.delay == 0.08
     assert card.command.endswith("--delay 0.08")
     with pytest.raises(InputError, match="0 to 8 s"):
-        train_backend("constant", Few(), tmp_path, delay=9)
+        train_backends(["constant"], Few(), tmp_path, delay=9)
     recipe = recipes_for("direct", "lite", ("valence",), (2,), delay=1.2)[0]
     assert recipe.delay == 1.2
     with pytest.raises(InputError, match="delay"):
@@ -155,8 +155,8 @@ def test_trained_specialists_open_as_a_back_end_and_predict(tmp_path, monkeypatc
     monkeypatch.setattr(strategies, "recipes_for", small)
     told = []
     dataset = Few()
-    files = train_backend(
-        "direct",
+    files = train_backends(
+        ["direct"],
         dataset,
         tmp_path,
         factors=(8, 2),
@@ -189,7 +189,7 @@ def test_a_quarter_of_the_train_subjects_is_used_where_dev_is_reported(tmp_path,
 
     monkeypatch.setattr(strategies, "recipes_for", small)
     told = []
-    file = train_backend("direct", Unlabelled(), tmp_path, factors=(8,), epochs=1, progress=told.append)[0]
+    file = train_backends(["direct"], Unlabelled(), tmp_path, factors=(8,), epochs=1, progress=told.append)[0]
     card = read_weights(file).card
     assert card.recipe.select_on == "train"
     assert card.frames == 6
@@ -205,7 +205,7 @@ def test_what_starts_from_others_is_trained_from_a_dataset_with_all_that_it_star
     monkeypatch.setattr(strategies, "recipes_for", small)
     told = []
     given = {"factors": (2, 8), "epochs": 1, "progress": told.append}
-    files = train_backend("joint", Few(), tmp_path, **given)
+    files = train_backends(["joint"], Few(), tmp_path, **given)
     assert [file.stem for file in files] == [
         "sr-max-lite-face-x8",
         "joint-lite-face-x2",
@@ -218,5 +218,26 @@ def test_what_starts_from_others_is_trained_from_a_dataset_with_all_that_it_star
     # Without factor 8, it would start from another super-resolver.
     assert "--factor 2 --factor 8" in card.command
     # Faces to be restored are the same with and without labels, so what was made for one serves the other.
-    train_backend("sr-max", Few(), tmp_path, **given)
+    train_backends(["sr-max"], Few(), tmp_path, **given)
     assert any("sr-max-lite-face-x8.safetensors: made before" in str(line) for line in told)
+
+
+def test_several_back_ends_share_what_they_start_from_and_one_reading(tmp_path, monkeypatch):
+    def small(backend, size, targets, factors=(), **changes):
+        return recipes_for(backend, size, targets, factors, **(changes | {"batch": 4, "stride": 1}))
+
+    monkeypatch.setattr(strategies, "recipes_for", small)
+    told = []
+    given = {"factors": (2, 8), "epochs": 1}
+    files = train_backends(
+        ["hr", "max-mix", "max-max@lite", "constant"], Few(), tmp_path, progress=told.append, **given
+    )
+    assert [file.stem for file in files] == [
+        *("constant", "hr-lite-face-x1", "sr-max-lite-face-x8", "max-mix-lite-face", "max-max-lite-face-x8")
+    ]
+    assert sum("dev_01" in str(line) for line in told) == 1
+    (alone,) = train_backends(["hr"], Few(), tmp_path / "alone", **given)
+    assert read_weights(alone).hash == read_weights(files[1]).hash
+    with pytest.raises(InputError, match="no way to train 'zzz'"):
+        train_backends(["hr", "zzz"], Few(), tmp_path / "none")
+    assert not (tmp_path / "none").exists()

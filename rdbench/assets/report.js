@@ -418,16 +418,16 @@
     bdChoice.factor = factors.includes(bdChoice.factor) ? bdChoice.factor : factors[0];
     const again = (key) => (value) => { bdChoice[key] = value; drawBd(); };
     controls.append(
-      select("Compare", kinds, bdChoice.by, again("by"), { codec: "codecs", backend: "back-ends" }),
+      select("Compare", kinds, bdChoice.by, again("by"), { codec: "codecs", backend: "back-ends", run: "runs" }),
       select("Delta", ["rate", "accuracy"], bdChoice.what, again("what"), { rate: `bits at equal ${data.metric_name} (BD-rate, %)`, accuracy: `${data.metric_name} at equal rate` }),
       select("Factor", factors, bdChoice.factor, again("factor"), { best: "best at each rate" }));
-    const keys = GROUP.filter((key) => key !== bdChoice.by).concat(bdChoice.by === "backend" ? ["codec"] : []);
+    const keys = GROUP.filter((key) => key !== bdChoice.by).concat(bdChoice.by === "codec" ? [] : ["codec"]);
     const shown = of.filter((d) => String(d.factor) === bdChoice.factor && FILTERS.every(({ key, chosen }) => key === "factor" || key === bdChoice.by || !(key in d) || chosen.has(d[key])));
     const groups = groupBy(shown, keys);
     if (!groups.length) return nothing(container, "No pair passes the filters.");
     const named = namer(groups, keys, ["target"]);
     for (const rows of groups) {
-      const names = unique(rows.flatMap((d) => [d.anchor, d.test])).sort(order);
+      const names = unique(rows.flatMap((d) => [d.anchor, d.test])).sort(bdChoice.by === "run" ? (a, b) => data.runs.indexOf(a) - data.runs.indexOf(b) : order);
       const body = names.map((anchor) => make("tr", {}, make("th", { scope: "row", text: anchor }), ...names.map((test) => cell(rows, anchor, test))));
       const table = make("table", { class: "matrix" },
         make("thead", {}, make("tr", {}, make("th", { scope: "col", text: "anchor ↓  test →" }), ...names.map((text) => make("th", { scope: "col", text })))), make("tbody", {}, ...body));
@@ -472,8 +472,9 @@
     return Array.from({ length: view.byteLength / 2 }, (_, i) => { const v = view.getInt16(2 * i, true); return v === -32768 ? null : offset + v * step; });
   }
   function counts(index) {
-    const view = new DataView(bytesOf(data.series[index][0]));
-    return Array.from({ length: view.byteLength / 4 }, (_, i) => view.getUint32(4 * i, true));
+    const [text, width] = data.series[index];
+    const view = new DataView(bytesOf(text));
+    return Array.from({ length: view.byteLength / width }, (_, i) => (width === 2 ? view.getUint16(2 * i, true) : view.getUint32(4 * i, true)));
   }
   const TIME = [
     ["run", "Run"], ["clip", "Clip"], ["region", "Region"], ["backend", "Back-end"], ["gold_name", "Gold"], ["codec", "Codec"], ["variant", "Variant"],
