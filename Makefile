@@ -7,11 +7,13 @@ REFERENCE := results/reference
 SEED_WEIGHTS := results/weights
 SEEDS := 1 2 3 4
 # Two halves that share nothing they start from, for two cores.
-ALONE := direct@lite hr@lite direct-mix@lite separate@lite
+ALONE := hr@lite direct-mix@lite separate@lite
 FROM_SR := max-mix@lite mix-mix@lite max-max@lite
+AT := --factor 4 --factor 8 --factor 16
+DRAWN := --only standalone,methods,strip
 
 .DEFAULT_GOAL := help
-.PHONY: help setup figures standalone figures-reference test test-long lint format train train-seeds grids clean \
+.PHONY: help setup figures standalone figures-reference test test-long lint format train train-seeds grids clean bench paper \
 	weights-alone weights-from-sr
 
 help: ## list the targets
@@ -40,6 +42,10 @@ figures-reference: $(STAMP) ## draw the figures of results/reference/ again from
 test: $(STAMP) ## the test suite
 	$(BIN)/python -m pytest -q -n 2 -m "not long"
 
+bench: $(STAMP) ## speed of inference and of a million rows, as ratios and processor time
+	$(BIN)/python tests/bench_inference.py
+	$(BIN)/python tests/test_scale.py
+
 test-long: $(STAMP) ## what takes long, too
 	$(BIN)/python -m pytest -q
 
@@ -57,22 +63,33 @@ train: $(STAMP) ## train the weights that ship anew (seed 0)
 	$(MAKE) -j 2 weights-alone weights-from-sr
 
 weights-alone: $(STAMP)
-	$(BIN)/rdbench train $(ALONE) separate-tuned@lite --out rdbench/weights
+	$(BIN)/rdbench train direct@lite $(ALONE) separate-tuned@lite --out rdbench/weights
 
 weights-from-sr: $(STAMP)
 	$(BIN)/rdbench train $(FROM_SR) joint@lite frozen@lite --out rdbench/weights
 
-train-seeds: $(STAMP) ## train the other seeds of the tables (seeds 1 to 4)
+train-seeds: $(STAMP) ## train the other seeds of the paper's tables (1 to 4)
 	mkdir -p $(SEED_WEIGHTS)
 	cp rdbench/weights/*.safetensors $(SEED_WEIGHTS)/
-	$(MAKE) -j 2 $(foreach seed,$(SEEDS),alone-seed-$(seed) from-sr-seed-$(seed))
+	$(MAKE) -j 2 $(foreach seed,$(SEEDS),from-sr-seed-$(seed) alone-seed-$(seed))
 
 alone-seed-%: $(STAMP)
 	$(BIN)/rdbench train $(ALONE) --seed $* --out $(SEED_WEIGHTS)/seed-$*
+	$(BIN)/rdbench train direct@lite $(AT) --seed $* --out $(SEED_WEIGHTS)/seed-$*
 
 from-sr-seed-%: $(STAMP)
 	$(BIN)/rdbench train $(FROM_SR) --seed $* --out $(SEED_WEIGHTS)/seed-$*
-	$(BIN)/rdbench train joint@lite --factor 4 --factor 8 --factor 16 --seed $* --out $(SEED_WEIGHTS)/seed-$*
+	$(BIN)/rdbench train joint@lite $(AT) --seed $* --out $(SEED_WEIGHTS)/seed-$*
+
+paper: $(STAMP) ## tables and figures of the paper's models (after train-seeds)
+	$(BIN)/rdbench run paper-standalone.toml --weights $(SEED_WEIGHTS) --out results/paper-standalone
+	$(BIN)/rdbench run paper-standalone.toml $(AT) $(foreach seed,$(SEEDS),--backend direct@lite\#$(seed) --backend joint@lite\#$(seed)) \
+		--weights $(SEED_WEIGHTS) --out results/paper-specialists
+	$(BIN)/rdbench run paper.toml --weights $(SEED_WEIGHTS) --out results/paper
+	$(BIN)/rdbench methods results/paper-standalone results/paper-specialists --format markdown -o results/paper/methods.md
+	$(BIN)/rdbench claims results/paper-standalone results/paper-specialists results/paper --claims paper.toml \
+		--format markdown -o results/paper/claims.md
+	for run in paper-standalone paper-specialists paper; do $(BIN)/rdbench plot results/$$run $(DRAWN) || exit 1; done
 
 grids: $(STAMP) ## find the bitrate grids of quick.toml on dev clips
 	$(BIN)/python -m rdbench.grids rdbench/experiments/quick.toml

@@ -30,7 +30,7 @@ from rdbench.canvas import (
 from rdbench.errors import InputError
 from rdbench.style import Look, factor_look, looks
 
-__all__ = ["envelope", "is_hollow", "rd", "standalone"]
+__all__ = ["envelope", "is_hollow", "methods", "rd", "standalone"]
 
 
 def _draw_line(
@@ -210,7 +210,8 @@ def standalone(
     Parameters
     ----------
     points : DataFrame
-        Rows of `rdbench.curves.pooled` with codec "none", one gold, scoring and region for each line.
+        Rows of `rdbench.curves.pooled` or `rdbench.family_points.family_points` with codec "none", one gold,
+        scoring and region for each line.
     subjects : DataFrame, optional
         Rows of `rdbench.curves.per_subject`, drawn as dots where there are fewer than 6 subjects.
     metric : str
@@ -258,7 +259,8 @@ def standalone(
             figure,
             f"{METRIC_NAMES.get(metric, metric)} against {what}, without a codec",
             f"{gold_phrase(only(rows, 'gold'), metric)}. Region {only(rows, 'region')}; downsampled and back "
-            f"up, not coded. {interval_words(int(rows['subjects'].max()))}",
+            f"up, not coded. {interval_words(int(rows['subjects'].max()))}"
+            + (f" {_seed_words(rows)}" if "seeds" in rows else ""),
         )
     return figure
 
@@ -269,6 +271,78 @@ def _line_names(rows: pd.DataFrame) -> NDArray[np.object_]:
     if rows["region"].nunique() > 1:
         names = names + ", " + rows["region"].astype(str)
     return names.to_numpy(dtype=object)
+
+
+def methods(
+    points: pd.DataFrame,
+    *,
+    metric: str = "ccc",
+    style: Style = "screen",
+    bits: str = "payload",
+    boxes_charged: bool = False,
+) -> Drawing:
+    """Accuracy against achieved bitrate at one factor: a panel for each codec, a line for each family of back-ends.
+
+    Parameters
+    ----------
+    points : DataFrame
+        Rows of `rdbench.family_points.family_points` with one target, gold, scoring, region, variant, mode and
+        factor.
+    metric : str
+    style : {"screen", "paper"}
+    bits : str
+    boxes_charged : bool
+
+    Returns
+    -------
+    Drawing
+
+    Raises
+    ------
+    InputError
+        If no row has a bitrate.
+    """
+    coded = points[points["bitrate_kbps"].gt(0) & points["value"].notna()]
+    if coded.empty:
+        raise InputError("There is no coded point to draw rate-distortion curves of.")
+    codecs, families = sorted(coded["codec"].unique()), sorted(coded["backend"].unique())
+    given = looks(families)
+    with settings(style):
+        figure, grid, first = panels(style, len(codecs), wide=len(codecs) > 1)
+        for codec, axes in zip(codecs, grid, strict=True):
+            here = coded[coded["codec"] == codec]
+            if len(codecs) > 1 or style == "screen":
+                axes.set_title(codec, loc="left")
+            for family in families:
+                line = here[here["backend"] == family].sort_values("bitrate_kbps")
+                if len(line):
+                    _draw_line(axes, line["bitrate_kbps"].to_numpy(dtype=float), line, given[family])
+            rate_axis(axes, *_extent(coded["bitrate_kbps"]), style, min(len(codecs), COLUMNS))
+        for axes in first:
+            axes.set_ylabel(_y_label(coded, metric))
+        legend(
+            figure,
+            "Back-end",
+            [(name, given[name]) for name in families],
+            hollow=bool(is_hollow(coded).any()),
+        )
+        title = (
+            f"{only(coded, 'target').capitalize()}, factor {only(coded, 'factor')}: back-ends against bitrate"
+        )
+        nothing = coded.head(0)
+        caption = _caption(coded, coded, nothing, metric, bits, boxes_charged)
+        describe(figure, title, f"{caption} {_seed_words(coded)}")
+    return figure
+
+
+def _seed_words(points: pd.DataFrame) -> str:
+    seeds = points.groupby("backend")["seeds"].max()
+    if seeds.max() == 1:
+        return "One seed of each."
+    single = sorted(seeds.index[seeds == 1])
+    most = int(seeds.max())
+    alone = f", but one seed of {', '.join(single)}" if single else ""
+    return f"Mean over up to {most} seeds, intervals over seeds and subjects{alone}."
 
 
 def envelope(

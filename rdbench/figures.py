@@ -44,16 +44,29 @@ from rdbench.canvas import (
     settings,
 )
 from rdbench.confusion_figures import confusions
-from rdbench.curve_figures import envelope, rd, standalone
+from rdbench.curve_figures import envelope, methods, rd, standalone
 from rdbench.envelope import envelopes, side_of
 from rdbench.errors import InputError, NotComparableError
+from rdbench.family_points import family_points
 from rdbench.points import Arrays, default_metric
 from rdbench.runs import Run
 from rdbench.samples import read_picture, read_samples
+from rdbench.seeds import FIRST, split_seed
 
-__all__ = ["KINDS", "difference", "draw_all", "envelope", "forest", "rd", "save", "standalone", "strip"]
+__all__ = [
+    "KINDS",
+    "difference",
+    "draw_all",
+    "envelope",
+    "forest",
+    "methods",
+    "rd",
+    "save",
+    "standalone",
+    "strip",
+]
 
-KINDS = ("rd", "envelope", "standalone", "bd", "confusion", "strip")
+KINDS = ("rd", "envelope", "methods", "standalone", "bd", "confusion", "strip")
 """What `draw_all` draws."""
 
 _PANEL = ("target", "backend", "gold", "scoring", "region", "variant", "mode")
@@ -119,6 +132,7 @@ def draw_all(
     makers = {
         "rd": _rd,
         "envelope": _envelope,
+        "methods": _methods,
         "standalone": _standalone,
         "bd": _bd,
         "confusion": _confusion,
@@ -182,14 +196,31 @@ class _Source:
     style: Style
 
     @cached_property
+    def seeded(self) -> bool:
+        """Whether a back-end was trained several times; its seeds are then drawn together, as a family."""
+        return any(split_seed(str(name))[1] != FIRST for name in self.run.scores["backend"].unique())
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """Of the first seeds: a further one by itself says nothing that its family does not."""
+        scores = self.run.scores
+        if not self.seeded:
+            return scores
+        first = {name: split_seed(str(name))[1] == FIRST for name in scores["backend"].unique()}
+        return scores[scores["backend"].map(first).astype(bool)]
+
+    @cached_property
+    def families(self) -> pd.DataFrame:
+        arrays = Arrays(self.run.encodes, self.run.scores, self.metric, **self.options)
+        return family_points(arrays.parts())
+
+    @cached_property
     def arrays(self) -> Arrays:
-        return Arrays(self.run.encodes, self.run.scores, self.metric, **self.options)
+        return Arrays(self.run.encodes, self.scores, self.metric, **self.options)
 
     @cached_property
     def pooled(self) -> pd.DataFrame:
-        table = curves.pooled(
-            self.run.encodes, self.run.scores, self.metric, arrays=self.arrays, **self.options
-        )
+        table = curves.pooled(self.run.encodes, self.scores, self.metric, arrays=self.arrays, **self.options)
         table.attrs = {}  # each figure's rows would carry them along
         return table
 
@@ -198,7 +229,7 @@ class _Source:
         # Only drawn where subjects are few; with many it would be a large table for nothing.
         if self.pooled.empty or int(self.pooled["subjects"].min()) >= FEW_SUBJECTS:
             return self.pooled.head(0)
-        return curves.per_subject(self.run.encodes, self.run.scores, self.metric, **self.options)
+        return curves.per_subject(self.run.encodes, self.scores, self.metric, **self.options)
 
 
 def _confusion(source: _Source) -> Iterator[Named]:
@@ -264,9 +295,7 @@ def _envelope(source: _Source) -> Iterator[Named]:
     table = source.pooled
     if table.loc[table["codec"] != "none", "factor"].nunique() < 2:
         return
-    best = envelopes(
-        source.run.encodes, source.run.scores, source.metric, arrays=source.arrays, **source.options
-    )
+    best = envelopes(source.run.encodes, source.scores, source.metric, arrays=source.arrays, **source.options)
     for name, rows in _panels(best):
         if not rows["value"].notna().any():
             continue
@@ -284,8 +313,34 @@ def _envelope(source: _Source) -> Iterator[Named]:
         )
 
 
+def _methods(source: _Source) -> Iterator[Named]:
+    names = {split_seed(str(name))[0] for name in source.run.scores["backend"].unique()}
+    if len(names) < 2 or not (source.run.encodes["codec"] != "none").any():
+        return
+    keys = [name for name in _PANEL if name != "backend"]
+    coded = source.families[source.families["codec"] != "none"]
+    telling = [name for name in keys if name not in ("gold", "scoring") or coded[name].nunique() > 1]
+    for key, rows in coded.groupby([*keys, "factor"], sort=True):
+        if rows["backend"].nunique() < 2 or not (rows["bitrate_kbps"].gt(0) & rows["value"].notna()).any():
+            continue
+        named = dict(zip([*keys, "factor"], key, strict=True))
+        yield (
+            ("methods", *(str(named[name]) for name in telling), f"x{named['factor']}"),
+            partial(
+                methods,
+                rows,
+                metric=source.metric,
+                style=source.style,
+                bits=str(source.options["bits"]),
+                boxes_charged=bool(source.options["charge_boxes"]),
+            ),
+        )
+
+
 def _standalone(source: _Source) -> Iterator[Named]:
     table, each = source.pooled, source.per_subject
+    if source.seeded:
+        table = source.families
     bare = table[(table["codec"] == "none") & table["value"].notna()]
     if bare.empty:
         return
@@ -321,7 +376,7 @@ def _bd(source: _Source) -> Iterator[Named]:
                 tables.append(
                     bd_table(
                         source.run.encodes,
-                        source.run.scores,
+                        source.scores,
                         {"codec": anchor, **factor},
                         {"codec": test, **factor},
                         metric=source.metric,
@@ -398,20 +453,38 @@ def _strip(source: _Source) -> Iterator[Named]:
         clip = of_region["clip"].min()
         group = of_region[of_region["clip"] == clip].sort_values("factor")
         first = samples[group["encode"].iloc[0]]
-        images = [("source", read_picture(first["source"]))] if "source" in first else []
-        for encode, factor in zip(group["encode"], group["factor"], strict=True):
-            if "input" in samples[encode]:
-                images.append((f"factor {factor}", read_picture(samples[encode]["input"])))
+        source_image = [("source", read_picture(first["source"]))] if "source" in first else []
+        seen = {
+            kind: [
+                (f"factor {factor}{mark}", read_picture(samples[encode][kind]))
+                for encode, factor in zip(group["encode"], group["factor"], strict=True)
+                if kind in samples[encode]
+            ]
+            for kind, mark in (("input", ""), ("restored", ", restored"))
+        }
+        images = source_image + seen["input"]
         if images:
             caption = (
                 f"One face of clip {clip}, region {region}: as recorded, and as the recogniser sees it after "
                 "downsampling by each factor and back up, not coded."
             )
             yield ("strip", str(region)), partial(strip, images, style=source.style, caption=caption)
+        if seen["restored"]:
+            both = [*images, *source_image, *seen["restored"]]
+            caption = caption.removesuffix(".") + "; below, the same restored before recognition."
+            columns = len(both) // 2
+            yield (
+                ("strip", "restored", str(region)),
+                partial(strip, both, style=source.style, caption=caption, columns=columns),
+            )
 
 
 def strip(
-    images: Sequence[tuple[str, NDArray[np.uint8]]], *, style: Style = "screen", caption: str = ""
+    images: Sequence[tuple[str, NDArray[np.uint8]]],
+    *,
+    style: Style = "screen",
+    caption: str = "",
+    columns: int | None = None,
 ) -> Drawing:
     """One face in a row of pictures, such as at each factor.
 
@@ -421,6 +494,8 @@ def strip(
         Luma (0..255) or RGB, in display order.
     style : {"screen", "paper"}
     caption : str
+    columns : int, optional
+        By default all in one row up to nine, else two rows.
 
     Returns
     -------
@@ -433,7 +508,7 @@ def strip(
     """
     if not images:
         raise InputError("There is no picture to draw a strip of.")
-    columns = len(images) if len(images) <= 9 else math.ceil(len(images) / 2)
+    columns = columns or (len(images) if len(images) <= 9 else math.ceil(len(images) / 2))
     rows = math.ceil(len(images) / columns)
     with settings(style):
         width = DOUBLE if style == "paper" else max(1.15 * columns, 3.0)

@@ -8,21 +8,21 @@ metric pooled over subjects; no predictions are averaged. Its interval crosses s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rdbench.components import Estimate, Sample, bounds
+from rdbench.components import Bounds, Estimate, Sample, bounds
 from rdbench.errors import InputError, NotComparableError
 from rdbench.intervals import LEVEL, MIN_SEEDS, SCALE_OF, SCALES, crossed_bootstrap, delete_one
 from rdbench.metrics import FROM_CONFUSION, FROM_MOMENTS, METRICS
 from rdbench.points import SCOPE, Points, collect, default_metric, default_partition, metric_of_sums
 from rdbench.seeds import split_seed
 
-__all__ = ["COLUMNS", "Cell", "cells", "few_seeds", "for_people", "method_table"]
+__all__ = ["COLUMNS", "Cell", "cells", "few_seeds", "for_people", "interval_of", "method_table"]
 
 Array = NDArray[np.float64]
 
@@ -186,19 +186,33 @@ def _scopes(
                 yield replace(points, metric=name)
 
 
+def interval_of(cell: Cell, metric: str, level: float = LEVEL) -> tuple[Bounds, float, float]:
+    """Interval of a family's mean over seeds and subjects.
+
+    Returns
+    -------
+    bounds : Bounds
+        On the scale on which the metric has no ends, with the reason where there is none.
+    low, high : float
+        In units of the metric.
+    """
+    scale = SCALES[SCALE_OF[metric]]
+    on_scale = bounds(_estimate(cell, scale.to), level=level)
+    low, high = scale.back(np.array([on_scale.low, on_scale.high]))
+    return on_scale, float(low), float(high)
+
+
+def _estimate(cell: Cell, change: Callable[[Array], Array] = np.asarray) -> Estimate:
+    samples = [Sample("subjects", change(cell.by_subject()))]
+    samples += [Sample("seeds", change(cell.by_seed()))] if len(cell.seeds) > 1 else []
+    return Estimate(float(change(np.array(cell.mean()))), samples[0], tuple(samples[1:]))
+
+
 def _row(points: Points, key: dict[str, object], cell: Cell, level: float, boot: int) -> dict[str, object]:
     metric = points.metric
     seeds = len(cell.seeds)
-    scale = SCALES[SCALE_OF[metric]]
-
-    def estimate(to: bool) -> Estimate:
-        change = scale.to if to else np.asarray
-        samples = [Sample("subjects", change(cell.by_subject()))]
-        samples += [Sample("seeds", change(cell.by_seed()))] if seeds > 1 else []
-        return Estimate(float(change(np.array(cell.mean()))), samples[0], tuple(samples[1:]))
-
-    plain, on_scale = estimate(False), bounds(estimate(True), level=level)
-    low, high = scale.back(np.array([on_scale.low, on_scale.high]))
+    plain = _estimate(cell)
+    on_scale, low, high = interval_of(cell, metric, level)
     row = {name: key[name] for name in ("region", "factor", "target", "gold", "scoring")}
     drawn = (np.nan, np.nan)
     if boot and not on_scale.reason:
@@ -207,8 +221,8 @@ def _row(points: Points, key: dict[str, object], cell: Cell, level: float, boot:
         "backend": cell.family,
         "metric": metric,
         "value": cell.mean(),
-        "low": float(low),
-        "high": float(high),
+        "low": low,
+        "high": high,
         "seeds": seeds,
         "subjects": len(points.subjects),
         "clips": len(points.clips),

@@ -478,7 +478,8 @@ def _samples(name: str, run: Run, out: list[Json], pictures: _Pictures) -> Told:
     rows = run.encodes[run.encodes["encode"].isin(list(stored))]
     for _, row in rows.sort_values([*_CONDITION], kind="stable").iterrows():
         kinds = {
-            kind: pictures.add(data, exact=kind == "input") for kind, data in stored[row["encode"]].items()
+            kind: pictures.add(data, exact=kind in ("input", "restored"))
+            for kind, data in stored[row["encode"]].items()
         }
         full |= any(place is None for place in kinds.values())
         bits = row["payload_bits"]

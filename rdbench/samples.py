@@ -4,7 +4,8 @@ Layout: ``RUN/samples/ENCODE.KIND.png``, where ENCODE is the row of `encodes` an
 
 - ``source``: the face as recorded, at source size (equal for all encodes of a clip and region);
 - ``decoded``: the same crop of the decoded picture, brought back to source size;
-- ``input``: what the recogniser saw, at its own size.
+- ``input``: what the recogniser saw, at its own size;
+- ``restored``: the same after the first back-end that restores pictures, where there is one.
 
 All show one frame (the middle one of those that are scored) of one clip of the run. The number of the frame
 stands in the PNG's text under ``frame``.
@@ -26,8 +27,8 @@ from rdbench.errors import InputError
 
 __all__ = ["KINDS", "encode_png", "read_picture", "read_samples", "write_samples"]
 
-KINDS = ("source", "decoded", "input")
-_NAME = re.compile(r"(?P<encode>[0-9a-zA-Z_-]{1,100})\.(?P<kind>source|decoded|input)\.png")
+KINDS = ("source", "decoded", "input", "restored")
+_NAME = re.compile(rf"(?P<encode>[0-9a-zA-Z_-]{{1,100}})\.(?P<kind>{'|'.join(KINDS)})\.png")
 _LARGEST = 4096
 
 

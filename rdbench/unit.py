@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdbench import ffmpeg, transcode
-from rdbench.backends.protocol import Backend, Context, Session
+from rdbench.backends.protocol import Backend, Context, Restoring, Session
 from rdbench.backends.registry import find_backend
 from rdbench.clip import Dataset
 from rdbench.codecs import Profile, rate_status
@@ -338,15 +338,19 @@ class _Bench:
             whole = transcode.Geometry(*self.geometry.padded, 1)
             source = transcode.face_rgb(self.full, self._middle, whole, crop)
             self._source_png = encode_png(source, self._middle)
-        if wanted.colour == "luma":
-            seen = (255 * _as_float(seen[None])[0] + 0.5).astype(np.uint8)
-        return {
-            "source": self._source_png,
-            "decoded": encode_png(
-                transcode.face_rgb(decoded, self._middle, self.geometry, crop), self._middle
-            ),
-            "input": encode_png(seen, self._middle),
+        frame = _as_float(seen[None])
+        pictures = {
+            "decoded": transcode.face_rgb(decoded, self._middle, self.geometry, crop),
+            "input": _shown(frame),
         }
+        for backend in _backends(self.setup):
+            if backend.input == wanted and isinstance(backend, Restoring):
+                restored = backend.restored(frame, self.context)
+                if restored is not None:
+                    pictures["restored"] = _shown(restored)
+                    break
+        named = {kind: encode_png(picture, self._middle) for kind, picture in pictures.items()}
+        return {"source": self._source_png, **named}
 
     def _watch(self, decoded: transcode.Planes) -> _Seen:
         """Show pictures to all back-ends, in the order of what these want to see, and measure them."""
@@ -500,6 +504,11 @@ class _Audience:
             # Copied: a session may use its output array again.
             answers.append(np.array(answer))
         self.held.clear()
+
+
+def _shown(frame: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """One frame of luma or RGB in 0..1 as a picture to look at."""
+    return (255 * frame[0] + 0.5).astype(np.uint8)
 
 
 def _as_float(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:

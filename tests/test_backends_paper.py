@@ -190,3 +190,17 @@ def test_back_ends_with_the_same_restorer_restore_once(folder, monkeypatch):
     np.testing.assert_array_equal(together, alone)
     opened("separate", folder).start(context)(frames[::-1])
     assert len(calls) == 2
+
+
+def test_restored_pictures_are_those_that_the_recogniser_behind_sees(folder):
+    frames = np.random.default_rng(4).random((70, 96, 96), np.float32)
+    context = Context(4, "face", 24.0, 25.0)
+    separate = opened("separate", folder)
+    restored = separate.restored(frames, context)
+    assert restored.shape == frames.shape
+    assert restored.dtype == np.float32
+    assert 0 <= restored.min() <= restored.max() <= 1
+    assert not np.array_equal(restored, frames)
+    behind = opened("hr", folder).start(context)(restored)
+    np.testing.assert_allclose(separate.start(context)(frames), behind, atol=1e-5)
+    assert opened("max-mix", folder).restored(frames, context) is None

@@ -238,6 +238,18 @@ def test_the_strip_of_a_run_comes_from_its_samples(tmp_path):
     assert [file.name for file in files] == ["strip_frame.png", "captions.md"]
 
 
+def test_restored_faces_stand_below_those_that_came_in(tmp_path):
+    run = csv_run(tmp_path / "run", factors=(1, 4), subjects=2)
+    rows = run.encodes[(run.encodes["codec"] == "none") & (run.encodes["clip"] == "clip00")]
+    for encode in rows["encode"]:
+        pictures = {kind: np.full((96, 96), value, np.uint8) for kind, value in
+                    (("source", 9), ("input", 7), ("restored", 8))}  # fmt: skip
+        samples.write_samples(run.path, encode, pictures, 3)
+    files = figures.draw_all(run, tmp_path / "out", only={"strip"}, formats=["png"])
+    assert [file.name for file in files] == ["strip_frame.png", "strip_restored_frame.png", "captions.md"]
+    assert "below, the same restored" in files[-1].read_text()
+
+
 @pytest.mark.parametrize(
     ("low", "high", "most", "expected"),
     [

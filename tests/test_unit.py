@@ -76,6 +76,11 @@ class Wrong(Double):
         return np.zeros((len(frames), 3))
 
 
+class Brightener(Double):
+    def restored(self, frames, context):
+        return np.minimum(frames + context.factor / 10, 1)
+
+
 class Classifier(Double):
     classes = ("dark", "middling", "bright")
 
@@ -91,6 +96,7 @@ def doubles(monkeypatch):
         "double": Double(),
         "counter": Counter("counter"),
         "wrong": Wrong("wrong"),
+        "brightener": Brightener("brightener"),
         "classifier": Classifier("classifier", ("brightness",)),
         "independent": Double("independent", independent=True),
         "colour": Double("colour", size=48, colour="rgb", margin=0.4),
@@ -505,6 +511,16 @@ def test_a_sample_shows_the_middle_frame_three_times(doubles, region):
     seen = doubles["double"].sessions[-1][0][12]
     assert np.abs(np.asarray(shown["input"]) - 255 * seen).max() <= 0.51
     assert "samples" not in evaluate(setup(clip, sample="other"), work(region, 4, CRF)).rows
+
+
+def test_a_sample_shows_what_a_back_end_restored(doubles):
+    clip = clip_of(moving(), labels=labelled())
+    asked = setup(clip, backends=["double", "colour", "brightener"], sample="one")
+    (sample,) = rows_of(evaluate(asked, work("face", 4, CRF)), "samples", 1)
+    shown = {kind: np.asarray(Image.open(io.BytesIO(png))) for kind, png in sample["pictures"].items()}
+    assert set(shown) == {"source", "decoded", "input", "restored"}
+    wanted = np.minimum(shown["input"] / 255 + 0.4, 1)
+    assert np.abs(shown["restored"] / 255 - wanted).max() <= 1.01 / 255
 
 
 def test_setups_travel_and_stay_themselves():

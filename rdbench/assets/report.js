@@ -562,7 +562,7 @@
     } else drawCards(rows, null);
   }
   const rateNow = () => Math.exp(viewRates[0] + viewChoice.rate * (viewRates[1] - viewRates[0]));
-  const KINDS = [["source", "source"], ["decoded", "decoded"], ["input", "recogniser's input"]];
+  const KINDS = [["source", "source"], ["decoded", "decoded"], ["input", "recogniser's input"], ["restored", "restored"]];
   function drawCards(rows, kbps) {
     const cards = groupBy(rows, ["factor"]).sort((a, b) => a[0].factor - b[0].factor).map((of) => {
       const far = (s) => Math.abs(Math.log(s.kbps) - Math.log(kbps));

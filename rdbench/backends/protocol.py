@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Backend", "Context", "Input", "Opener", "Session"]
+__all__ = ["Backend", "Context", "Input", "Opener", "Restoring", "Session"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,15 @@ class Backend(Protocol):
 
     def start(self, context: Context) -> Session:
         """Begin one scoring segment: state from earlier segments is gone."""
+        ...
+
+
+@runtime_checkable
+class Restoring(Protocol):
+    """What a back-end may offer besides: the pictures that it recognises, where it restores them first."""
+
+    def restored(self, frames: NDArray[np.float32], context: Context) -> NDArray[np.float32] | None:
+        """Give a batch as it looks after restoring, luma in 0..1; None where nothing is restored."""
         ...
 
 

@@ -89,6 +89,13 @@ class Recognisers:
 
         return session
 
+    def restored(self, frames: NDArray[np.float32], context: Context) -> NDArray[np.float32] | None:
+        """What the recogniser looks at behind a restorer; None where there is none."""
+        network = self.nearest(context.face_px)
+        if not isinstance(network, RestoredRecogniser):
+            return None
+        return self._answered(network.restorer, frames)[:, 0].astype(np.float32)
+
     def nearest(self, face_px: float) -> nn.Module:
         """The recogniser for a coded face width in pixels; of two equally near, that of the larger face.
 
@@ -102,6 +109,12 @@ class Recognisers:
         return min(self._networks, key=lambda each: abs(math.log(each[0] / face_px)))[1]
 
     def _predict(self, network: nn.Module, frames: NDArray[np.float32]) -> NDArray[np.float64]:
+        if not len(frames):
+            return np.empty((0, len(self.targets)), np.float64)
+        return self._answered(network, frames)
+
+    def _answered(self, network: nn.Module, frames: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Answers of a network to one frame or more, batch by batch."""
         if frames.ndim != 3 or frames.shape[1:] != (FACE, FACE) or frames.dtype != np.float32:
             raise InputError(
                 f"{self.name} takes float32 frames of shape (n, {FACE}, {FACE}), not {frames.dtype} of shape "
@@ -112,7 +125,7 @@ class Recognisers:
             raise InputError(
                 f"{self.name} was given NaN or infinite luma (frame {bad} of {len(frames)}); luma is 0 to 1."
             )
-        out = np.empty((len(frames), len(self.targets)), np.float64)
+        parts = []
         rounded = torch.autocast(self._device.type, torch.bfloat16, enabled=self.arithmetic == "bfloat16")
         with _one_way(), rounded:
             for at in range(0, len(frames), BATCH):
@@ -120,8 +133,8 @@ class Recognisers:
                 filled = torch.zeros(BATCH, 1, FACE, FACE)
                 filled[: len(part), 0] = torch.from_numpy(np.ascontiguousarray(part))
                 values = network(filled.to(self._device, memory_format=torch.channels_last))
-                out[at : at + len(part)] = values[: len(part)].cpu().numpy()
-        return out
+                parts.append(values[: len(part)].float().cpu().numpy())
+        return np.concatenate(parts).astype(np.float64)
 
 
 class _SharedRestorer(nn.Module):
