@@ -37,12 +37,13 @@ def family_points(parts: Sequence[Points], *, level: float = LEVEL) -> pd.DataFr
     rows = []
     for points in parts:
         rate = kbps(points.stats.sum(axis=0))
+        of_point = points.keys[["rate_status", "coded_larger", "face_px"]].to_dict("records")
         for key, cell in cells(points):
             first = int(cell.rows[0])
             low, high = interval_of(cell, points.metric, level)[1:]
             rows.append(
                 key
-                | points.keys.loc[first, ["rate_status", "coded_larger", "face_px"]].to_dict()
+                | of_point[first]
                 | {
                     "backend": cell.family,
                     "bitrate_kbps": float(rate[first]),

@@ -211,7 +211,9 @@ class _Source:
 
     @cached_property
     def families(self) -> pd.DataFrame:
-        arrays = Arrays(self.run.encodes, self.run.scores, self.metric, **self.options)
+        arrays = self.arrays
+        if self.seeded:
+            arrays = Arrays(self.run.encodes, self.run.scores, self.metric, **self.options)
         return family_points(arrays.parts())
 
     @cached_property

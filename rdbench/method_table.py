@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -88,12 +89,12 @@ def cells(points: Points) -> Iterator[tuple[dict[str, object], Cell]]:
     named = [split_seed(str(name)) for name in points.keys["backend"]]
     own = points.keys.assign(family=[name for name, _ in named], seed=[seed for _, seed in named])
     by = ["family", "region", "factor", "codec", "variant", "mode", "rate", *SCOPE]
-    for key, rows in own.groupby(by, sort=True):
-        at = rows.sort_values("seed").index.to_numpy()
-        family, *rest = key
-        cell = Cell(
-            str(family), tuple(int(s) for s in own["seed"].iloc[at]), at, values[at], replicates[:, at]
-        )
+    own = own.sort_values([*by, "seed"], kind="stable")
+    place, seed = own.index.to_numpy(), own["seed"].to_numpy()
+    for key, rows in own.groupby(by, sort=False).indices.items():
+        at = place[rows]
+        family, *rest = cast(tuple[Any, ...], key)
+        cell = Cell(str(family), tuple(int(s) for s in seed[rows]), at, values[at], replicates[:, at])
         yield dict(zip(by[1:], rest, strict=True)), cell
 
 

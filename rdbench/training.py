@@ -261,12 +261,14 @@ def train(
         # Scored as written: float16 is what others will load.
         network.load_state_dict(half)
         selection = task.score(network, whole=True)
-        with torch.autocast(where.type, torch.bfloat16):
-            rounded = task.score(network, whole=True)
+        moved = None
+        if recipe.targets:
+            with torch.autocast(where.type, torch.bfloat16):
+                rounded = task.score(network, whole=True)
+            moved = max(abs(rounded[name] - value) for name, value in selection.items())
     if fitted.history:
         write_log(out / f"{recipe.stem}.csv", fitted.history)
         draw(out / f"{recipe.stem}.png", fitted.history, recipe, fitted.epoch, task.measure)
-    moved = max(abs(rounded[name] - value) for name, value in selection.items())
     done = card.model_copy(update={"selection": selection, "epoch": fitted.epoch, "bfloat16": moved})
     write_weights(file, {name: value.numpy() for name, value in half.items()}, done)
     state.unlink(missing_ok=True)
