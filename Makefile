@@ -36,8 +36,15 @@ standalone: $(STAMP) ## accuracy against the factor, without a codec
 	$(BIN)/rdbench run standalone.toml --out results/standalone
 	$(BIN)/rdbench plot results/standalone
 
+# Each folder is drawn anew beside the old one, which goes only then: no figure stays that is drawn no more. A run's
+# only.txt names the kinds of figures it has, such as standalone,methods,strip.
 figures-reference: $(STAMP) ## draw the figures of results/reference/ again from its tables alone
-	@for run in $(REFERENCE)/*/; do $(BIN)/rdbench plot "$$run" --out "$$run/figures" || exit 1; done
+	@for run in $(REFERENCE)/*/; do \
+		fresh="$${run}.figures"; rm -rf "$$fresh"; \
+		set --; if [ -f "$${run}only.txt" ]; then set -- --only "$$(cat "$${run}only.txt")"; fi; \
+		$(BIN)/rdbench plot "$$run" --out "$$fresh" "$$@" > /dev/null || { rm -rf "$$fresh"; exit 1; }; \
+		rm -rf "$${run}figures" && mv "$$fresh" "$${run}figures" && echo "$${run}figures" || exit 1; \
+	done
 
 test: $(STAMP) ## the test suite
 	$(BIN)/python -m pytest -q -n 2 -m "not long"

@@ -8,12 +8,14 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from rdbench.canvas import (
     METRIC_NAMES,
     Drawing,
     Style,
+    box_words,
     describe,
     gold_phrase,
     legend,
@@ -31,6 +33,11 @@ __all__ = ["Difference", "difference", "forest"]
 BEST = Look("#333333", "D")
 """How the envelope is drawn where it stands beside single factors."""
 
+THIN = 0.45
+"""How wide the bar of a simultaneous interval is, as a share of the bar of a plain one."""
+
+_PLAIN, _ALL = ("_low", "_high"), ("_sim_low", "_sim_high")
+
 Array = NDArray[np.float64]
 
 Difference = tuple[str, Array, Array]
@@ -38,7 +45,9 @@ Difference = tuple[str, Array, Array]
 
 
 def forest(table: pd.DataFrame, *, style: Style = "screen") -> Drawing:
-    """Deltas of one pair of codecs, a row for each target and factor, each with its interval.
+    """Deltas of one pair of codecs, a row for each target and factor, each with its intervals.
+
+    Thick bars are intervals of each delta by itself, thin ones hold for all of a table at once.
 
     Parameters
     ----------
@@ -104,10 +113,11 @@ def _label(factor: str) -> str:
 
 def _column(axes: Axes, rows: pd.DataFrame, heights: Array, name: str, label: str) -> None:
     axes.axvline(0, color="#777777", linewidth=0.8, zorder=1)
-    ends = rows[[name, f"{name}_low", f"{name}_high"]].to_numpy(dtype=float)
+    ends = rows[[f"{name}{part}" for part in ("", *_PLAIN, *_ALL)]].to_numpy(dtype=float)
     if name == "bd_rate":
         ends = _log_ratio(ends)
-    for height, factor, (value, low, high) in zip(heights, rows["test_factor"], ends, strict=True):
+    wide = float(matplotlib.rcParams["lines.linewidth"])
+    for height, factor, (value, *bars) in zip(heights, rows["test_factor"], ends, strict=True):
         look = _look(str(factor))
         if not np.isfinite(value):
             axes.text(
@@ -118,8 +128,15 @@ def _column(axes: Axes, rows: pd.DataFrame, heights: Array, name: str, label: st
                 fontsize=matplotlib.rcParams["font.size"] * 0.85,
             )
             continue
-        if np.isfinite(low) and np.isfinite(high):
-            axes.plot([low, high], [height, height], color=look.colour, solid_capstyle="butt", zorder=2)
+        for bar, width in ((bars[:2], wide), (bars[2:], THIN * wide)):
+            if np.isfinite(bar).all():
+                axes.plot(
+                    *(bar, [height, height]),
+                    color=look.colour,
+                    linewidth=width,
+                    solid_capstyle="butt",
+                    zorder=2,
+                )
         axes.plot([value], [height], look.marker, color=look.colour, markeredgewidth=0.9, zorder=3)
     axes.set_xlabel(label)
     known = np.append(ends[np.isfinite(ends)], 0.0)
@@ -128,6 +145,9 @@ def _column(axes: Axes, rows: pd.DataFrame, heights: Array, name: str, label: st
     axes.set_xlim(limits)
     if name == "bd_rate":
         ratio_axis(axes.xaxis, *limits, label, most=9)
+    else:
+        # Small deltas have long numbers, which run into each other where there are more.
+        axes.xaxis.set_major_locator(MaxNLocator(5))
 
 
 def _log_ratio(percent: Array) -> Array:
@@ -137,17 +157,32 @@ def _log_ratio(percent: Array) -> Array:
 
 
 def _forest_caption(rows: pd.DataFrame, test: str, anchor: str) -> str:
+    # The table names what its rates hold in one word, such as payload+boxes.
+    bits, _, boxes = only(rows, "bits").partition("+")
     parts = [
         f"{gold_phrase(only(rows, 'gold'), only(rows, 'metric'))}.",
         f"Negative BD-rate: {test} needs fewer bits than {anchor} for the same score.",
         f"Region {only(rows, 'test_region')}, variant {only(rows, 'test_variant')},",
-        f"mode {only(rows, 'test_mode')}; {only(rows, 'method')}; {only(rows, 'bits')} bits.",
+        f"mode {only(rows, 'test_mode')}; {only(rows, 'method')}; {bits} bits.",
+        box_words(only(rows, "test_region"), bool(boxes)),
         f"Bars: 95 % intervals over {int(rows['subjects'].max())} subjects, where there are any.",
+        _simultaneous_words(rows),
     ]
     chosen = only(rows[rows["chosen_on"].fillna("") != ""], "chosen_on")
     if chosen:
         parts.append(f"The best factor is chosen on {chosen}.")
-    return " ".join(parts)
+    return " ".join(part for part in parts if part)
+
+
+def _simultaneous_words(rows: pd.DataFrame) -> str:
+    """What the thin bars hold for, where there are any."""
+    ends = [f"{name}{part}" for name in ("bd_rate", "bd_accuracy") for part in _ALL]
+    if rows[ends].isna().all(axis=None):
+        return ""
+    # The envelopes are a table, and so a family, of their own.
+    best = rows["test_factor"].astype(str) == "best"
+    apart = ", best factors among themselves" if best.any() and not best.all() else ""
+    return f"Thin bars: 95 % for all curves of the two codecs at once (max-t){apart}."
 
 
 def difference(

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from rdbench import bd
-from rdbench.bd import Delta, Side, percent
+from rdbench.bd import LOW_OVERLAP, Delta, Side, percent, relative_difference
 from rdbench.caveats import caveat
 from rdbench.envelope import Chooser, groups, side_of
 from rdbench.errors import InputError, NotComparableError
 from rdbench.intervals import LEVEL, MIN_SUBJECTS, bootstrap, simultaneous
 from rdbench.points import Arrays, Points, codes, collect, default_metric, kbps, metric_of_sums
 
-__all__ = ["COLUMNS", "KEYS", "bd_table", "parse_side"]
+__all__ = [
+    "COLUMNS",
+    "KEYS",
+    "bd_table",
+    "clips_are_subjects",
+    "for_people",
+    "parse_side",
+    "relative_differences",
+]
 
 KEYS = ("codec", "variant", "backend", "factor", "region", "mode", "target")
 """What a side of a comparison may fix."""
@@ -149,13 +158,83 @@ def bd_table(
     NotComparableError
         If the sides share no curve, or are scored against different pristine references.
     """
+    metric = default_metric(scores) if metric is None else metric
+    options = {"bits": bits, "charge_boxes": charge_boxes, "partition": partition}
+    if arrays is None:
+        arrays = Arrays(encodes, scores, metric, **options)  # type: ignore[arg-type]
+    parts = arrays.parts(uncoded=False)
+    found = _found(encodes, scores, anchor, test, metric, partition, larger, arrays)
+    of_clips = _of_clips(encodes, scores, metric, {**options, "uncoded": False}) if per_clip else []
+    rows: list[dict[str, object]] = []
+    deltas: list[tuple[Points, Delta, Delta]] = []
+    for number, sides, a, b in found:
+        row, accuracy, rate = _row(sides, a, b, method, larger, level, boot)
+        row |= {"metric": metric, "bits": bits + ("+boxes" if charge_boxes else ""), "method": method}
+        if per_clip:
+            row |= _clip_columns(of_clips[number], sides, a, b, method, larger, level)
+        rows.append(row)
+        deltas.append((sides.points, accuracy, rate))
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    _simultaneous_columns(table, deltas, level)
+    table.attrs["notes"] = _notes(parts, rows, boot)
+    return table
+
+
+def relative_differences(
+    encodes: pd.DataFrame,
+    scores: pd.DataFrame,
+    anchor: str | Mapping[str, str],
+    test: str | Mapping[str, str],
+    *,
+    metric: str | None = None,
+    method: str = "akima",
+    bits: str = "payload",
+    charge_boxes: bool = False,
+    partition: str | None = None,
+    larger: bool = False,
+    arrays: Arrays | None = None,
+) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Where along the curves the pairs of `bd_table` differ.
+
+    Parameters
+    ----------
+    encodes, scores, anchor, test, metric, method, bits, charge_boxes, partition, larger, arrays
+        As in `bd_table`.
+
+    Returns
+    -------
+    list of (accuracy, difference)
+        As `rdbench.bd.relative_difference` gives them, one for each row that `bd_table` gives for the same, in
+        its order.
+
+    Raises
+    ------
+    InputError, NotComparableError
+        As `bd_table`.
+    """
+    metric = default_metric(scores) if metric is None else metric
+    if arrays is None:
+        arrays = Arrays(encodes, scores, metric, bits=bits, charge_boxes=charge_boxes, partition=partition)
+    return [
+        relative_difference(sides.get(a)[0], sides.get(b)[0], method=method, larger=larger)
+        for _, sides, a, b in _found(encodes, scores, anchor, test, metric, partition, larger, arrays)
+    ]
+
+
+def _found(
+    encodes: pd.DataFrame,
+    scores: pd.DataFrame,
+    anchor: str | Mapping[str, str],
+    test: str | Mapping[str, str],
+    metric: str,
+    partition: str | None,
+    larger: bool,
+    arrays: Arrays,
+) -> list[tuple[int, _Sides, dict[str, str], dict[str, str]]]:
+    """Every pair of curves: the number of its scope, the scope's curves, and the two curves' keys."""
     first = dict(parse_side(anchor) if isinstance(anchor, str) else anchor)
     second = dict(parse_side(test) if isinstance(test, str) else test)
     first, second = {**second, **first}, {**first, **second}
-    metric = default_metric(scores) if metric is None else metric
-    options = {"bits": bits, "charge_boxes": charge_boxes, "partition": partition, "uncoded": False}
-    if arrays is None:
-        arrays = Arrays(encodes, scores, metric, bits=bits, charge_boxes=charge_boxes, partition=partition)
     parts = arrays.parts(uncoded=False)
     if not parts:
         raise NotComparableError(f"The run has nothing coded that has a value of {metric}.")
@@ -163,27 +242,21 @@ def bd_table(
     _known(parts, second, "test")
     if first == second:
         raise InputError("Anchor and test name the same curves; give them different values of some key.")
-    of_clips = _of_clips(encodes, scores, metric, options) if per_clip else []
     chooser = None
     if "best" in (first.get("factor"), second.get("factor")):
         chooser = Chooser(encodes, scores, metric, partition=partition, arrays=arrays)
-    rows: list[dict[str, object]] = []
-    deltas: list[tuple[Points, Delta, Delta]] = []
+    found = []
     for number, points in enumerate(parts):
         sides = _Sides(points, chooser, larger)
-        for a, b in _pairs(points, first, second):
-            row, accuracy, rate = _row(sides, a, b, method, larger, level, boot)
-            row |= {"metric": metric, "bits": bits + ("+boxes" if charge_boxes else ""), "method": method}
-            if per_clip:
-                row |= _clip_columns(of_clips[number], sides, a, b, method, larger, level)
-            rows.append(row)
-            deltas.append((points, accuracy, rate))
-    if not rows:
+        found += [(number, sides, a, b) for a, b in _pairs(points, first, second)]
+    if not found:
         raise NotComparableError(_nothing(parts, first, second))
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
-    _simultaneous_columns(table, deltas, level)
-    table.attrs["notes"] = _notes(parts, rows, boot)
-    return table
+    return found
+
+
+def clips_are_subjects(points: Points) -> bool:
+    """Whether every clip is its own subject, so that nothing tells which clips show the same person."""
+    return set(points.subjects) == set(points.clips)
 
 
 def _notes(parts: list[Points], rows: list[dict[str, object]], boot: int) -> list[str]:
@@ -191,6 +264,8 @@ def _notes(parts: list[Points], rows: list[dict[str, object]], boot: int) -> lis
     for points in parts:
         for one in points.left_out.itertuples():
             notes.append(f"left out: {one.kind} {one.name} {one.reason}")
+        if clips_are_subjects(points):
+            notes.append("each clip is its own subject, so clips are treated as independent")
         if len(points.subjects) < MIN_SUBJECTS:
             notes.append(
                 f"{points.keys['target'].iloc[0]}: no intervals, since there are only {len(points.subjects)} "
@@ -442,3 +517,137 @@ def _simultaneous_columns(
             interval = simultaneous(values, replicates, level=level).interval
             low[some], high[some] = scale(interval.low), scale(interval.high)
         table[f"{name}_sim_low"], table[f"{name}_sim_high"] = low, high
+
+
+def for_people(table: pd.DataFrame) -> tuple[list[tuple[str, pd.DataFrame]], list[str]]:
+    """A table of deltas as people read it: one table a measure, the primary one first, without empty columns.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `bd_table` gives it, with a row or more.
+
+    Returns
+    -------
+    tables : list of (heading, DataFrame)
+        Cells are text. A key that the sides differ in reads "test over anchor".
+    footnotes : list of str
+        Why something is missing or to be doubted; cells name them as [1], [2], ...
+    """
+    footnotes = _Footnotes()
+    name = _metric_name(str(table["metric"].iloc[0]))
+    over = f"over {_count(table['subjects'], 'subject')} in {_count(table['clips'], 'clip')}"
+    headings = {
+        "bd_accuracy": f"BD-{name}: gain of the test over the anchor in {name} at equal rate, {over}",
+        "bd_rate": f"BD-rate: rate of the test over that of the anchor at equal {name}, per cent, {over}",
+    }
+    keys = _key_columns(table)
+    return [
+        (heading, pd.DataFrame(keys | _measure_columns(table, measure, footnotes)))
+        for measure, heading in headings.items()
+    ], footnotes.lines
+
+
+class _Footnotes:
+    """Sentences that many cells share: each is told once, and cells give its number."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+
+    def mark(self, text: str) -> str:
+        return f"[{self._numbers.setdefault(text, len(self._numbers) + 1)}]" if text else ""
+
+    @property
+    def lines(self) -> list[str]:
+        return [f"[{number}] {text}" for text, number in self._numbers.items()]
+
+
+def _metric_name(metric: str) -> str:
+    return {"accuracy": "accuracy", "f1": "macro F1"}.get(metric, metric.upper())
+
+
+def _count(numbers: pd.Series, what: str) -> str:
+    low, high = int(numbers.min()), int(numbers.max())
+    return (f"{low}" if low == high else f"{low} to {high}") + f" {what}{'s' * (high != 1)}"
+
+
+def _key_columns(table: pd.DataFrame) -> dict[str, list[str]]:
+    """What tells the rows apart, with the codec and the factor in any case."""
+    shown: dict[str, list[str]] = {}
+    for key in KEYS:
+        test, anchor = table[f"test_{key}"].astype(str), table[f"anchor_{key}"].astype(str)
+        if (test != anchor).any():
+            shown[key] = [f"{b} over {a}" for b, a in zip(test, anchor, strict=True)]
+        elif key in ("codec", "factor") or test.nunique() > 1:
+            shown[key] = list(test)
+    for key, usual in (("gold", "labels"), ("scoring", "plain")):
+        if (table[key] != usual).any():
+            shown[key] = list(table[key].astype(str))
+    return shown
+
+
+def _measure_columns(table: pd.DataFrame, measure: str, footnotes: _Footnotes) -> dict[str, list[str]]:
+    rows = [_cells(row, measure, footnotes) for row in table.to_dict("records")]
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    if columns[_TOGETHER] == columns[_ALONE]:
+        columns.pop(_TOGETHER)  # a family of one
+    return {name: cells for name, cells in columns.items() if any(cells)}
+
+
+_ALONE, _TOGETHER = "95 %", "95 % of all"
+_HALF = "the curves share less than half of the smaller range"
+
+
+def _cells(row: Mapping[Hashable, Any], measure: str, footnotes: _Footnotes) -> dict[str, str]:
+    """What is known of one delta, as text; "" where there is nothing to say."""
+    metric = str(row["metric"])
+    unit = "" if measure == "bd_rate" else metric
+
+    def value(name: str, of: str = unit) -> str:
+        return "" if pd.isna(row[name]) else _digits(float(row[name]), of)
+
+    def interval(name: str) -> str:
+        ends = value(f"{name}_low"), value(f"{name}_high")
+        return " to ".join(ends) if all(ends) else ""
+
+    def noted(text: str, reason: object) -> str:
+        """The text, and the footnote that holds the reason, where there is one."""
+        told = isinstance(reason, str) and reason != ""
+        return f"{text} {footnotes.mark(str(reason))}".strip() if told else text
+
+    there, overlap = value(measure), row[f"{measure}_overlap"]
+    alone = interval(measure)
+    clips = value(f"clip_{measure}")
+    among = f"clip_{measure}"
+    return {
+        "BD-rate" if measure == "bd_rate" else f"BD-{_metric_name(metric)}": there
+        or noted("none", row[f"{measure}_reason"]),
+        _ALONE: alone if alone or not there else noted("none", row[f"{measure}_interval_reason"]),
+        _TOGETHER: interval(f"{measure}_sim"),
+        "bootstrap": noted(interval(f"{measure}_boot"), row[f"{measure}_boot_reason"]) if there else "",
+        "overlap": ""
+        if pd.isna(overlap)
+        else noted(f"{100 * overlap:.0f} %", _HALF if there and overlap < LOW_OVERLAP else ""),
+        "interpolation": value(f"{measure}_interpolation"),
+        "displacement": value("displacement", metric) if measure == "bd_rate" else "",
+        "mean of clips": f"{clips}{_within(interval(among))}, {row[f'{among}_n']:.0f} of {row['clips']}"
+        if clips
+        else "",
+    }
+
+
+def _within(interval: str) -> str:
+    return f" ({interval})" if interval else ""
+
+
+def _digits(value: float, metric: str) -> str:
+    """A number with the digits that matter: of per cent where there is no metric."""
+    if np.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    if metric:
+        # Errors have the units of the target; all other metrics lie within 1.
+        text = f"{value:.3g}" if metric == "rmse" else f"{value:.3f}"
+    else:
+        size = abs(round(value, 1))
+        text = f"{value:.1f}" if size < 100 else f"{value:.0f}" if size < 1e5 else f"{value:.0e}"
+    return text.removeprefix("-") if float(text) == 0 else text

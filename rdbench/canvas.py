@@ -35,6 +35,7 @@ __all__ = [
     "SINGLE",
     "Drawing",
     "Style",
+    "box_words",
     "describe",
     "factor_axis",
     "gold_phrase",
@@ -386,6 +387,13 @@ def only(points: pd.DataFrame, column: str) -> str:
     """The values of a column (one, as a rule) for a text."""
     values = points[column].dropna().unique()
     return ", ".join(sorted(str(value) for value in values if value != "none"))
+
+
+def box_words(region: str, charged: bool) -> str:
+    """Whether rates hold what sending the face boxes costs, for a caption; "" for a region that needs none."""
+    if "frame" not in region:
+        return ""
+    return "Box bits are in the rate." if charged else "Box bits are not in the rate."
 
 
 def interval_words(subjects: int) -> str:

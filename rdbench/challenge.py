@@ -12,8 +12,8 @@ import pandas as pd
 from rdbench import scoring
 from rdbench.errors import InputError
 from rdbench.points import default_partition
-from rdbench.rescoring import Rescored, Stored, rescored
-from rdbench.runs import open_run
+from rdbench.rescoring import Rescored, Stored, plain_scores, rescored
+from rdbench.runs import Run, open_run
 from rdbench.scored import PLAIN
 from rdbench.scoring import Fitted
 from rdbench.store import TABLES, Store
@@ -51,6 +51,11 @@ class Told:
     def pristine(self) -> pd.DataFrame:
         """The scores of uncoded pictures, for people: what the note below or the other table says is left out."""
         uncoded = self.scores[self.scores["codec"] == "none"]
+        if self.steps.empty:
+            uncoded = uncoded.drop(columns=["scoring", "chosen"])
+            return uncoded.drop(columns=["codec", "variant", "mode", "rate", "fitted_on"]).reset_index(
+                drop=True
+            )
         short = uncoded["scoring"].where(uncoded["scoring"] == PLAIN, "rescored")
         shown = uncoded.assign(scoring=short, chosen=uncoded["chosen"].fillna(""))
         return shown.drop(columns=["codec", "variant", "mode", "rate", "fitted_on"]).reset_index(drop=True)
@@ -66,32 +71,44 @@ class Told:
 
 
 def rescore_run(
-    run: Path, fitted_on: Path | None = None, protocol: Literal["loso", "avec2016"] = "loso"
+    run: Path,
+    fitted_on: Path | None = None,
+    protocol: Literal["loso", "avec2016"] = "loso",
+    *,
+    plain: bool = False,
 ) -> Told:
     """Add the challenge's scoring to the table `scores` of a run, and what was chosen to its table `fitted`.
 
-    Rows of an earlier call with the same protocol make way.
+    Rows of an earlier call with the same protocol make way. Where there is nothing to fit on and nothing was named,
+    both of the challenge's scores are told plainly, and the run stays as it is.
 
     Parameters
     ----------
     run : Path
-        Folder with predictions.
+        Folder with predictions; plainly, exported tables will do.
     fitted_on : Path, optional
-        A run of the same back-ends over train recordings.
+        A run of the same back-ends over train recordings, or with "avec2016" over dev recordings.
     protocol : {"loso", "avec2016"}
         See `rdbench.scoring.fit`.
+    plain : bool
+        Fit nothing, also where that could be done.
 
     Raises
     ------
     InputError
         If there is nothing to score or to fit on, or another process is writing the run.
     """
-    if protocol == "avec2016" and fitted_on is not None:
-        raise InputError(
-            "The protocol avec2016 fits on the dev recordings of the run itself; leave --fitted-on out, or take "
-            "--protocol loso."
-        )
     opened = open_run(run)
+    if plain and fitted_on is not None:
+        raise InputError("--plain fits nothing; leave --fitted-on out, or --plain.")
+    if plain:
+        return _told_plainly(opened, "nothing was fitted: these are the plain scores.")
+    if fitted_on is None and protocol == "loso" and not (opened.encodes["partition"] == "train").any():
+        return _told_plainly(
+            opened,
+            "nothing was fitted, since the run has no train recordings: these are the plain scores; name a run over "
+            "train with --fitted-on, or take --protocol avec2016.",
+        )
     new = rescored(opened, None if fitted_on is None else open_run(fitted_on), protocol)
     key = scoring.procedure(protocol)
     steps = steps_table(new.fitted)
@@ -103,19 +120,31 @@ def rescore_run(
     notes += [
         f"{backend} {target} ({region}): nothing that was tried raised the CCC, so its scores are the plain ones."
         for (region, backend, target), fitted in sorted(new.fitted.items())
-        if fitted.scoring == scoring.PLAIN
+        if all(one.scoring == scoring.PLAIN for one in (fitted, *fitted.without.values()))
     ]
     if protocol == "avec2016":
         notes.append(
-            "protocol avec2016: delay and post-processing were chosen on dev"
-            + (", which is also what is reported" if partition == "dev" else "")
-            + ", as in the challenge; such scores flatter, and their key says so."
+            "protocol avec2016: delay and post-processing were chosen on dev, "
+            + (
+                "which is also what is reported, as in the challenge; such scores flatter, and their key says so."
+                if partition == "dev"
+                else f"and what is reported is {partition}; their key says so."
+            )
+        )
+    elif partition == "train":
+        notes.append(
+            "train is reported and was fitted on: each subject is scored with what was chosen without it, and the "
+            "steps are what all of them chose."
         )
     return Told(scores_table(opened, new), steps, partition, len(new.scores), notes)
 
 
-def scores_table(run: Stored, new: Rescored) -> pd.DataFrame:
-    """The challenges' two scores of every condition, plain and rescored.
+def _told_plainly(run: Run, note: str) -> Told:
+    return Told(scores_table(run, None), steps_table({}), default_partition(run.encodes), 0, [note])
+
+
+def scores_table(run: Stored, new: Rescored | None) -> pd.DataFrame:
+    """The challenges' two scores of every condition, plain and rescored (None: plain alone).
 
     Returns
     -------
@@ -125,19 +154,22 @@ def scores_table(run: Stored, new: Rescored) -> pd.DataFrame:
         ``recordings`` have a CCC.
     """
     where = run.encodes.loc[
-        run.encodes["partition"] == default_partition(run.encodes), ["encode", *CONDITION]
+        run.encodes["partition"] == default_partition(run.encodes), ["encode", "subject", *CONDITION]
     ]
-    keys = new.scores[["encode", "backend", "target"]].drop_duplicates()
-    plain = run.scores[(run.scores["scoring"] == PLAIN) & (run.scores["gold"] == "labels")]
-    rows = pd.concat([plain.merge(keys, on=list(keys.columns)), new.scores]).merge(where, on="encode")
+    rows = plain_scores(run)
+    if new is not None:
+        keys = new.scores[["encode", "backend", "target"]].drop_duplicates()
+        rows = pd.concat([rows.merge(keys, on=list(keys.columns)), new.scores])
+    rows = rows.merge(where, on="encode")
     out = []
     # "plain" is to stand first.
     rows["order"] = rows["scoring"] != PLAIN
     for key, group in rows.groupby([*_POINT, "order", "scoring"], sort=True):
         point = dict(zip([*_POINT, "order", "scoring"], key, strict=True))
-        fitted = new.fitted[str(point["region"]), str(point["backend"]), str(point["target"])]
-        if point.pop("order"):
-            point |= {"fitted_on": fitted.fitted_on, "chosen": fitted.chosen}
+        if point.pop("order") and new is not None:
+            fitted = new.fitted[str(point["region"]), str(point["backend"]), str(point["target"])]
+            chosen, fitted_on = fitted.told(sorted(set(group["subject"].astype(str))))
+            point |= {"fitted_on": fitted_on, "chosen": chosen}
         stats = group[list(MOMENTS)].to_numpy(dtype=float)
         out.append(point | scoring.challenge_scores(stats))
     columns = [*_POINT, "scoring", "fitted_on", "chosen"]
@@ -156,6 +188,7 @@ def steps_table(fitted: dict[tuple[str, str, str], Fitted]) -> pd.DataFrame:
         added, or the gain), ``ccc_before``, ``ccc_after`` (where it was fitted), ``kept``, ``fitted_on``,
         ``recordings``.
     """
+    columns = ["region", "backend", "target", "step", "value", "ccc_before", "ccc_after", "kept"]
     rows = [
         {
             **dict(zip(("region", "backend", "target"), key, strict=True)),
@@ -170,7 +203,7 @@ def steps_table(fitted: dict[tuple[str, str, str], Fitted]) -> pd.DataFrame:
         for key, found in sorted(fitted.items())
         for step in found.steps
     ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=[*columns, "fitted_on", "recordings"])
 
 
 def _old(table: pd.DataFrame, name: str, scoring_key: str) -> list[dict[str, object]]:

@@ -3,8 +3,9 @@
 Each curve that both have gets a verdict from the simultaneous interval of its loss over all curves that are
 judged: regressed where even the lower end is above the tolerance, improved where even the upper end is below
 minus the tolerance, same where the interval lies within, else inconclusive. A gate that would miss losses larger
-than its tolerance passes nothing, whatever the verdicts. Identical tables are the same before any inference, and the
-exact differences on this very set of clips are told beside it.
+than its tolerance passes nothing, whatever the verdicts. Identical tables are the same before anything is asked of
+them, so they need neither a metric nor a complete clip; the exact differences on this very set of clips are told
+beside the verdict.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from rdbench.bd import Delta, Side, bd_accuracy, bd_rate, percent
 from rdbench.envelope import side_of
 from rdbench.errors import InputError, NotComparableError
 from rdbench.intervals import LEVEL, MIN_SUBJECTS, simultaneous
-from rdbench.metrics import higher_is_better
-from rdbench.points import CURVE, Points, codes, collect, default_metric, default_partition
+from rdbench.metrics import FROM_CONFUSION, FROM_MOMENTS, METRICS, higher_is_better
+from rdbench.points import BITS, CURVE, SCOPE, Points, codes, collect, default_partition
 from rdbench.suggestion import did_you_mean
 from rdbench.tables import CONDITION, ENCODES, SCORE_KEY, SCORES
 
@@ -34,7 +35,7 @@ POWER = 0.8
 """The smallest detectable loss is the one that is found this often."""
 VERDICTS = ("regressed", "improved", "same", "inconclusive", "not comparable")
 
-_BITS = ("payload_bits", "framing_bits", "informational_bits", "filler_bits", "stream_bits")
+_BITS = (*(f"{name}_bits" for name in BITS), "box_bits")
 # What identical tables share: everything but names that hash what is declared to vary.
 _ENCODE_VALUES = tuple(
     name
@@ -44,21 +45,30 @@ _ENCODE_VALUES = tuple(
 _SCORE_VALUES = tuple(name for name in SCORES if name not in ("encode", "weights", *SCORE_KEY))
 _RATE_CURVE = tuple(name for name in CONDITION if name != "rate")
 _RATE, _ACCURACY = "rate", "accuracy"
+_SIDES = ("run", "reference")
+# The metric of each kind of score unless another is asked for, and those that it can give.
+_DEFAULT = {"continuous": "ccc", "classes": "accuracy", "": ""}
+_GIVES: dict[str, tuple[str, ...]] = {
+    "continuous": tuple(FROM_MOMENTS),
+    "classes": tuple(FROM_CONFUSION),
+    "": (),
+}
 
 COLUMNS = (
     *CURVE,
-    *("verdict", "reason", "identical", "points", "subjects", "clips"),
+    *("metric", "verdict", "reason", "decides", "identical", "points", "subjects", "clips"),
     *("bd_rate", "bd_rate_low", "bd_rate_high", "bd_rate_detectable"),
     *("bd_accuracy", "bd_accuracy_low", "bd_accuracy_high", "bd_accuracy_detectable"),
     "underpowered",
     *("encodes", "encodes_changed", "payload_bits", "payload_bits_change", "payload_change"),
     *("largest_value_change", "warning"),
 )
-"""The columns of `Verdict.rows`. ``bd_rate`` is in per cent (positive: the run needs more bits),
+"""The columns of `Verdict.rows`. ``decides`` is whether the curve counts for the exit code: one that only one side
+has, or that has no value on either, does not. ``bd_rate`` is in per cent (positive: the run needs more bits),
 ``bd_accuracy`` in units of the metric (negative: the run recognises worse), their ends are simultaneous,
 ``_detectable`` is the smallest loss that is found 8 times in 10, and ``underpowered`` whether it exceeds the
-tolerance. The last ones are exact: encodes in common
-and those that differ anywhere, the reference's payload bits, the difference in bits and in per cent, and the
+tolerance. The last ones are exact: encodes in common and those that differ anywhere; the reference's bits (those
+that are charged) over the encodes that have bits on both sides, the difference in bits and in per cent; and the
 largest change of the pooled metric at any point."""
 
 
@@ -81,6 +91,8 @@ class Verdict:
         What a reader must know besides the rows.
     left_out : list of str
         Clips and points that take no part, each with its reason.
+    failed : int
+        Units of the run that had failed.
     """
 
     rows: pd.DataFrame
@@ -89,6 +101,7 @@ class Verdict:
     settings: dict[str, object]
     notes: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    failed: int = 0
 
     def counts(self) -> dict[str, int]:
         """How many curves have each verdict."""
@@ -96,8 +109,8 @@ class Verdict:
         return {name: int(have.get(name, 0)) for name in VERDICTS}
 
 
-def parse_share(text: str) -> float:
-    """A tolerance such as ``1%`` or ``0.01`` as a share.
+def parse_share(text: str) -> float | None:
+    """A tolerance such as ``1%`` or ``0.01`` as a share; None for ``none``, where nothing is to be judged.
 
     Raises
     ------
@@ -105,12 +118,14 @@ def parse_share(text: str) -> float:
         If it is no number, negative, or not finite.
     """
     stripped = text.strip()
+    if stripped.lower() == "none":
+        return None
     try:
         value = float(stripped.removesuffix("%")) / (100 if stripped.endswith("%") else 1)
     except ValueError:
         value = np.nan
     if not np.isfinite(value) or value < 0:
-        raise InputError(f"A tolerance is a number of 0 or more, such as 1% or 0.01, not {text!r}.")
+        raise InputError(f"A tolerance is a number of 0 or more, such as 1% or 0.01, or none, not {text!r}.")
     return value
 
 
@@ -126,6 +141,7 @@ def check(
     metric: str | None = None,
     method: str = "akima",
     bits: str = "payload",
+    charge_boxes: bool = False,
     partition: str | None = None,
     failed: int = 0,
     level: float = LEVEL,
@@ -145,8 +161,11 @@ def check(
     rate_only : bool
         Compare bits alone, exactly and without inference; scores are not looked at.
     allow_inconclusive : bool
-        Inconclusive and underpowered curves do not fail the check.
-    metric, method, bits, partition
+        Inconclusive and underpowered curves do not fail the check, nor do single ones that are not comparable.
+    metric : str, optional
+        By default each curve's own: CCC, or accuracy where the target has classes. Curves that cannot give the
+        metric that is asked for are listed and do not decide.
+    method, bits, charge_boxes, partition
         As in `rdbench.bd_table.bd_table`.
     failed : int
         Units of the run that failed; the exit code is then 4.
@@ -159,13 +178,17 @@ def check(
     Raises
     ------
     InputError
-        If `vary` names what cannot vary, or nothing is to be judged.
+        If `vary` names what cannot vary, the metric or the bits are unknown, or nothing is to be judged.
     """
     for name in vary:
         if name not in VARY:
             raise InputError(
                 f"{name!r} cannot vary{did_you_mean(name, VARY) or '.'} There are {', '.join(VARY)}."
             )
+    if metric is not None and metric not in METRICS:
+        raise InputError(f"There is no metric {metric!r}; there are {', '.join(METRICS)}.")
+    if bits not in BITS:
+        raise InputError(f"There are no {bits!r} bits; there are {', '.join(BITS)}.")
     if max_bd_rate is None and (max_accuracy_drop is None or rate_only):
         raise InputError("Nothing is judged: give a tolerance for the rate or for accuracy.")
     tolerance = {
@@ -180,17 +203,21 @@ def check(
         "allow_inconclusive": allow_inconclusive,
         "level": level,
         "bits": bits,
+        "charge_boxes": charge_boxes,
     }
     chosen = default_partition(run_tables[0]) if partition is None else partition
+    cells = _cells(run_tables, reference_tables, chosen, vary, scored=not rate_only)
+    if not rate_only and cells.curves.empty:
+        cells = _unscored(_cells(run_tables, reference_tables, chosen, vary, scored=False))
+    charged = _Charged(cells, bits, charge_boxes)
     if rate_only:
-        cells = _cells(run_tables, reference_tables, chosen, vary, scored=False)
-        rows = _exact_rows(cells, bits, tolerance[_RATE] or 0.0)
+        rows = _exact_rows(cells, charged, tolerance[_RATE] or 0.0)
         notes = ["Bits are compared exactly, on these clips alone; nothing is inferred about others."]
-        return _verdict(rows, settings, notes, [], allow_inconclusive, failed)
-    metric = default_metric(run_tables[1]) if metric is None else metric
-    settings |= {"metric": metric, "method": method}
-    cells = _cells(run_tables, reference_tables, chosen, vary, scored=True)
-    rows, notes, left_out = _judged_rows(cells, metric, method, bits, chosen, tolerance, level)
+        left_out = cells.left_out
+    else:
+        rows, notes, left_out = _judged_rows(cells, charged, metric, method, tolerance, level)
+        used = rows["metric"].dropna().unique()
+        settings |= {"metric": metric or (str(used[0]) if len(used) == 1 else None), "method": method}
     return _verdict(rows, settings, notes, left_out, allow_inconclusive, failed)
 
 
@@ -204,9 +231,15 @@ class _Cells:
     identical: NDArray[np.bool_]
     common: NDArray[np.int64]  # cells in common
     changed: NDArray[np.int64]
-    run: tuple[pd.DataFrame, pd.DataFrame]
+    kind: NDArray[np.object_]  # "continuous", "classes", or "" where neither side has a score
+    run: tuple[pd.DataFrame, pd.DataFrame]  # the partition's encodes, all scores
     reference: tuple[pd.DataFrame, pd.DataFrame]
-    bits: tuple[pd.DataFrame, pd.DataFrame]  # curve, point and bit counts of the cells in common
+    bits: tuple[pd.DataFrame, pd.DataFrame]  # curve, point, clip, subject, bit counts of the cells in common
+    left_out: list[str]  # what takes no part because one side lacks it, or an encoder refused it
+
+    def same(self) -> NDArray[np.bool_]:
+        """Curves that are the same whatever is asked of them."""
+        return self.identical & np.array([not reason for reason in self.reason], dtype=bool)
 
 
 def _cells(
@@ -230,10 +263,13 @@ def _cells(
     point = codes(both, CONDITION)[0]
     pair = [np.full(len(side), -1, dtype=np.int64) for side in sides]
     pair[0][at_run] = pair[1][at_reference] = np.arange(len(a))
-    cells = [
+    coded = [
         _Side(label[:split], point[:split], pair[0]),
         _Side(label[split:], point[split:], pair[1]),
     ]
+    cells = coded
+    rate_curve = np.arange(len(curves))
+    kind = np.full(len(curves), "", dtype=object)
     if scored:
         # Only now row by row of the scores: what encodes say was compared once for each encode.
         rows, tables = [], []
@@ -246,12 +282,10 @@ def _cells(
         )
         key_of = [key[: len(rows[0])], key[len(rows[0]) :]]
         number = max(len(keys), 1)
-        for i in (0, 1):
-            old = cells[i]
-            matched = np.where(old.pair[rows[i]] < 0, -1, old.pair[rows[i]] * number + key_of[i])
-            cells[i] = _Side(
-                old.curve[rows[i]] * number + key_of[i], old.point[rows[i]] * number + key_of[i], matched
-            )
+        cells = []
+        for one, row, own_key in zip(coded, rows, key_of, strict=True):
+            matched = np.where(one.pair[row] < 0, -1, one.pair[row] * number + own_key)
+            cells.append(_Side(one.curve[row] * number + own_key, one.point[row], matched))
         encode_pair = np.intersect1d(cells[0].pair[cells[0].pair >= 0], cells[1].pair[cells[1].pair >= 0])
         order = [_positions(one.pair, encode_pair) for one in cells]
         x, y = (table.iloc[at] for table, at in zip(tables, order, strict=True))
@@ -262,14 +296,16 @@ def _cells(
         wrong |= {text: _gold_differs(x, y) for name, text in checks if name == "gold"}
         a, b = a.iloc[from_encode], b.iloc[from_encode]
         used = np.unique(np.concatenate([one.curve for one in cells]))
+        rate_curve = used // number
         curves = pd.concat(
             [
                 keys.iloc[used % number].reset_index(drop=True),
-                curves.iloc[used // number].reset_index(drop=True),
+                curves.iloc[rate_curve].reset_index(drop=True),
             ],
             axis=1,
         )[list(CURVE)]
         cells = [_Side(np.searchsorted(used, one.curve), one.point, one.pair) for one in cells]
+        kind = _kinds(cells, tables, len(curves))
         at = order[0]
     else:
         at = at_run
@@ -286,19 +322,50 @@ def _cells(
         for at_curve in np.flatnonzero(per_curve(shared, flag)):
             reason[at_curve] = reason[at_curve] or text
     one_sided = (own == 0) | (theirs == 0)
+    refused = [_all_refused(side, one.curve) for side, one in zip(sides, coded, strict=True)]
     for k in range(number):
         if one_sided[k]:
-            reason[k] = "only in the reference" if own[k] == 0 else "only in the run"
+            lacks = 0 if own[k] == 0 else 1
+            reason[k] = "only in the run" if lacks else "only in the reference"
+            # It was asked for on both sides: what an encoder now refuses altogether must not drop out unseen.
+            if rate_curve[k] in refused[lacks]:
+                one_sided[k] = False
+                reason[k] = f"every encode was refused in the {_SIDES[lacks]}"
         elif common[k] == 0:
             reason[k] = "no clip and rate in common"
-    counts = [
-        one[list(_BITS)].assign(curve=shared, point=cells[0].point[at]).reset_index(drop=True)
-        for one in (a, b)
-    ]
     identical = (common == own) & (common == theirs) & (changed == 0)
+    compared = rate_curve[np.array([not text for text in reason], dtype=bool) & ~identical]
+    left_out = _refused_points(sides, coded, compared)
+    if not scored:
+        left_out = _alone(sides, coded, compared) + left_out
+    owner = a["subject"].fillna(a["clip"])
+    names = {
+        "curve": shared,
+        "point": cells[0].point[at],
+        "clip": pd.factorize(a["clip"])[0],
+        "subject": pd.factorize(owner)[0],
+    }
+    counts = [one[list(_BITS)].reset_index(drop=True).assign(**names) for one in (a, b)]
     return _Cells(
-        curves, reason, one_sided, identical, common, changed, run, reference, (counts[0], counts[1])
+        curves,
+        reason,
+        one_sided,
+        identical,
+        common,
+        changed,
+        kind,
+        (sides[0], run[1]),
+        (sides[1], reference[1]),
+        (counts[0], counts[1]),
+        left_out,
     )
+
+
+def _unscored(cells: _Cells) -> _Cells:
+    """Where neither side has a score, equal encodes are still the same, and others say nothing of recognition."""
+    text = "nothing was scored on either side; --rate-only compares bits alone"
+    reason = [why or ("" if same else text) for why, same in zip(cells.reason, cells.identical, strict=True)]
+    return replace(cells, curves=cells.curves.reindex(columns=list(CURVE)), reason=reason)
 
 
 @dataclass(frozen=True)
@@ -308,6 +375,61 @@ class _Side:
     curve: NDArray[np.int64]
     point: NDArray[np.int64]
     pair: NDArray[np.int64]
+
+
+def _kinds(cells: Sequence[_Side], tables: Sequence[pd.DataFrame], number: int) -> NDArray[np.object_]:
+    """What each curve was scored for, on either side; moments win, as they do for the whole of a table."""
+    kind = np.full(number, "", dtype=object)
+    classes = [table["confusion"].notna().to_numpy() for table in tables]
+    moments = [
+        (table["mean_pred"].notna() & (table["n"] > 0)).to_numpy(bool, na_value=False) for table in tables
+    ]
+    for name, flags in (
+        ("classes", classes),
+        ("continuous", [m & ~c for m, c in zip(moments, classes, strict=True)]),
+    ):
+        for one, flag in zip(cells, flags, strict=True):
+            kind[np.unique(one.curve[flag])] = name
+    return kind
+
+
+def _all_refused(encodes: pd.DataFrame, curve: NDArray[np.int64]) -> set[int]:
+    """Rate curves of which the encoder refused every encode."""
+    refused = (encodes["rate_status"] == "refused").to_numpy()
+    return set(curve[refused].tolist()) - set(curve[~refused].tolist())
+
+
+def _refused_points(
+    sides: Sequence[pd.DataFrame], cells: Sequence[_Side], curves: NDArray[np.int64]
+) -> list[str]:
+    """Points of these rate curves that an encoder refused for a clip, with how often on either side."""
+    told: dict[str, list[str]] = {}
+    for side, one, name in zip(sides, cells, _SIDES, strict=True):
+        refused = (side["rate_status"] == "refused").to_numpy() & np.isin(one.curve, curves)
+        number = np.bincount(one.point)
+        for point, count in zip(*np.unique(one.point[refused], return_counts=True), strict=True):
+            first = side.iloc[np.flatnonzero(one.point == point)[0]]
+            text = f"{count} of {number[point]} clips in the {name}"
+            told.setdefault(_point_name(first), []).append(text)
+    return [f"point {point} was refused for {' and '.join(texts)}" for point, texts in sorted(told.items())]
+
+
+def _alone(sides: Sequence[pd.DataFrame], cells: Sequence[_Side], curves: NDArray[np.int64]) -> list[str]:
+    """Clips, and else points, that only one side has of these rate curves."""
+    lines = []
+    paired = set(sides[0]["clip"].to_numpy()[cells[0].pair >= 0])
+    for side, one, name in zip(sides, cells, _SIDES, strict=True):
+        alone = side[(one.pair < 0) & np.isin(one.curve, curves)]
+        whole = ~alone["clip"].isin(paired)
+        lines += [f"clip {clip} is only in the {name}" for clip in sorted(alone.loc[whole, "clip"].unique())]
+        for _, rows in alone[~whole].groupby(list(CONDITION)):
+            clips = f"{len(rows)} clip{'s' * (len(rows) != 1)}"
+            lines.append(f"point {_point_name(rows.iloc[0])} is only in the {name} for {clips}")
+    return lines
+
+
+def _point_name(row: pd.Series) -> str:
+    return " ".join(f"{row[name]:g}" if name == "rate" else str(row[name]) for name in CONDITION)
 
 
 def _positions(pair: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -367,58 +489,104 @@ def _gold_differs(a: pd.DataFrame, b: pd.DataFrame) -> NDArray[np.bool_]:
     return out
 
 
-def _exact_columns(cells: _Cells, bits: str) -> list[dict[str, object]]:
-    run, reference = cells.bits
-    name = f"{bits}_bits"
-    number = len(cells.curves)
+class _Charged:
+    """The bits that make the rate, of every cell in common.
 
-    def total(table: pd.DataFrame) -> NDArray[np.int64]:
-        out = np.zeros(number, dtype=np.int64)
-        np.add.at(out, table["curve"].to_numpy(), table[name].to_numpy(np.int64, na_value=0))
-        return out
+    What an encoder refused has no bits; it is no encode of 0 bits, so sums hold only what has bits on both sides.
+    """
 
-    after, before = total(run), total(reference)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        change = np.where(before > 0, 100 * (after - before) / np.maximum(before, 1), np.nan)
-    return [
-        {
-            "identical": bool(cells.identical[i]),
-            "encodes": int(cells.common[i]),
-            "encodes_changed": int(cells.changed[i]),
-            "payload_bits": int(before[i]),
-            "payload_bits_change": int(after[i] - before[i]),
-            "payload_change": float(change[i]),
-        }
-        for i in range(number)
-    ]
+    def __init__(self, cells: _Cells, bits: str, charge_boxes: bool) -> None:
+        self.bits, self.charge_boxes = bits, charge_boxes
+        self.cells = cells.bits[0][["curve", "point", "clip", "subject"]]
+        self.value: list[NDArray[np.int64]] = []
+        self.have: list[NDArray[np.bool_]] = []
+        for table in cells.bits:
+            count = table[f"{bits}_bits"]
+            value = count.to_numpy(np.int64, na_value=0)
+            if charge_boxes:
+                value = value + table["box_bits"].to_numpy(np.int64, na_value=0)
+            self.value.append(value)
+            self.have.append(count.notna().to_numpy())
+        self.both = self.have[0] & self.have[1]
+
+    def columns(self, cells: _Cells) -> list[dict[str, object]]:
+        """The exact differences of each curve."""
+        number = len(cells.curves)
+        curve = self.cells["curve"].to_numpy()[self.both]
+        after, before = np.zeros((2, number), dtype=np.int64)
+        for total, value in zip((after, before), self.value, strict=True):
+            np.add.at(total, curve, value[self.both])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            change = np.where(before > 0, 100 * (after - before) / np.maximum(before, 1), np.nan)
+        return [
+            {
+                "identical": bool(cells.identical[i]),
+                "encodes": int(cells.common[i]),
+                "encodes_changed": int(cells.changed[i]),
+                "payload_bits": int(before[i]),
+                "payload_bits_change": int(after[i] - before[i]),
+                "payload_change": float(change[i]),
+            }
+            for i in range(number)
+        ]
+
+    def log_ratio(self, use: NDArray[np.bool_]) -> float:
+        """Mean over points of the log ratio of bits, run over reference, over these cells."""
+        point = self.cells["point"].to_numpy()[use]
+        label = np.unique(point, return_inverse=True)[1]
+        after, before = (np.bincount(label, value[use]) for value in self.value)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return float(np.log(after / before).mean())
+
+    def sizes(self, cells: _Cells, use: NDArray[np.bool_] | None = None) -> list[dict[str, int]]:
+        """How many points, subjects and clips the cells in common (or some of them) are of, for each curve."""
+        table = self.cells if use is None else self.cells[use]
+        number = table.groupby("curve").nunique().reindex(range(len(cells.curves)), fill_value=0)
+        return [{f"{k}s": int(v) for k, v in row.items()} for row in number.to_dict("records")]
 
 
-def _exact_rows(cells: _Cells, bits: str, tolerance: float) -> pd.DataFrame:
-    exact = _exact_columns(cells, bits)
-    run, reference = cells.bits
-    rows = []
-    for i, key in enumerate(cells.curves.to_dict("records")):
-        row: dict[str, object] = {str(k): v for k, v in key.items()} | exact[i] | {"underpowered": False}
+def _exact_rows(cells: _Cells, charged: _Charged, tolerance: float) -> pd.DataFrame:
+    rows = _named_rows(cells, charged)
+    curve = charged.cells["curve"].to_numpy()
+    whole, with_bits = charged.sizes(cells), charged.sizes(cells, charged.both)
+    for i, (row, same) in enumerate(zip(rows, cells.same(), strict=True)):
         if cells.reason[i]:
-            row |= {"verdict": "not comparable", "reason": cells.reason[i]}
+            continue
+        own = curve == i
+        use = own & charged.both
+        row |= whole[i] if same else with_bits[i]
+        alone = [
+            f"{count} encode{'s have' if count != 1 else ' has'} bits in the {name} alone"
+            for have, name in zip(charged.have, _SIDES, strict=True)
+            if (count := int((own & have & ~charged.both).sum()))
+        ]
+        if same:
+            row |= {"verdict": "same", "reason": "identical", "bd_rate": 0.0}
+        elif alone:
+            row |= {"verdict": "not comparable", "reason": " and ".join(alone)}
+        elif not use.any():
+            reason = "neither side has bits, so it does not decide"
+            row |= {"verdict": "not comparable", "reason": reason, "decides": False}
         else:
-            ratio = _log_ratio(run[run["curve"] == i], reference[reference["curve"] == i], f"{bits}_bits")
-            row |= {"bd_rate": float(percent(ratio)), "points": run.loc[run["curve"] == i, "point"].nunique()}
+            ratio = charged.log_ratio(use)
+            row["bd_rate"] = float(percent(ratio))
             row |= dict(zip(("verdict", "reason"), _exact_verdict(ratio, tolerance), strict=True))
-            if cells.identical[i]:
-                row |= {"verdict": "same", "reason": "identical"}
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _named_rows(cells: _Cells, charged: _Charged) -> list[dict[str, object]]:
+    """Each curve's key and exact differences, and the verdict of what is not comparable."""
+    rows = []
+    keys = cells.curves.to_dict("records")
+    for key, exact, reason, one_sided in zip(
+        keys, charged.columns(cells), cells.reason, cells.one_sided, strict=True
+    ):
+        row: dict[str, object] = {str(k): v for k, v in key.items()} | exact
+        row |= {"underpowered": False, "decides": not one_sided}
+        if reason:
+            row |= {"verdict": "not comparable", "reason": reason}
         rows.append(row)
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
-    table.attrs["one_sided"] = cells.one_sided
-    return table
-
-
-def _log_ratio(run: pd.DataFrame, reference: pd.DataFrame, name: str) -> float:
-    """Mean over points of the log ratio of bits, over the clips that both have."""
-    after = run.groupby("point")[name].sum().to_numpy(np.float64)
-    before = reference.groupby("point")[name].sum().to_numpy(np.float64)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return float(np.log(after / before).mean())
+    return rows
 
 
 def _exact_verdict(ratio: float, tolerance: float) -> tuple[str, str]:
@@ -449,66 +617,75 @@ class Judged:
 
 def _judged_rows(
     cells: _Cells,
-    metric: str,
+    charged: _Charged,
+    metric: str | None,
     method: str,
-    bits: str,
-    partition: str,
     tolerance: dict[str, float | None],
     level: float,
 ) -> tuple[pd.DataFrame, list[str], list[str]]:
-    rows = [
-        {str(k): v for k, v in key.items()} | exact
-        for key, exact in zip(cells.curves.to_dict("records"), _exact_columns(cells, bits), strict=True)
-    ]
-    notes: list[str] = []
-    left_out: list[str] = []
+    rows, sizes = _named_rows(cells, charged), charged.sizes(cells)
+    left_out = list(cells.left_out)
     judged: list[Judged] = []
-    comparable = [i for i, reason in enumerate(cells.reason) if not reason]
-    for i, reason in enumerate(cells.reason):
-        rows[i] |= {"verdict": "not comparable", "reason": reason} if reason else {}
-    if comparable:
+    families: dict[tuple[str, ...], list[int]] = {}
+    scopes = cells.curves[list(SCOPE)].itertuples(index=False, name=None)
+    for i, (row, same, scope) in enumerate(zip(rows, cells.same(), scopes, strict=True)):
+        kind = cells.kind[i]
+        own = metric or _DEFAULT[kind]
+        row["metric"] = own or None
+        if same:
+            row |= sizes[i] | _unchanged(tolerance, row["codec"] != "none")
+        elif not cells.reason[i] and own not in _GIVES[kind]:
+            row |= _no_value(own)
+        elif not cells.reason[i]:
+            families.setdefault((own, *scope), []).append(i)
+    for (own, *_), members in families.items():
         try:
-            parts = _both_sides(cells, comparable, metric, bits, partition)
+            parts = _both_sides(cells, members, own, charged)
         except NotComparableError as error:
-            parts = []
-            for i in comparable:
+            for i in members:
                 rows[i] |= {"verdict": "not comparable", "reason": str(error)}
+            continue
         for points in parts:
-            left_out += list(
-                points.left_out["kind"] + " " + points.left_out["name"] + " " + points.left_out["reason"]
-            )
-            judged += _deltas(points, cells, comparable, rows, metric, method, tolerance)
-        for i in comparable:
-            if "subjects" not in rows[i] and "verdict" not in rows[i]:
-                rows[i] |= {"verdict": "not comparable", "reason": f"no value of {metric}"}
+            clips = points.left_out[points.left_out["kind"] == "clip"]
+            left_out += list(clips["kind"] + " " + clips["name"] + " " + clips["reason"])
+            judged += _deltas(points, cells, members, rows, own, method, tolerance)
     _intervals(judged, level)
     _compare(judged, tolerance)
+    weak = _underpowered(judged, tolerance)
     of_curve: dict[int, list[Judged]] = {}
     for one in judged:
         of_curve.setdefault(one.curve, []).append(one)
-    for i in comparable:
+    for i in (i for members in families.values() for i in members):
         if "verdict" not in rows[i]:
-            _settle(rows[i], of_curve.get(i, []), bool(cells.identical[i]))
-    weak = _underpowered(judged, cells.identical, tolerance)
-    for i, row in enumerate(rows):
-        row["underpowered"] = i in weak
-    notes += _power_notes(judged, rows, tolerance)
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
-    table.attrs["one_sided"] = cells.one_sided
-    return table, notes, sorted(set(left_out))
+            _settle(rows[i], of_curve.get(i, []))
+        rows[i]["underpowered"] = i in weak
+    return pd.DataFrame(rows, columns=list(COLUMNS)), _power_notes(judged, tolerance), sorted(set(left_out))
 
 
-def _both_sides(cells: _Cells, comparable: list[int], metric: str, bits: str, partition: str) -> list[Points]:
-    """Both sides as one set of points, so that everything covers the same clips."""
+def _no_value(metric: str) -> dict[str, object]:
+    reason = f"neither side has a {f'value of {metric}' if metric else 'score'}, so it does not decide"
+    return {"verdict": "not comparable", "reason": reason, "decides": False}
+
+
+def _unchanged(tolerance: dict[str, float | None], coded: bool) -> dict[str, object]:
+    row: dict[str, object] = {"verdict": "same", "reason": "identical"}
+    row |= {"largest_value_change": 0.0, "warning": ""}
+    for measure, name in ((_RATE, "bd_rate"), (_ACCURACY, "bd_accuracy")):
+        if tolerance[measure] is not None and (coded or measure == _ACCURACY):
+            row |= {f"{name}{part}": 0.0 for part in ("", "_low", "_high", "_detectable")}
+    return row
+
+
+def _both_sides(cells: _Cells, members: list[int], metric: str, charged: _Charged) -> list[Points]:
+    """Both sides of the curves of one scope as one set of points, so that everything covers the same clips."""
     encodes, scores = [], []
-    keep = cells.curves.iloc[comparable]
-    for mark, tables in (("A", cells.reference), ("B", cells.run)):
-        table = tables[0][tables[0]["partition"] == partition]
+    keep = cells.curves.iloc[members]
+    for mark, (table, all_scores) in (("A", cells.reference), ("B", cells.run)):
         conditions = pd.MultiIndex.from_frame(table[list(_RATE_CURVE)])
         wanted = pd.MultiIndex.from_frame(keep[list(_RATE_CURVE)])
         table = table[conditions.isin(wanted)]
-        row = pd.Index(table["encode"]).get_indexer(pd.Index(tables[1]["encode"]))
-        score = tables[1][row >= 0]
+        row = pd.Index(table["encode"]).get_indexer(pd.Index(all_scores["encode"]))
+        score = all_scores[row >= 0]
         full = pd.concat(
             [score[list(SCORE_KEY)].reset_index(drop=True),
              table.iloc[row[row >= 0]][list(_RATE_CURVE)].reset_index(drop=True)],
@@ -522,41 +699,38 @@ def _both_sides(cells: _Cells, comparable: list[int], metric: str, bits: str, pa
         pd.concat(encodes, ignore_index=True),
         pd.concat(scores, ignore_index=True),
         metric,
-        bits=bits,
-        partition=partition,
+        bits=charged.bits,
+        charge_boxes=charged.charge_boxes,
     )
 
 
 def _deltas(
     points: Points,
     cells: _Cells,
-    comparable: list[int],
+    members: list[int],
     rows: list[dict[str, object]],
     metric: str,
     method: str,
     tolerance: dict[str, float | None],
 ) -> list[Judged]:
     keys = points.keys.assign(side=points.keys["backend"].str[0], backend=points.keys["backend"].str[1:])
-    of_curve = {
-        tuple(key): i
-        for i, key in zip(
-            comparable, cells.curves.iloc[comparable].itertuples(index=False, name=None), strict=True
-        )
-    }
     label, names = codes(keys, ("side", *CURVE))
     at = {
         tuple(name): np.flatnonzero(label == i)
         for i, name in enumerate(names.itertuples(index=False, name=None))
     }
     out = []
-    for name, i in of_curve.items():
+    curves = cells.curves.iloc[members].itertuples(index=False, name=None)
+    for i, name in zip(members, curves, strict=True):
         before, after = at.get(("A", *name)), at.get(("B", *name))
         if before is None or after is None:
-            continue
-        if cells.identical[i]:
-            rows[i] |= _unchanged(points, len(after), tolerance, name[CURVE.index("codec")] != "none")
+            reason = f"no point has a value of {metric} on both sides"
+            rows[i] |= {"verdict": "not comparable", "reason": reason}
             continue
         anchor, test = side_of(points, before), side_of(points, after)
+        if not (np.isfinite(anchor.value).any() or np.isfinite(test.value).any()):
+            rows[i] |= _no_value(metric)
+            continue
         rows[i] |= {
             "points": len(after),
             "subjects": len(points.subjects),
@@ -584,23 +758,11 @@ def _deltas(
     return out
 
 
-def _unchanged(
-    points: Points, count: int, tolerance: dict[str, float | None], coded: bool
-) -> dict[str, object]:
-    nothing = {"points": count, "subjects": len(points.subjects), "clips": len(points.clips)}
-    row: dict[str, object] = {**nothing, "largest_value_change": 0.0, "warning": ""}
-    for measure, name in ((_RATE, "bd_rate"), (_ACCURACY, "bd_accuracy")):
-        if tolerance[measure] is not None and (coded or measure == _ACCURACY):
-            row |= {f"{name}{part}": 0.0 for part in ("", "_low", "_high", "_detectable")}
-    return row
-
-
 def judge(
     rate: tuple[NDArray[np.float64], NDArray[np.float64]],
     accuracy: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
     *,
-    max_bd_rate: Sequence[float],
-    max_accuracy_drop: float = 0.0,
+    tolerances: Sequence[tuple[float, float | None]],
     level: float = LEVEL,
     draws: int = 4000,
 ) -> list[list[str]]:
@@ -612,17 +774,16 @@ def judge(
         Log ratios of rates, and without each subject in turn, as `rdbench.bd.many` gives them.
     accuracy : the same, optional
         Differences of accuracy; without them rates alone are judged.
-    max_bd_rate : sequence of float
-        Tolerances; the family is judged under each.
-    max_accuracy_drop, level
-        As in `check`.
+    tolerances : sequence of (float, float or None)
+        Pairs of `max_bd_rate` and `max_accuracy_drop`; the family is judged under each.
+    level : float
     draws : int
         As in `rdbench.intervals.simultaneous`.
 
     Returns
     -------
     list of list of str
-        For each tolerance and each curve "regressed", "improved", "same" or "inconclusive".
+        For each pair of tolerances and each curve "regressed", "improved", "same" or "inconclusive".
     """
     subjects = tuple(map(str, range(rate[1].shape[1])))
     judged: list[Judged] = []
@@ -632,12 +793,12 @@ def judge(
             judged.append(Judged(i, measure, loss, sign, subjects))
     _intervals(judged, level, draws)
     out = []
-    for limit in max_bd_rate:
+    for limit, drop in tolerances:
         fresh = [replace(one) for one in judged]
-        _compare(fresh, {_RATE: float(np.log1p(limit)), _ACCURACY: max_accuracy_drop})
+        _compare(fresh, {_RATE: float(np.log1p(limit)), _ACCURACY: drop})
         rows: list[dict[str, object]] = [{} for _ in rate[0]]
         for i, row in enumerate(rows):
-            _settle(row, [one for one in fresh if one.curve == i], identical=False)
+            _settle(row, [one for one in fresh if one.curve == i])
         out.append([str(row["verdict"]) for row in rows])
     return out
 
@@ -687,11 +848,9 @@ def _intervals(judged: list[Judged], level: float, draws: int = 4000) -> None:
             one.reason = str(found.interval.reason[k])
 
 
-def _underpowered(
-    judged: list[Judged], identical: NDArray[np.bool_], tolerance: dict[str, float | None]
-) -> set[int]:
+def _underpowered(judged: list[Judged], tolerance: dict[str, float | None]) -> set[int]:
     """Curves of which larger losses than the tolerance would often go unseen."""
-    limits = [(one, tolerance[one.measure]) for one in judged if not identical[one.curve]]
+    limits = [(one, tolerance[one.measure]) for one in judged]
     return {one.curve for one, limit in limits if limit is not None and one.detectable > limit}
 
 
@@ -711,7 +870,7 @@ def _compare(judged: list[Judged], tolerance: dict[str, float | None]) -> None:
             one.reason = "the interval reaches beyond the tolerance"
 
 
-def _settle(row: dict[str, object], judged: list[Judged], identical: bool) -> None:
+def _settle(row: dict[str, object], judged: list[Judged]) -> None:
     for one in judged:
         name = "bd_rate" if one.measure == _RATE else "bd_accuracy"
         ends = sorted((one.sign * one.low, one.sign * one.high))
@@ -721,9 +880,6 @@ def _settle(row: dict[str, object], judged: list[Judged], identical: bool) -> No
             f"{name}_high": float(scale(ends[1])),
             f"{name}_detectable": float(scale(one.detectable)),
         }
-    if identical:
-        row |= {"verdict": "same", "reason": "identical"}
-        return
     verdicts = {one.measure: one.verdict for one in judged}
     found = next((name for name in ("regressed", "improved") if name in verdicts.values()), None)
     if found:
@@ -735,20 +891,18 @@ def _settle(row: dict[str, object], judged: list[Judged], identical: bool) -> No
         texts = [f"{one.measure}: {one.reason}" for one in judged if one.verdict == "inconclusive"]
         row |= {"verdict": "inconclusive", "reason": "; ".join(texts)}
     else:
-        row |= {"verdict": "not comparable", "reason": "it was not coded, and accuracy is not judged"}
+        reason = "it was not coded, and accuracy is not judged, so it does not decide"
+        row |= {"verdict": "not comparable", "reason": reason, "decides": False}
 
 
-def _power_notes(
-    judged: list[Judged], rows: list[dict[str, object]], tolerance: dict[str, float | None]
-) -> list[str]:
+def _power_notes(judged: list[Judged], tolerance: dict[str, float | None]) -> list[str]:
     notes = []
     for measure in (_RATE, _ACCURACY):
         some = [
             one.detectable
             for one in judged
             if one.measure == measure and np.isfinite(one.detectable) and one.detectable > 0
-            and not rows[one.curve]["identical"]
-        ]  # fmt: skip
+        ]
         limit = tolerance[measure]
         if not some or limit is None:
             continue
@@ -775,12 +929,11 @@ def _verdict(
     allow_inconclusive: bool,
     failed: int,
 ) -> Verdict:
-    one_sided = rows.attrs.pop("one_sided")
     verdicts = rows["verdict"]
     compared = verdicts.isin(("regressed", "improved", "same", "inconclusive"))
     # A curve that only one side has was never asked for there; one that both have must not drop out unseen.
-    open_ends = (verdicts == "inconclusive") | ((verdicts == "not comparable") & ~one_sided)
-    open_ends |= rows["underpowered"].to_numpy(dtype=bool)
+    decides, weak = (rows[name].to_numpy(dtype=bool) for name in ("decides", "underpowered"))
+    open_ends = (verdicts == "inconclusive") | ((verdicts == "not comparable") & decides) | weak
     if not compared.any():
         overall = "not comparable"
         notes = ["The run and the reference share nothing that may be compared.", *notes]
@@ -802,4 +955,4 @@ def _verdict(
         code = 0
     if failed:
         notes = [f"{failed} units of the run had failed; what is compared is what is left.", *notes]
-    return Verdict(rows, overall, code, settings, notes, left_out)
+    return Verdict(rows, overall, code, settings, notes, left_out, failed)

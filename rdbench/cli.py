@@ -168,6 +168,7 @@ def run(
     rdbench run --dataset clips/ --codec x264 --mode crf --rate 23 --rate 33 --out results/mine
     """
     from rdbench.experiment import load_experiment, override
+    from rdbench.label_counts import counted
     from rdbench.running import cores, make_plan, run_plan
 
     chosen = override(
@@ -211,6 +212,9 @@ def run(
         str(row["labels"]) for row in used if str(row["labels"]).startswith("no labels")
     ):
         click.echo(f"Gold: {text}.")
+    labels = counted(row["labels"] for row in used)
+    if labels.clips:
+        click.echo(f"Gold: {labels}.")
     for failure in summary.failures[:10]:
         where = f"{failure['codec']} {failure['mode']} {failure['rate']:g} factor {failure['factor']}"
         click.echo(f"Failed: {failure['clip']}, {where}: {failure['reason']}", err=True)
@@ -306,6 +310,13 @@ def doctor(dataset: str | None, root: Path | None) -> int:
     rdbench doctor
     rdbench doctor --dataset avec2016 --root /data/AVEC2016
     """
+    from rdbench.installed import installed, required
+
+    packages, whole = installed(required())
+    if not whole:
+        for line in packages:
+            click.echo(line)
+        return 2
     from rdbench import listing
 
     if dataset is not None:
@@ -330,6 +341,13 @@ def doctor(dataset: str | None, root: Path | None) -> int:
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--epochs", type=click.IntRange(1))
 @click.option(
+    "--stride",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Learn from every n-th face: time and memory fall with it.",
+)
+@click.option(
     "--delay", type=FiniteRate(), default=0.0, show_default=True, help="Seconds that labels are moved back."
 )
 @click.option("--device", default="auto", show_default=True)
@@ -342,6 +360,7 @@ def train(
     targets: Sequence[str],
     seed: int,
     epochs: int | None,
+    stride: int,
     delay: float,
     device: str,
     out: Path,
@@ -372,6 +391,7 @@ def train(
         targets=targets,
         seed=seed,
         epochs=epochs,
+        stride=stride,
         delay=delay,
         device=device,
         progress=progress,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rdbench.errors import InputError
+from rdbench.errors import InputError, NotComparableError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,12 +27,12 @@ RUN = click.Path(path_type=Path)
 
 
 class Share(click.ParamType):
-    """A tolerance such as ``1%`` or ``0.01``."""
+    """A tolerance such as ``1%`` or ``0.01``, or ``none``."""
 
     name = "share"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Give the share: 0.01 for 1 %."""
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
+        """Give the share: 0.01 for 1 %; None for none."""
         from rdbench.check import parse_share
 
         return parse_share(str(value))
@@ -76,9 +76,13 @@ def plot(
 ) -> None:
     """Draw a run's figures as PNG, PDF and SVG from its tables alone.
 
+    What is drawn for another metric than the run's own has its name at the end (rd_..._rmse.png), and
+    captions.md gains the captions of what is drawn. What took no part is told.
+
     \b
     rdbench plot results/quick
     rdbench plot results/quick --style paper --only rd,standalone
+    rdbench plot results/quick --metric rmse
     """
     from rdbench.figures import draw_all
     from rdbench.runs import open_run
@@ -94,6 +98,7 @@ def plot(
         charge_boxes=charge_boxes,
         partition=partition,
         processes=min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1, 4),
+        tell=lambda text: click.echo(f"note: {text}", err=True),
     )
     for file in files:
         click.echo(str(file))
@@ -108,6 +113,7 @@ def plot(
 @click.option(
     "--bootstrap", type=click.IntRange(0, 100_000), default=0, help="Resamples, as a second opinion."
 )
+@click.option("--plot", "picture", type=RUN, metavar="FILE", help="Draw where along the curves they differ.")
 @click.option("--format", "format_", type=click.Choice(FORMATS), default="table", show_default=True)
 @tables_options
 def bd(
@@ -117,6 +123,7 @@ def bd(
     method: str,
     larger: bool,
     bootstrap: int,
+    picture: Path | None,
     format_: str,
     metric: str | None,
     bits: str,
@@ -126,53 +133,88 @@ def bd(
     """Bjøntegaard deltas between two sides of a run, with intervals over subjects.
 
     Keys are codec, variant, backend, factor, region, mode and target; factor=best is the envelope. One row for
-    each combination of the keys left open that both sides have.
+    each combination of the keys left open that both sides have. The tables show intervals of each row and of
+    all rows together (95 % of all), and how far leaving out one point moves a delta (interpolation).
+
+    --plot draws the relative difference of rates over accuracy for the very rows of the table, into a .png,
+    .pdf or .svg: one number hides curves that cross.
 
     \b
     rdbench bd results/quick --anchor codec=x264 --test codec=x265
     rdbench bd results/quick --anchor factor=1 --test factor=best --format json
+    rdbench bd results/quick --anchor codec=x264 --test codec=x265 --plot x265.png
     """
-    from rdbench.bd_table import bd_table
+    from rdbench.bd_table import bd_table, relative_differences
+    from rdbench.points import Arrays, default_metric
     from rdbench.runs import open_run
 
     opened = open_run(run)
-    table = bd_table(
-        opened.encodes,
-        opened.scores,
-        anchor,
-        test,
-        metric=metric,
-        method=method,
-        bits=bits,
-        charge_boxes=charge_boxes,
-        partition=partition,
-        larger=larger,
-        boot=bootstrap,
-    )
-    print_table(table if format_ != "table" else _for_people(table), format_)
+    tables = (opened.encodes, opened.scores)
+    metric = metric or default_metric(opened.scores)
+    options: dict[str, Any] = {"bits": bits, "charge_boxes": charge_boxes, "partition": partition}
+    arrays = Arrays(*tables, metric, **options)
+    options |= {"metric": metric, "method": method, "larger": larger, "arrays": arrays}
+    if picture is not None:
+        _known_format(picture)
+    table = bd_table(*tables, anchor, test, boot=bootstrap, **options)
+    drawing, nothing = None, None
+    if picture is not None:
+        from rdbench.figures import differences
+
+        try:
+            drawing = differences(table, relative_differences(*tables, anchor, test, **options))
+        except NotComparableError as error:
+            nothing = error  # the table still says something
+    _print_deltas(table, format_)
     for note in table.attrs.get("notes", []):
         click.echo(f"note: {note}", err=True)
+    if nothing is not None:
+        raise nothing
+    if picture is not None and drawing is not None:
+        from rdbench.figures import save
+
+        save(drawing, picture.with_suffix(""), [picture.suffix[1:]])
+        click.echo(f"drawn: {picture}", err=True)
     return 0 if len(table) and table["bd_accuracy"].notna().any() else 3
 
 
 @click.command()
 @click.argument("run", type=RUN)
 @click.option("--against", required=True, type=RUN, metavar="REFERENCE", help="The run to compare with.")
-@click.option("--max-bd-rate", type=Share(), default="1%", show_default=True, help="Tolerated loss of rate.")
-@click.option("--max-accuracy-drop", type=Share(), default="0.01", show_default=True)
+@click.option(
+    "--max-bd-rate",
+    type=Share(),
+    default="1%",
+    show_default=True,
+    metavar="SHARE|none",
+    help="Tolerated loss of rate; none: the rate is not judged.",
+)
+@click.option(
+    "--max-accuracy-drop",
+    type=Share(),
+    default="0.01",
+    show_default=True,
+    metavar="SHARE|none",
+    help="Tolerated loss in units of the metric; none: accuracy is not judged.",
+)
 @click.option("--vary", "vary", multiple=True, type=click.Choice(["weights", "encoder", "profile"]))
 @click.option("--rate-only", is_flag=True, help="Compare bits alone, exactly.")
 @click.option("--allow-inconclusive", is_flag=True, help="Do not fail where the data cannot tell.")
 @click.option("--format", "format_", type=click.Choice(["table", "json", "markdown"]), default="table")
 @click.option("--junit", type=RUN, metavar="FILE", help="Write JUnit XML too, one case a curve.")
-@click.option("--metric", type=click.Choice(["ccc", "pcc", "rmse", "accuracy", "f1"]))
+@click.option(
+    "--metric",
+    type=click.Choice(["ccc", "pcc", "rmse", "accuracy", "f1"]),
+    help="Instead of each target's own (ccc, or accuracy for classes); who lacks it does not decide.",
+)
 @click.option("--bits", type=click.Choice(["payload", "stream"]), default="payload", show_default=True)
+@click.option("--charge-boxes", is_flag=True, help="Add the face boxes' bits to the rate (region frame).")
 @click.option("--partition", type=click.Choice(["train", "dev", "test"]))
 def check(
     run: Path,
     against: Path,
-    max_bd_rate: float,
-    max_accuracy_drop: float,
+    max_bd_rate: float | None,
+    max_accuracy_drop: float | None,
     vary: Sequence[str],
     rate_only: bool,
     allow_inconclusive: bool,
@@ -180,6 +222,7 @@ def check(
     junit: Path | None,
     metric: str | None,
     bits: str,
+    charge_boxes: bool,
     partition: str | None,
 ) -> int:
     """Give a verdict on a run against a reference, for CI: exit code 1 if accuracy per bit regressed.
@@ -203,6 +246,7 @@ def check(
         allow_inconclusive=allow_inconclusive,
         metric=metric,
         bits=bits,
+        charge_boxes=charge_boxes,
         partition=partition,
         failed=failed,
     )
@@ -212,10 +256,13 @@ def check(
     elif format_ == "markdown":
         click.echo(markdown)
     else:
-        print_table(verdict.rows.drop(columns=["encodes", "encodes_changed", "payload_bits"]), "table")
+        hidden = ["decides", "encodes", "encodes_changed", "payload_bits"]
+        print_table(verdict.rows.drop(columns=hidden), "table")
         click.echo(f"{verdict.overall} (exit code {verdict.exit_code})")
         for note in verdict.notes:
             click.echo(f"note: {note}")
+        for one in verdict.left_out:
+            click.echo(f"left out: {one}")
     if junit is not None:
         junit.parent.mkdir(parents=True, exist_ok=True)
         junit.write_text(verdict_formats.to_junit(verdict), encoding="utf-8")
@@ -229,17 +276,29 @@ def check(
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=RUN)
 @click.option("-o", "--out", type=RUN, default=Path("report.html"), show_default=True)
-def report(runs: Sequence[Path], out: Path) -> None:
+@tables_options
+def report(
+    runs: Sequence[Path],
+    out: Path,
+    metric: str | None,
+    bits: str,
+    charge_boxes: bool,
+    partition: str | None,
+) -> None:
     """Write one self-contained page for one run, or for several side by side; it works offline.
+
+    Runs are called by their folders, and by the folders around those where these are equal.
 
     \b
     rdbench report results/quick -o report.html
+    rdbench report before/quick after/quick --metric rmse
     """
-    from rdbench.report import build
+    from rdbench.report import build, run_names
     from rdbench.runs import open_run
 
     opened = [open_run(run) for run in runs]
-    build([(run.name, run) for run in opened], out)
+    named = list(zip(run_names(runs), opened, strict=True))
+    build(named, out, metric=metric, bits=bits, charge_boxes=charge_boxes, partition=partition)
     click.echo(str(out))
 
 
@@ -248,7 +307,7 @@ def report(runs: Sequence[Path], out: Path) -> None:
 @click.option("--format", "format_", type=click.Choice(["csv", "parquet"]), default="csv", show_default=True)
 @click.option("--out", type=RUN, help="Folder  [RUN/export].")
 def export(run: Path, format_: str, out: Path | None) -> None:
-    """Write the tables encodes, scores and curves as files.
+    """Write the tables encodes, scores and curves as files; with several factors, their envelopes too.
 
     \b
     rdbench export results/quick --format parquet
@@ -275,7 +334,9 @@ def status(run: Path, format_: str) -> int:
         click.echo(json.dumps(state, indent=2, allow_nan=False))
     else:
         for key, value in state.items():
-            shown = "; ".join(map(str, value)) or "none" if isinstance(value, list) else value
+            if isinstance(value, dict):
+                value = [", ".join(f"{count} {name}" for name, count in value.items())]
+            shown = "; ".join(map(str, value or [])) or "none" if isinstance(value, list | None) else value
             click.echo(f"{key}: {shown}")
     return 4 if state["failures"] else 0
 
@@ -310,7 +371,12 @@ def inspect(run: Path, clip: str | None, codec: str | None, factor: int | None, 
 
 @click.command()
 @click.argument("run", type=RUN)
-@click.option("--fitted-on", type=RUN, metavar="TRAIN_RUN", help="A run of the same back-ends over train.")
+@click.option(
+    "--fitted-on",
+    type=RUN,
+    metavar="OTHER_RUN",
+    help="A run of the same back-ends over train (avec2016: over dev); without it, RUN itself.",
+)
 @click.option(
     "--protocol",
     type=click.Choice(["loso", "avec2016"]),
@@ -318,22 +384,26 @@ def inspect(run: Path, clip: str | None, codec: str | None, factor: int | None, 
     show_default=True,
     help="Fitted on train, leaving one subject out; or on dev, as the challenge did.",
 )
+@click.option("--plain", is_flag=True, help="Fit nothing: the challenge's two scores as they stand.")
 @click.option(
     "--format", "format_", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True
 )
-def rescore(run: Path, fitted_on: Path | None, protocol: str, format_: str) -> None:
+def rescore(run: Path, fitted_on: Path | None, protocol: str, plain: bool, format_: str) -> None:
     """Add the challenge's scoring to a run: annotation delay, median filter, bias and scale.
 
     They are fitted on pristine pictures, kept only where they help where they are fitted, and stand beside the
-    plain scores from then on. The table shows uncoded pictures; csv and json hold every condition.
+    plain scores from then on. No subject is scored with what was chosen on it. Where there is nothing to fit on,
+    both of the challenge's scores are told plainly. The table shows uncoded pictures; csv and json hold every
+    condition.
 
     \b
     rdbench rescore results/dev --fitted-on results/train
-    rdbench rescore results/dev --protocol avec2016 --format json
+    rdbench rescore results/dev --plain
+    rdbench rescore results/test --protocol avec2016 --fitted-on results/dev --format json
     """
     from rdbench.challenge import rescore_run
 
-    told = rescore_run(run, fitted_on, "avec2016" if protocol == "avec2016" else "loso")
+    told = rescore_run(run, fitted_on, "avec2016" if protocol == "avec2016" else "loso", plain=plain)
     if format_ == "json":
         click.echo(told.json())
     elif format_ == "csv":
@@ -341,35 +411,36 @@ def rescore(run: Path, fitted_on: Path | None, protocol: str, format_: str) -> N
     else:
         click.echo(f"Scores on {told.partition}, uncoded pictures:\n")
         print_table(told.pristine(), "table")
-        click.echo("\nWhat was tried, in this order, and what it did to the CCC where it was fitted:\n")
-        print_table(told.steps, "table")
+        if not told.steps.empty:
+            click.echo("\nWhat was tried, in this order, and what it did to the CCC where it was fitted:\n")
+            print_table(told.steps, "table")
     for note in told.notes:
         click.echo(f"note: {note}", err=True)
-    click.echo(f"{told.added} rows added to {run}; next: rdbench plot {run}", err=True)
+    if told.added:
+        click.echo(f"{told.added} rows added to {run}; next: rdbench plot {run}", err=True)
 
 
-def _for_people(table: pd.DataFrame) -> pd.DataFrame:
-    """The columns of a table of deltas that say something, intervals in one cell."""
-    import pandas as pd
+def _known_format(picture: Path) -> None:
+    """Refuse a picture that cannot be written before anything is computed for it."""
+    if picture.suffix not in (".png", ".pdf", ".svg"):
+        raise InputError(f"{picture} is none of .png, .pdf and .svg, which --plot writes.")
 
-    def interval(low: float, high: float) -> str:
-        return "" if pd.isna(low) or pd.isna(high) else f"{low:.3g} to {high:.3g}"
 
-    shown: dict[str, Any] = {}
-    for name in table.columns:
-        side, _, key = str(name).partition("_")
-        if side in ("anchor", "test") and (table[name].nunique() > 1 or key in ("codec", "factor")):
-            shown[str(name).replace("_", " ")] = table[name]
-    for name, unit in (("bd_accuracy", ""), ("bd_rate", " %")):
-        shown[name.replace("bd_", "BD-") + unit] = table[name].map(lambda v: "" if pd.isna(v) else f"{v:.3g}")
-        low, high = table[f"{name}_low"], table[f"{name}_high"]
-        shown["95 %" + " " * len(unit)] = [interval(a, b) for a, b in zip(low, high, strict=True)]
-    shown["overlap"] = table["bd_rate_overlap"].map(lambda v: "" if pd.isna(v) else f"{100 * v:.0f} %")
-    reasons = table["bd_accuracy_reason"].fillna("").astype(str)
-    shown["why not"] = reasons.where(reasons != "", table["bd_rate_reason"].fillna("").astype(str))
-    shown["warning"] = table["warning"].fillna("")
-    frame = pd.DataFrame(shown)
-    return frame.drop(columns=[name for name in ("why not", "warning") if not frame[name].str.len().sum()])
+def _print_deltas(table: pd.DataFrame, format_: str) -> None:
+    """Print a table of deltas; people get one table a measure, and below them why something is missing."""
+    if format_ in ("csv", "json"):
+        print_table(table, format_)
+        return
+    from rdbench.bd_table import for_people
+
+    tables, footnotes = for_people(table)
+    mark = "**" if format_ == "markdown" else ""
+    for heading, shown in tables:
+        click.echo(f"{mark}{heading}{mark}\n")
+        print_table(shown, format_)
+        click.echo()
+    for footnote in footnotes:
+        click.echo(f"- {footnote}" if format_ == "markdown" else footnote)
 
 
 def _few(values: Sequence[Any]) -> str:

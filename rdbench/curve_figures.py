@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -17,6 +17,7 @@ from rdbench.canvas import (
     METRIC_NAMES,
     Drawing,
     Style,
+    box_words,
     describe,
     factor_axis,
     gold_phrase,
@@ -92,6 +93,7 @@ def rd(
     style: Style = "screen",
     bits: str = "payload",
     boxes_charged: bool = False,
+    remark: str = "",
 ) -> Drawing:
     """Accuracy against achieved bitrate: a panel for each codec, a line for each factor.
 
@@ -107,6 +109,8 @@ def rd(
     bits : str
         What the rate consists of, for the caption.
     boxes_charged : bool
+    remark : str
+        What the caption says besides, such as how many clips took no part.
 
     Returns
     -------
@@ -154,8 +158,14 @@ def rd(
         legend(
             figure, "Factor", [(str(f), factor_look(f)) for f in factors], hollow=bool(is_hollow(coded).any())
         )
-        describe(figure, _title(points, metric), _caption(points, coded, level, metric, bits, boxes_charged))
+        caption = _caption(points, coded, level, metric, bits, boxes_charged)
+        describe(figure, _title(points, metric), _sentences(caption, remark))
     return figure
+
+
+def _sentences(*sentences: str) -> str:
+    """Sentences that are not empty, after each other."""
+    return " ".join(sentence for sentence in sentences if sentence)
 
 
 def _extent(values: pd.Series) -> tuple[float, float]:
@@ -185,8 +195,8 @@ def _caption(
         f"Rate: {bits} bits.",
         interval_words(subjects),
     ]
-    if region == "frame":
-        parts.insert(3, "Box bits are in the rate." if boxes else "Box bits are not in the rate.")
+    if told := box_words(region, boxes):
+        parts.insert(3, told)
     if is_hollow(coded).any():
         parts.append("Hollow: rate off its target, or coded larger than asked.")
     if len(level):
@@ -204,6 +214,7 @@ def standalone(
     metric: str = "ccc",
     style: Style = "screen",
     against: Literal["factor", "face_px"] = "factor",
+    remark: str = "",
 ) -> Drawing:
     """Accuracy without a codec against the factor: a panel for each target, a line for each back-end.
 
@@ -218,6 +229,8 @@ def standalone(
     style : {"screen", "paper"}
     against : {"factor", "face_px"}
         The horizontal axis; the coded width of the face is what regions share.
+    remark : str
+        As in `rd`.
 
     Returns
     -------
@@ -258,9 +271,13 @@ def standalone(
         describe(
             figure,
             f"{METRIC_NAMES.get(metric, metric)} against {what}, without a codec",
-            f"{gold_phrase(only(rows, 'gold'), metric)}. Region {only(rows, 'region')}; downsampled and back "
-            f"up, not coded. {interval_words(int(rows['subjects'].max()))}"
-            + (f" {_seed_words(rows)}" if "seeds" in rows else ""),
+            _sentences(
+                f"{gold_phrase(only(rows, 'gold'), metric)}. Region {only(rows, 'region')}; downsampled and back "
+                "up, not coded.",
+                interval_words(int(rows["subjects"].max())),
+                _seed_words(rows) if "seeds" in rows else "",
+                remark,
+            ),
         )
     return figure
 
@@ -280,6 +297,7 @@ def methods(
     style: Style = "screen",
     bits: str = "payload",
     boxes_charged: bool = False,
+    remark: str = "",
 ) -> Drawing:
     """Accuracy against achieved bitrate at one factor: a panel for each codec, a line for each family of back-ends.
 
@@ -292,6 +310,8 @@ def methods(
     style : {"screen", "paper"}
     bits : str
     boxes_charged : bool
+    remark : str
+        As in `rd`.
 
     Returns
     -------
@@ -331,7 +351,7 @@ def methods(
         )
         nothing = coded.head(0)
         caption = _caption(coded, coded, nothing, metric, bits, boxes_charged)
-        describe(figure, title, f"{caption} {_seed_words(coded)}")
+        describe(figure, title, _sentences(caption, _seed_words(coded), remark))
     return figure
 
 
@@ -349,10 +369,12 @@ def envelope(
     table: pd.DataFrame,
     *,
     points: pd.DataFrame | None = None,
+    switches: pd.DataFrame | None = None,
     metric: str = "ccc",
     style: Style = "screen",
     bits: str = "payload",
     boxes_charged: bool = False,
+    remark: str = "",
 ) -> Drawing:
     """The best factor at each rate: a panel for each codec, and one with all of them where there are several.
 
@@ -362,10 +384,14 @@ def envelope(
         Rows of `rdbench.envelope.envelopes` with one backend, target, gold, scoring, region, variant, mode.
     points : DataFrame, optional
         The matching rows of `rdbench.curves.pooled`: the curves of single factors, drawn thin.
+    switches : DataFrame, optional
+        The matching rows of `rdbench.envelope.switch_points`, drawn below the curves with their intervals.
     metric : str
     style : {"screen", "paper"}
     bits : str
     boxes_charged : bool
+    remark : str
+        As in `rd`.
 
     Returns
     -------
@@ -396,6 +422,7 @@ def envelope(
                     _thin(axes, points[points["codec"] == codec])
                 _envelope_line(axes, line, given[codec], by_factor=not together)
             rate_axis(axes, *_extent(rows["bitrate_kbps"]), style, min(count, COLUMNS))
+        marked = switches is not None and _mark_switches(dict(zip(codecs, grid, strict=False)), switches)
         for axes in first:
             axes.set_ylabel(_y_label(rows, metric))
         entries = [(f"factor {f}", replace(factor_look(f), dash="none")) for f in factors]
@@ -405,9 +432,59 @@ def envelope(
         describe(
             figure,
             f"{only(rows, 'target').capitalize()}, {only(rows, 'backend')}: the best factor at each rate",
-            _envelope_caption(rows, metric, bits, boxes_charged, points is not None),
+            _sentences(
+                _envelope_caption(rows, metric, bits, boxes_charged, points is not None),
+                _SWITCH_WORDS if marked else "",
+                remark,
+            ),
         )
     return figure
+
+
+_SWITCH_WORDS = (
+    "Bars at the bottom: 95 % intervals of the rate from which another factor is the best, in that factor's "
+    "colour; a tick alone has no interval."
+)
+_LANE = 0.035
+"""Height of a lane of switch points, as a share of the panel."""
+
+
+def _mark_switches(panels: dict[str, Axes], switches: pd.DataFrame) -> bool:
+    """Draw each codec's switch points in lanes below its curves; whether there is any."""
+    lanes = {codec: _lanes(switches[switches["codec"] == codec], axes) for codec, axes in panels.items()}
+    most = max((max(own, default=-1) + 1 for _, own in lanes.values()), default=0)
+    if not most:
+        return False
+    # All panels have one vertical axis, so one of them makes room for all.
+    some = next(iter(panels.values()))
+    low, high = some.get_ylim()
+    share = _LANE * (most + 0.5)
+    some.set_ylim(low - (high - low) * share / (1 - share), high)
+    for codec, (rows, own) in lanes.items():
+        axes = panels[codec]
+        for row, lane in zip(rows.to_dict("records"), own, strict=True):
+            height = _LANE * (lane + 0.75)
+            colour = factor_look(row["to_factor"]).colour
+            where: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "color": colour, "zorder": 4}
+            if np.isfinite([row["low"], row["high"]]).all():
+                axes.plot([row["low"], row["high"]], [height] * 2, solid_capstyle="butt", **where)
+            axes.plot([row["kbps"]], [height], "|", markeredgewidth=1.2, **where)
+    return True
+
+
+def _lanes(switches: pd.DataFrame, axes: Axes) -> tuple[pd.DataFrame, list[int]]:
+    """Switch points that the panel shows, by rising rate, and for each the lowest lane where it covers no other."""
+    left, right = axes.get_xlim()
+    rows = switches[switches["kbps"].between(left, right)].sort_values("kbps")
+    gap = (right / left) ** 0.02
+    ends: list[float] = []
+    lanes = []
+    for kbps, low, high in rows[["kbps", "low", "high"]].to_numpy(dtype=float):
+        start, end = np.nanmin([kbps, low]) / gap, np.nanmax([kbps, high]) * gap
+        lane = next((i for i, taken in enumerate(ends) if taken < start), len(ends))
+        ends[lane:] = [end, *ends[lane + 1 :]]
+        lanes.append(lane)
+    return rows, lanes
 
 
 def _thin(axes: Axes, points: pd.DataFrame) -> None:
@@ -440,8 +517,7 @@ def _envelope_caption(rows: pd.DataFrame, metric: str, bits: str, boxes: bool, t
     ]
     if (rows["factor"] == "oracle").any():
         parts.append("Chosen in-sample: better than it is.")
-    if region == "frame":
-        parts.append("Box bits are in the rate." if boxes else "Box bits are not in the rate.")
+    parts.append(box_words(region, boxes))
     subjects = int(rows["subjects"].max())
     if subjects >= FEW_SUBJECTS:
         parts.append(interval_words(subjects))
@@ -449,4 +525,4 @@ def _envelope_caption(rows: pd.DataFrame, metric: str, bits: str, boxes: bool, t
         parts.append(f"{subjects} subjects: too few for an interval.")
     if thin:
         parts.append("Thin: each factor by itself.")
-    return " ".join(parts)
+    return _sentences(*parts)

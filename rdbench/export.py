@@ -9,7 +9,10 @@ from typing import Any
 import pandas as pd
 
 from rdbench.curves import CURVES, curves_table, pooled
+from rdbench.envelope import GROUP, envelopes, gains, switch_points
 from rdbench.errors import InputError
+from rdbench.label_counts import counted
+from rdbench.points import Arrays
 from rdbench.runs import Run, open_run
 
 __all__ = ["export_run", "run_status"]
@@ -18,8 +21,8 @@ __all__ = ["export_run", "run_status"]
 def export_run(path: Path, out: Path, kind: str) -> list[Path]:
     """Write `encodes`, `scores` and `curves`, sorted, so that equal runs give equal files.
 
-    A run with categorical targets has `class_curves` too, with accuracy and macro F1 instead of CCC, and one that
-    was rescored has `fitted`.
+    A run with categorical targets has `class_curves` too, with accuracy and macro F1 instead of CCC; one that was
+    coded at several factors has `envelopes`, `switches` and `gains`; and one that was rescored has `fitted`.
 
     Parameters
     ----------
@@ -48,6 +51,9 @@ def export_run(path: Path, out: Path, kind: str) -> list[Path]:
     tables = {"encodes": encodes, "scores": scores, "curves": curves_table(run.encodes, scores)}
     if scores["confusion"].notna().any():
         tables["class_curves"] = _class_curves(run.encodes, scores)
+    coded = run.encodes.loc[run.encodes["codec"] != "none", "factor"]
+    if coded.nunique() > 1:
+        tables |= _best_factors(run.encodes, scores)
     if not run.fitted.empty:
         tables["fitted"] = run.fitted.sort_values(["scoring", "region", "backend", "target"], kind="stable")
     out.mkdir(parents=True, exist_ok=True)
@@ -66,6 +72,26 @@ def _class_curves(encodes: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     first, second = tables
     out = first.assign(**{name: second[name].to_numpy() for name in second.columns if name.startswith("f1")})
     return out[[*(name for name in out.columns if name != "n"), "n"]]
+
+
+def _best_factors(encodes: pd.DataFrame, scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The best factor at each rate, where it changes, and what that gains; by accuracy for targets with classes."""
+    kinds = (("ccc", scores["mean_pred"]), ("accuracy", scores["confusion"]))
+    found: dict[str, list[pd.DataFrame]] = {"envelopes": [], "switches": [], "gains": []}
+    for metric in (metric for metric, has in kinds if has.notna().any()):
+        arrays = Arrays(encodes, scores, metric)
+        for name, made in (("envelopes", envelopes), ("switches", switch_points), ("gains", gains)):
+            table = made(encodes, scores, metric, arrays=arrays)
+            found[name].append(table.assign(metric=metric)[_with_metric(table)])
+    # An empty table has no types, and would take those of the others away.
+    whole = {name: [table for table in tables if len(table)] or tables for name, tables in found.items()}
+    return {name: pd.concat(tables, ignore_index=True) for name, tables in whole.items()}
+
+
+def _with_metric(table: pd.DataFrame) -> list[str]:
+    """The table's columns with the metric behind those that name a curve."""
+    rest = [str(name) for name in table.columns if name not in (*GROUP, "metric")]
+    return [*GROUP, "metric", *rest]
 
 
 def _write(table: pd.DataFrame, file: Path) -> Path:
@@ -102,4 +128,5 @@ def run_status(path: Path) -> dict[str, Any]:
             ),
         ],
         "golds": sorted(run.scores["gold"].dropna().unique()),
+        "labels": counted(clips.loc[clips["state"] == "used", "labels"] if len(clips) else []).row(),
     }

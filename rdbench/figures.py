@@ -15,7 +15,7 @@ import textwrap
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,9 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
 from rdbench import curves
-from rdbench.bd import relative_difference
+from rdbench.bd import Side, relative_difference
 from rdbench.bd_figures import Difference, difference, forest
-from rdbench.bd_table import bd_table
+from rdbench.bd_table import KEYS, bd_table, clips_are_subjects
 from rdbench.canvas import (
     DOUBLE,
     FEW_SUBJECTS,
@@ -37,18 +37,20 @@ from rdbench.canvas import (
     METRIC_NAMES,
     Drawing,
     Style,
+    box_words,
     describe,
     gold_phrase,
     new_figure,
+    only,
     save,
     settings,
 )
 from rdbench.confusion_figures import confusions
 from rdbench.curve_figures import envelope, methods, rd, standalone
-from rdbench.envelope import envelopes, side_of
+from rdbench.envelope import GROUP, Chooser, envelopes, groups, side_of, switch_points
 from rdbench.errors import InputError, NotComparableError
 from rdbench.family_points import family_points
-from rdbench.points import Arrays, default_metric
+from rdbench.points import SCOPE, Arrays, Points, default_metric
 from rdbench.runs import Run
 from rdbench.samples import read_picture, read_samples
 from rdbench.seeds import FIRST, split_seed
@@ -56,6 +58,7 @@ from rdbench.seeds import FIRST, split_seed
 __all__ = [
     "KINDS",
     "difference",
+    "differences",
     "draw_all",
     "envelope",
     "forest",
@@ -68,6 +71,12 @@ __all__ = [
 
 KINDS = ("rd", "envelope", "methods", "standalone", "bd", "confusion", "strip")
 """What `draw_all` draws."""
+
+MOST_PANELS = 9
+"""So many panels of differences can be read on one page."""
+
+_WITHOUT_METRIC = ("confusion", "strip")
+"""Kinds that are the same whatever the metric."""
 
 _PANEL = ("target", "backend", "gold", "scoring", "region", "variant", "mode")
 
@@ -90,8 +99,13 @@ def draw_all(
     partition: str | None = None,
     formats: Sequence[str] = FORMATS,
     processes: int = 1,
+    tell: Callable[[str], None] | None = None,
 ) -> list[Path]:
     """Draw every figure that the tables of a run have the data for.
+
+    What is drawn for another metric than the run's own has that metric's name at the end of its own, and
+    ``captions.md`` keeps the captions of figures that were drawn before and are still there: neither takes the
+    place of what it does not draw.
 
     Parameters
     ----------
@@ -109,6 +123,8 @@ def draw_all(
     processes : int
         Of these, more than one draw where there are many figures; the files are the same. A script that asks for
         more than one must be importable (``if __name__ == "__main__":``).
+    tell : callable, optional
+        Is given a line for each clip and point that took no part in what was drawn, with the reason.
 
     Returns
     -------
@@ -126,7 +142,8 @@ def draw_all(
     unknown = sorted(wanted - set(KINDS))
     if unknown:
         raise InputError(f"There is no figure {unknown[0]!r}; choose from {', '.join(KINDS)}.")
-    metric = metric or default_metric(run.scores)
+    usual = default_metric(run.scores)
+    metric = metric or usual
     options: dict[str, Any] = {"bits": bits, "charge_boxes": charge_boxes, "partition": partition}
     source = _Source(run, metric, options, style)
     makers = {
@@ -139,18 +156,48 @@ def draw_all(
         "strip": _strip,
     }
     figures = (
-        (out / _slug(name), draw) for kind in KINDS if kind in wanted for name, draw in makers[kind](source)
+        (out / _slug((*name, "" if metric == usual or kind in _WITHOUT_METRIC else metric)), draw)
+        for kind in KINDS
+        if kind in wanted
+        for name, draw in makers[kind](source)
     )
     written: list[Path] = []
-    captions = []
+    captions: dict[str, str] = {}
     for files, caption in _drawn(figures, formats, processes):
         written += files
-        captions.append(f"**{files[0].stem}** {caption}\n")
+        captions[files[0].stem] = caption
     if not written:
         raise NotComparableError(
             f"{run.path} has nothing to draw of {', '.join(sorted(wanted))}: its tables hold no scored encodes for it."
         )
-    return [*written, _write(out / "captions.md", "\n".join(captions))]
+    if tell:
+        for name, reason in source.left_out.items():
+            tell(f"left out: {name} {reason}")
+    return [*written, _write_captions(out / "captions.md", captions)]
+
+
+def _write_captions(file: Path, drawn: dict[str, str]) -> Path:
+    """Put captions into a file of captions, which keeps those of other figures that are still there."""
+    captions = dict(_CAPTION.findall(file.read_text("utf-8", "replace"))) if file.is_file() else {}
+    captions = {
+        stem: text
+        for stem, text in captions.items()
+        if any(file.with_name(f"{stem}.{suffix}").is_file() for suffix in FORMATS)
+    }
+    captions |= {stem: " ".join(text.split()) for stem, text in drawn.items()}
+    lines = [f"**{stem}** {captions[stem]}\n" for stem in sorted(captions, key=_caption_order)]
+    return _write(file, "\n".join(lines))
+
+
+_CAPTION = re.compile(r"^\*\*([A-Za-z0-9._-]+)\*\* (.*)$", re.MULTILINE)
+
+
+def _caption_order(stem: str) -> tuple[int, list[tuple[str, int]]]:
+    """Kinds as they are drawn, then names with numbers by size: the file depends on its figures alone."""
+    kind = stem.partition("_")[0]
+    place = KINDS.index(kind) if kind in KINDS else KINDS.index("bd") + (kind != "difference")
+    parts = re.findall(r"([^0-9]*)([0-9]{0,9})", stem)
+    return place, [(text, int(number or -1)) for text, number in parts]
 
 
 def _drawn(
@@ -194,6 +241,8 @@ class _Source:
     metric: str
     options: dict[str, Any]
     style: Style
+    left_out: dict[str, str] = field(default_factory=dict)
+    """What took no part in the points that were asked for so far, with the reason."""
 
     @cached_property
     def seeded(self) -> bool:
@@ -210,11 +259,31 @@ class _Source:
         return scores[scores["backend"].map(first).astype(bool)]
 
     @cached_property
+    def points(self) -> list[Points]:
+        """Of everything, one for each scope."""
+        return self._used(self.arrays.parts())
+
+    @cached_property
+    def coded(self) -> list[Points]:
+        """Of what was coded; more clips may be whole there than among `points`."""
+        return self._used(self.arrays.parts(uncoded=False))
+
+    @cached_property
+    def of_families(self) -> list[Points]:
+        """Of all seeds, whose clips need not be those of the first seeds."""
+        if not self.seeded:
+            return self.points
+        return self._used(Arrays(self.run.encodes, self.run.scores, self.metric, **self.options).parts())
+
+    def _used(self, parts: list[Points]) -> list[Points]:
+        for points in parts:
+            for one in points.left_out.itertuples():
+                self.left_out.setdefault(f"{one.kind} {one.name}", str(one.reason))
+        return parts
+
+    @cached_property
     def families(self) -> pd.DataFrame:
-        arrays = self.arrays
-        if self.seeded:
-            arrays = Arrays(self.run.encodes, self.run.scores, self.metric, **self.options)
-        return family_points(arrays.parts())
+        return family_points(self.of_families)
 
     @cached_property
     def arrays(self) -> Arrays:
@@ -232,6 +301,27 @@ class _Source:
         if self.pooled.empty or int(self.pooled["subjects"].min()) >= FEW_SUBJECTS:
             return self.pooled.head(0)
         return curves.per_subject(self.run.encodes, self.scores, self.metric, **self.options)
+
+
+def _clip_words(parts: Sequence[Points], rows: pd.DataFrame) -> str:
+    """What a caption says of the clips of these rows: how many took no part, and that each is its own subject."""
+    scopes = set(rows[list(SCOPE)].itertuples(index=False, name=None))
+    used = [points for points in parts if tuple(points.keys[list(SCOPE)].iloc[0]) in scopes]
+    lost = {
+        str(points.keys["target"].iloc[0]): (len(points.clips), int(points.left_out["kind"].eq("clip").sum()))
+        for points in used
+    }
+    words = []
+    if any(number for _, number in lost.values()):
+        alike = len(set(lost.values())) == 1
+        each = [
+            f"{there} clip{'s' * (there != 1)}, {gone} left out" + ("" if alike else f" ({target})")
+            for target, (there, gone) in sorted(lost.items())
+        ]
+        words.append(f"Over {each[0] if alike else '; '.join(each)}.")
+    if used and all(clips_are_subjects(points) for points in used):
+        words.append("Each clip is its own subject: clips are treated as independent.")
+    return " ".join(words)
 
 
 def _confusion(source: _Source) -> Iterator[Named]:
@@ -282,6 +372,7 @@ def _rd(source: _Source) -> Iterator[Named]:
                 style=source.style,
                 bits=str(source.options["bits"]),
                 boxes_charged=bool(source.options["charge_boxes"]),
+                remark=_clip_words(source.points, rows),
             ),
         )
 
@@ -297,7 +388,9 @@ def _envelope(source: _Source) -> Iterator[Named]:
     table = source.pooled
     if table.loc[table["codec"] != "none", "factor"].nunique() < 2:
         return
-    best = envelopes(source.run.encodes, source.scores, source.metric, arrays=source.arrays, **source.options)
+    tables = (source.run.encodes, source.scores, source.metric)
+    best = envelopes(*tables, arrays=source.arrays, **source.options)
+    switches = switch_points(*tables, arrays=source.arrays, **source.options)
     for name, rows in _panels(best):
         if not rows["value"].notna().any():
             continue
@@ -307,10 +400,12 @@ def _envelope(source: _Source) -> Iterator[Named]:
                 envelope,
                 rows,
                 points=_matching(table, rows),
+                switches=_matching(switches, rows),
                 metric=source.metric,
                 style=source.style,
                 bits=str(source.options["bits"]),
                 boxes_charged=bool(source.options["charge_boxes"]),
+                remark=_clip_words(source.coded, rows),
             ),
         )
 
@@ -335,14 +430,15 @@ def _methods(source: _Source) -> Iterator[Named]:
                 style=source.style,
                 bits=str(source.options["bits"]),
                 boxes_charged=bool(source.options["charge_boxes"]),
+                remark=_clip_words(source.of_families, rows),
             ),
         )
 
 
 def _standalone(source: _Source) -> Iterator[Named]:
-    table, each = source.pooled, source.per_subject
+    table, each, parts = source.pooled, source.per_subject, source.points
     if source.seeded:
-        table = source.families
+        table, parts = source.families, source.of_families
     bare = table[(table["codec"] == "none") & table["value"].notna()]
     if bare.empty:
         return
@@ -350,10 +446,13 @@ def _standalone(source: _Source) -> Iterator[Named]:
     for (gold, scoring), rows in bare.groupby(["gold", "scoring"], sort=True):
         named = (str(gold), str(scoring)) if several else ()
         own = each[(each["codec"] == "none") & (each["gold"] == gold) & (each["scoring"] == scoring)]
+        remark = _clip_words(parts, rows)
         if rows["factor"].nunique() > 1:
             yield (
                 ("standalone", *named),
-                partial(standalone, rows, subjects=own, metric=source.metric, style=source.style),
+                partial(
+                    standalone, rows, subjects=own, metric=source.metric, style=source.style, remark=remark
+                ),
             )
         if rows["region"].nunique() > 1:
             yield (
@@ -365,6 +464,7 @@ def _standalone(source: _Source) -> Iterator[Named]:
                     metric=source.metric,
                     style=source.style,
                     against="face_px",
+                    remark=remark,
                 ),
             )
 
@@ -410,27 +510,35 @@ def _telling(table: pd.DataFrame, key: tuple[object, ...]) -> tuple[str, ...]:
 def _differences(source: _Source, codecs: Sequence[str]) -> Iterator[Named]:
     if len(codecs) < 2:
         return
-    for points in source.arrays.parts(uncoded=False):
+    chooser = Chooser(
+        source.run.encodes, source.scores, source.metric, arrays=source.arrays, **source.options
+    )
+    for points in source.coded:
+        of_envelope = {tuple(key.values()): (rows, key) for key, rows in groups(points)}
         for name, rows in _panels(points.keys):
+            sides: dict[tuple[str, str], Side] = {}
+            for (codec, factor), line in rows.groupby(["codec", "factor"], sort=True):
+                sides[str(codec), str(factor)] = side_of(points, line.index.to_numpy())
+            best, chosen_on = _best_sides(rows, points, of_envelope, chooser)
+            sides |= best
             pairs = []
             for anchor, test in itertools.combinations(codecs, 2):
-                found: list[Difference] = []
-                for factor, line in rows.groupby("factor", sort=True):
-                    sides = [
-                        side_of(points, line.index[line["codec"] == codec].to_numpy())
-                        for codec in (anchor, test)
-                    ]
-                    found.append((str(factor), *relative_difference(sides[0], sides[1])))
+                found: list[Difference] = [
+                    (factor, *relative_difference(side, sides[test, factor]))
+                    for (codec, factor), side in sides.items()
+                    if codec == anchor and (test, factor) in sides
+                ]
                 pairs.append((test, anchor, found))
             if not any(len(one[1]) for _, _, found in pairs for one in found):
                 continue
             first = rows.iloc[0]
             what = f"{str(first['target']).capitalize()}, {first['backend']}"
-            caption = (
-                f"{gold_phrase(str(first['gold']), source.metric)}. Below 0: the codec named first needs fewer bits at "
-                f"this {METRIC_NAMES.get(source.metric, source.metric)}. Region {first['region']}, variant "
-                f"{first['variant']}, mode {first['mode']}; {source.options['bits']} bits. Accuracy is made rising "
-                "before rates are compared."
+            caption = _difference_caption(
+                metric=source.metric,
+                bits=str(source.options["bits"]),
+                boxes=bool(source.options["charge_boxes"]),
+                chosen_on=chosen_on,
+                **{key: str(first[key]) for key in ("gold", "region", "variant", "mode")},
             )
             title = f"{what}: {f'{codecs[1]} against {codecs[0]}' if len(codecs) == 2 else 'codecs'} along the curves"
             yield (
@@ -444,6 +552,129 @@ def _differences(source: _Source, codecs: Sequence[str]) -> Iterator[Named]:
                     style=source.style,
                 ),
             )
+
+
+def _best_sides(
+    rows: pd.DataFrame,
+    points: Points,
+    of_envelope: dict[tuple[object, ...], tuple[NDArray[np.integer], dict[str, object]]],
+    chooser: Chooser,
+) -> tuple[dict[tuple[str, str], Side], str]:
+    """The envelopes of the codecs of one panel that have several factors, and what they were chosen on."""
+    found: dict[tuple[str, str], Side] = {}
+    chosen_on = ""
+    for name, line in rows.groupby(list(GROUP), sort=True):
+        if line["factor"].nunique() < 2:
+            continue
+        try:
+            envelope = chooser.envelope(points, *of_envelope[name])
+        except NotComparableError:
+            continue
+        found[str(envelope.key["codec"]), "best"] = envelope.side
+        chosen_on = envelope.chosen_on
+    return found, chosen_on
+
+
+def _difference_caption(
+    *, metric: str, bits: str, boxes: bool, chosen_on: str, gold: str, region: str, variant: str, mode: str
+) -> str:
+    what = METRIC_NAMES.get(metric, metric)
+    parts = [
+        f"{gold_phrase(gold, metric)}. Below 0: what is named first needs fewer bits at this {what}.",
+        f"Region {region}, variant {variant}, mode {mode}; {bits} bits.",
+        box_words(region, boxes),
+        "Accuracy is made rising before rates are compared.",
+    ]
+    if chosen_on:
+        parts.append(f"Dashed: the best factor at each rate, chosen on {chosen_on}.")
+    return " ".join(part for part in parts if part)
+
+
+def differences(
+    table: pd.DataFrame,
+    along: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]],
+    *,
+    style: Style = "screen",
+) -> Drawing:
+    """The relative difference of rates along the curves of a table of deltas: a line for each of its rows.
+
+    Rows that differ in nothing but the factor, and have the same one on both sides, share a panel.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `rdbench.bd_table.bd_table` gives it.
+    along : sequence of (accuracy, difference)
+        One for each row: `rdbench.bd_table.relative_differences` for the same sides.
+    style : {"screen", "paper"}
+
+    Returns
+    -------
+    Drawing
+
+    Raises
+    ------
+    InputError
+        If that makes more than `MOST_PANELS` panels.
+    NotComparableError
+        If no pair shares a range of accuracy.
+    """
+    lines = table.reset_index(drop=True)[[len(accuracy) > 0 for accuracy, _ in along]]
+    if lines.empty:
+        raise NotComparableError("No two curves of the table share a range of accuracy, so nothing is drawn.")
+    sides = [f"{side}_{key}" for side in ("anchor", "test") for key in KEYS if key != "factor"]
+    panels = [rows for _, rows in lines.groupby([*sides, "gold", "scoring"], sort=False)]
+    if len(panels) > MOST_PANELS:
+        raise InputError(
+            f"The table has {len(panels)} pairs of curves to draw, factors aside, and a figure holds {MOST_PANELS}; "
+            "narrow the keys, such as by target=valence."
+        )
+    shared = [
+        key for key in KEYS if key != "factor" and (lines[f"anchor_{key}"] == lines[f"test_{key}"]).all()
+    ]
+    common = [*(f"test_{key}" for key in shared), "gold", "scoring"]
+    telling = [name for name in common if lines[name].nunique() > 1]
+    one = [name for name in common if name not in telling]
+    pairs = [
+        (
+            *_pair_names(rows.iloc[0]),
+            [
+                (str(factor), *along[i])
+                for i, factor in zip(rows.index.to_numpy(), rows["test_factor"], strict=True)
+            ],
+        )
+        for rows in panels
+    ]
+    metric, bits = only(lines, "metric"), only(lines, "bits")
+    caption = _difference_caption(
+        metric=metric,
+        bits=bits.partition("+")[0],
+        boxes="+" in bits,
+        chosen_on=only(lines[lines["chosen_on"].fillna("") != ""], "chosen_on"),
+        gold=only(lines, "gold"),
+        **{key: only(lines, f"test_{key}") for key in ("region", "variant", "mode")},
+    )
+    test, anchor = _pair_names(lines.iloc[0])
+    where = ", ".join(only(lines, name) for name in ("test_target", "test_backend") if name in one)
+    title = f"{where[:1].upper()}{where[1:]}: {test} over {anchor}" if where else f"{test} over {anchor}"
+    figure = difference(pairs, metric=metric, title=f"{title} along the curves", caption=caption, style=style)
+    with settings(style):
+        for rows, axes in zip(panels, figure.axes, strict=False):
+            axes.set_title(", ".join(str(rows[name].iloc[0]) for name in telling), loc="left")
+    return figure
+
+
+def _pair_names(row: pd.Series) -> tuple[str, str]:
+    """The test and the anchor by what they differ in."""
+    names = []
+    for side in ("test", "anchor"):
+        words = [
+            f"factor {row[f'{side}_{key}']}" if key == "factor" else str(row[f"{side}_{key}"])
+            for key in KEYS
+            if row[f"test_{key}"] != row[f"anchor_{key}"]
+        ]
+        names.append(" ".join(words).replace("factor best", "best factor"))
+    return names[0], names[1]
 
 
 def _strip(source: _Source) -> Iterator[Named]:

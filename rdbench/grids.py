@@ -1,13 +1,13 @@
 """Bitrate grids: what an encoder can do at each size, found on dev clips, which are never reported.
 
 No common grid fits all factors: at a few pixels a side a codec has a floor of headers and a low ceiling, and
-targets beyond either collapse into ties. ``python -m rdbench.grids EXPERIMENT.toml`` writes the file's grids
-anew.
+targets beyond either collapse into ties. Between them a short clip's rate control still stays below its target,
+by a third at the middle rates of six seconds; so the targets are those whose *achieved* rates are evenly spread.
+``python -m rdbench.grids EXPERIMENT.toml`` writes the file's grids anew.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,21 +17,32 @@ import numpy as np
 from rdbench.clip import Dataset
 from rdbench.codecs import Profile, load_profiles
 from rdbench.datasets.synthetic import SyntheticDataset
-from rdbench.experiment import load_experiment
+from rdbench.errors import InputError
+from rdbench.experiment import CodecChoice, load_experiment
 from rdbench.prepare import prepare, work_folder
 from rdbench.transcode import Encoded, Geometry, downsample, encode, full_pictures
 
-__all__ = ["grid", "limits"]
+__all__ = ["achieved", "grid", "limits", "pilots"]
 
-MARK = "# Grids: written by `make grids`; kbit/s by factor, from 1.3 x floor to 0.8 x ceiling (or 400).\n"
+MARK = (
+    "# Grids: written by `make grids`; targets in kbit/s by factor, whose achieved rates on dev clips go in even "
+    "steps\n# from 1.3 x floor to 0.8 x ceiling (or 400).\n"
+)
 CEILING = 400.0
 POINTS = 5
+PILOTS = 12
+BEYOND = 3.0
+"""How far past the ceiling targets are tried, since rate control stays below them."""
 
 
-def limits(
-    dataset: Dataset, names: Sequence[str], seconds: float | None, profiles: Sequence[Profile], factor: int
-) -> dict[str, tuple[float, float]]:
-    """Pooled floor and ceiling in kbit/s of each codec in region ``frame``: its coarsest and finest quantiser.
+def achieved(
+    dataset: Dataset,
+    names: Sequence[str],
+    seconds: float | None,
+    factor: int,
+    wanted: Sequence[tuple[Profile, str, str, float]],
+) -> list[float]:
+    """Pooled rates in kbit/s in region ``frame``: all payload bits over all seconds; NaN where an encoder refused.
 
     Parameters
     ----------
@@ -40,10 +51,10 @@ def limits(
         Clips.
     seconds : float or None
         Only the first seconds of each clip.
-    profiles : sequence of Profile
     factor : int
+    wanted : sequence of (Profile, variant, mode, rate)
     """
-    bits = {(profile.name, end): 0 for profile in profiles for end in (0, 1)}
+    bits = np.zeros(len(wanted))
     total = 0.0
     for name in names:
         prepared = prepare(dataset.load(name), seconds)
@@ -51,33 +62,78 @@ def limits(
         geometry = Geometry(prepared.width, prepared.height, factor)
         with work_folder() as folder:
             low = downsample(full_pictures(prepared, geometry, Path(folder)), geometry, Path(folder))
-            for profile in profiles:
-                mode = profile.modes["qp"]
-                for end, quantiser in enumerate((mode.maximum, max(1.0, mode.minimum))):
-                    done = encode(low, profile, "ra", "qp", quantiser, prepared.timeline.fps, Path(folder))
-                    assert isinstance(done, Encoded)
-                    bits[profile.name, end] += done.bits.payload
-    scale = 1000 * total
-    return {p.name: (bits[p.name, 0] / scale, bits[p.name, 1] / scale) for p in profiles}
+            for place, (profile, variant, mode, rate) in enumerate(wanted):
+                done = encode(low, profile, variant, mode, rate, prepared.timeline.fps, Path(folder))
+                if isinstance(done, Encoded):
+                    bits[place] += done.bits.payload
+                    done.file.unlink()
+                else:
+                    bits[place] = np.nan
+    return [float(value) for value in bits / (1000 * total)]
 
 
-def grid(floor: float, ceiling: float) -> tuple[int, ...]:
-    """Geometric steps of whole kbit/s from 1.3 x floor to 0.8 x ceiling, or to 400 where that is less.
+def limits(
+    dataset: Dataset,
+    names: Sequence[str],
+    seconds: float | None,
+    factor: int,
+    sides: Sequence[tuple[Profile, str]],
+) -> list[tuple[float, float]]:
+    """Floor and ceiling in kbit/s of profiles and variants: their coarsest and their finest quantiser."""
+    ends = []
+    for profile, variant in sides:
+        mode = profile.modes["qp"]
+        ends += [(profile, variant, "qp", rate) for rate in (mode.maximum, max(1.0, mode.minimum))]
+    found = achieved(dataset, names, seconds, factor, ends)
+    return list(zip(found[::2], found[1::2], strict=True))
+
+
+def pilots(floor: float, ceiling: float) -> list[int]:
+    """Targets to try, in whole kbit/s: even steps from the floor to well above what is wanted."""
+    most = BEYOND * min(ceiling, CEILING)
+    tried = np.geomspace(max(1.0, floor), max(most, floor + PILOTS), PILOTS)
+    return sorted({int(np.ceil(rate)) for rate in tried})
+
+
+def grid(floor: float, ceiling: float, targets: Sequence[float], reached: Sequence[float]) -> tuple[int, ...]:
+    """Whole targets in kbit/s whose achieved rates go in even steps from 1.3 x floor to 0.8 x ceiling, or 400.
+
+    Parameters
+    ----------
+    floor, ceiling : float
+        kbit/s.
+    targets, reached : sequence of float
+        What was asked for in trials, rising, and what came of it; NaN where it was refused.
 
     Raises
     ------
     ValueError
         If there is no room between floor and ceiling.
     """
-    low, high = np.ceil(1.3 * floor), np.floor(min(0.8 * ceiling, CEILING))
-    if high < low + POINTS - 1:
+    asked, got = np.asarray(targets, dtype=float), np.asarray(reached, dtype=float)
+    asked, got = asked[np.isfinite(got)], np.maximum.accumulate(got[np.isfinite(got)])
+    high = min(0.8 * ceiling, CEILING, float(got.max(initial=0.0)))
+    low = max(1.3 * floor, float(got.min(initial=np.inf)))
+    if not high > 1.2 * low:
         raise ValueError(f"between {floor:.2f} and {ceiling:.2f} kbit/s there is no room for {POINTS} rates")
-    steps = [int(low)]
-    for index in range(1, POINTS):
+    # Where more was asked for and no more came, the smaller target is the one.
+    rising = np.flatnonzero(np.diff(got, prepend=-np.inf) > 0)
+    exact = np.exp(
+        np.interp(np.log(np.geomspace(low, high, POINTS)), np.log(got[rising]), np.log(asked[rising]))
+    )
+    steps: list[int] = []
+    for rate in exact:
         # Whole numbers: a step that rounds to the one before it moves up.
-        exact = float(low * (high / low) ** (index / (POINTS - 1)))
-        steps.append(max(round(exact), steps[-1] + 1))
+        steps.append(max(round(float(rate)), 1, *(step + 1 for step in steps[-1:])))
     return tuple(steps)
+
+
+def _side(choice: CodecChoice) -> tuple[Profile, str]:
+    if choice.mode not in ("abr", "2pass"):
+        raise InputError(
+            f"{choice.name} is swept in {choice.mode}, which has no bitrates; grids are for abr and 2pass."
+        )
+    return load_profiles()[choice.name], choice.variant
 
 
 @click.command()
@@ -85,22 +141,34 @@ def grid(floor: float, ceiling: float) -> tuple[int, ...]:
 def main(file: Path) -> None:
     """Find the grids of an experiment on the dev clips of the embedded set, and write them into its file."""
     experiment = load_experiment(file)
-    dataset = dataclasses.replace(SyntheticDataset(), seconds=experiment.dataset.seconds)
+    seconds = experiment.dataset.seconds
+    dataset = SyntheticDataset(seconds=seconds)
     names = [info.name for info in dataset.index() if info.partition == "dev"]
-    profiles = [load_profiles()[choice.name] for choice in experiment.codecs]
-    tables: dict[str, list[str]] = {profile.name: [] for profile in profiles}
+    sides = [_side(choice) for choice in experiment.codecs]
+    tables: list[list[str]] = [[] for _ in sides]
     for factor in experiment.factors:
-        for name, (floor, ceiling) in limits(
-            dataset, names, experiment.dataset.seconds, profiles, factor
-        ).items():
-            rates = grid(floor, ceiling)
-            click.echo(f"{name} factor {factor}: floor {floor:.2f}, ceiling {ceiling:.1f}, grid {rates}")
-            tables[name].append(f"{factor} = {list(rates)}")
-    text = file.read_text(encoding="utf-8").partition(MARK)[0] + MARK
-    for choice in experiment.codecs:
-        text += f'\n[[codecs]]\nname = "{choice.name}"\nvariant = "{choice.variant}"\nmode = "abr"\n\n[codecs.rates]\n'
-        text += "\n".join(tables[choice.name]) + "\n"
-    file.write_text(text, encoding="utf-8")
+        ends = limits(dataset, names, seconds, factor, sides)
+        for choice, (profile, variant), (floor, ceiling), table in zip(
+            experiment.codecs, sides, ends, tables, strict=True
+        ):
+            tried = pilots(floor, ceiling)
+            came = achieved(
+                dataset, names, seconds, factor, [(profile, variant, choice.mode, rate) for rate in tried]
+            )
+            rates = grid(floor, ceiling, tried, came)
+            click.echo(
+                f"{choice.name} factor {factor}: floor {floor:.2f}, ceiling {ceiling:.1f}, grid {list(rates)}"
+            )
+            table.append(f"{factor} = {list(rates)}")
+    text = file.read_text(encoding="utf-8").partition("# Grids: ")[0] + MARK
+    for choice, table in zip(experiment.codecs, tables, strict=True):
+        text += (
+            f'\n[[codecs]]\nname = "{choice.name}"\nvariant = "{choice.variant}"\nmode = "{choice.mode}"\n\n'
+        )
+        text += "[codecs.rates]\n" + "\n".join(table) + "\n"
+    part = file.with_name(f".{file.name}.part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(file)
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ def join(labels: Labels, times: NDArray[np.float64]) -> Joined:
     Raises
     ------
     ClipError
-        If the labels cover less than half of the frames, or hold no number at all where they do.
+        If the labels cover less than half of the frames, or hold a number for less than half of them.
     """
     times = np.asarray(times, dtype=np.float64)
     targets = len(labels.targets)
@@ -104,10 +104,11 @@ def join(labels: Labels, times: NDArray[np.float64]) -> Joined:
         low, high = labels.values[before[between]], labels.values[after[between]]
         values[between] = low + share * (high - low)
     present = np.isfinite(values).any(axis=1)
-    if not present.any():
+    if present.mean() < 0.5:
         raise ClipError(
-            f"Labels from {at[0]:.2f} s to {at[-1]:.2f} s hold no value for any frame of the video "
-            f"({', '.join(labels.targets)}): all are missing."
+            f"Labels from {at[0]:.2f} s to {at[-1]:.2f} s hold a value for only {100 * present.mean():.0f} % of the "
+            f"video's frames ({', '.join(labels.targets)}), at least half are needed: the others are missing or no "
+            "numbers."
         )
     return Joined(
         values=values,

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import platform
+import re
 import shutil
 import subprocess
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from rdbench import __version__, ffmpeg
 from rdbench.backends.registry import ONNX, find_backend, list_backends
 from rdbench.cache import cache_dir
-from rdbench.codecs import load_profiles
+from rdbench.codecs import Profile, load_profiles
 from rdbench.errors import InputError, RdbenchError
 from rdbench.experiment import shipped_experiments
+from rdbench.installed import installed, required
+from rdbench.label_counts import LabelCounts
 from rdbench.running import cores, profiles_folder
 
 __all__ = ["cache_report", "diagnosis", "everything", "package"]
@@ -28,17 +30,6 @@ DATASETS = (
 )
 CACHED = ("clips", "synthetic", "work")
 """What rdbench puts into its cache; nothing else is removed, whatever folder the cache was said to be."""
-
-PACKAGES = (
-    "torch",
-    "numpy",
-    "scipy",
-    "pandas",
-    "matplotlib",
-    "av",
-    "opencv-python-headless",
-    "imageio-ffmpeg",
-)
 
 
 def everything() -> dict[str, list[tuple[str, str]]]:
@@ -70,18 +61,12 @@ def _describe(name: str) -> str:
 
 def diagnosis() -> tuple[list[str], bool]:
     """Lines for a bug report, and whether everything that a run needs is there."""
-    good = True
     lines = [
         f"rdbench {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}",
         f"cores: {cores()}",
     ]
-    for name in PACKAGES:
-        try:
-            lines.append(f"{name} {metadata.version(name)}")
-        except metadata.PackageNotFoundError:
-            good = False
-            lines.append(f"{name}: missing; install it with pip install {name}")
-    lines.append(_torch())
+    packages, good = installed(required())
+    lines += [*packages, _torch()]
     try:
         lines.append(f"FFmpeg {ffmpeg.build()}")
         known = _encoders()
@@ -89,7 +74,7 @@ def diagnosis() -> tuple[list[str], bool]:
         return [*lines, f"FFmpeg: missing ({error}); install imageio-ffmpeg"], False
     for name, profile in load_profiles(profiles_folder()).items():
         if profile.encoder in known:
-            lines.append(f"codec {name}: {profile.encoder}, ok")
+            lines.append(f"codec {name}: {profile.encoder} {_version(profile)}, ok")
         else:
             good = good and name not in ("x264", "x265")
             lines.append(
@@ -114,6 +99,28 @@ def _torch() -> str:
     return f"torch is a CUDA {torch.version.cuda} build, but there is no GPU; a CPU build is smaller and does the same"
 
 
+_VERSION = re.compile(
+    rb"(x264 - core \d+)|(?:HEVC encoder version|libvvenc version:|SVT-AV1 Encoder Lib|\[(?:enc:)?lib(?:aom|vpx)[^]]*\]) v?(\d\S*)"
+)
+
+
+def _version(profile: Profile) -> str:
+    """What an encoder says of itself while it codes three pictures: libx264 in its stream, others in their log."""
+    source = ("-f", "lavfi", "-i", "testsrc=s=64x64:r=10", "-frames:v", "3", "-pix_fmt", "yuv420p")
+    coded = (
+        "-c:v",
+        profile.encoder,
+        "-threads",
+        "1",
+        "-f",
+        "h264" if profile.format == "h264" else "null",
+        "-",
+    )
+    done = subprocess.run([ffmpeg.executable(), "-v", "verbose", *source, *coded], capture_output=True)
+    found = _VERSION.search(done.stdout + b"\n" + done.stderr)
+    return "(version not told)" if found is None else (found[1] or found[2]).decode()
+
+
 def _encoders() -> set[str]:
     done = subprocess.run(
         [ffmpeg.executable(), "-v", "error", "-encoders"], capture_output=True, text=True, check=True
@@ -132,6 +139,15 @@ def package(dataset: str, root: Path) -> tuple[list[str], bool]:
         f"{recording.clip} ({recording.partition}): " + ", ".join(_shown(recording))
         for recording in seen.recordings
     ]
+    labels = sum(
+        (
+            LabelCounts(1, **_joined(recording))
+            for recording in seen.recordings
+            if recording.exact is not None
+        ),
+        LabelCounts(),
+    )
+    lines += [str(labels)] if labels.clips else []
     lines += [f"note: {note}" for note in seen.notes]
     lines += [f"problem: {problem}" for problem in seen.problems]
     lines.append("train and dev can be used." if seen.usable else "train and dev cannot be used: see above.")
@@ -154,13 +170,23 @@ def cache_report(clear: bool) -> list[str]:
     return lines
 
 
+def _joined(recording: Any) -> dict[str, int]:
+    """How the frames of a recording come by their labels."""
+    return {name: getattr(recording, name) for name in ("exact", "nearest", "interpolated", "missing")}
+
+
 def _shown(recording: Any) -> list[str]:
     parts = [recording.size] if recording.size else []
     parts += [f"{recording.frames} frames"] if recording.frames is not None else []
     parts += [f"{recording.fps:.3f} fps"] if recording.fps is not None else []
     parts += [f"labels: {recording.labels}"] if recording.labels else []
-    parts += [f"cover {100 * recording.covered:.1f} % of frames"] if recording.covered is not None else []
-    parts += [f"boxes {recording.boxes}"]
+    if recording.covered is not None:
+        kinds = ", ".join(f"{count} {name}" for name, count in _joined(recording).items())
+        parts.append(f"cover {100 * recording.covered:.1f} % of frames ({kinds})")
+    share = recording.faced
+    parts.append(
+        f"boxes {recording.boxes}" + ("" if share is None else f" for {100 * share:.1f} % of frames")
+    )
     parts += [f"faces in {recording.faces} pictures"] if recording.faces else []
     parts += [f"PROBLEM: {text}" for text in recording.problems]
     parts += [f"note: {text}" for text in recording.notes]

@@ -19,10 +19,43 @@ from typing import Any
 
 from plotly.offline import get_plotlyjs
 
+from rdbench.errors import InputError
+from rdbench.metrics import FROM_MOMENTS
 from rdbench.report_data import report_data
 from rdbench.runs import Run
 
-__all__ = ["build", "page"]
+__all__ = ["build", "page", "run_names"]
+
+
+def run_names(paths: Sequence[Path]) -> list[str]:
+    """What to call runs in a report: the shortest end of each path that no other path has.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Folders of runs, different ones; they need not exist.
+
+    Returns
+    -------
+    list of str
+        In the order of `paths`; just the folders' names where these differ.
+
+    Raises
+    ------
+    InputError
+        If two paths are one and the same folder.
+    """
+    whole = [path.resolve().parts for path in paths]
+    for i, parts in enumerate(whole):
+        if parts in whole[:i]:
+            raise InputError(f"{paths[i]} is given twice; a report takes each run once.")
+    names = []
+    for parts in whole:
+        others = [other for other in whole if other != parts]
+        # A path that is itself the end of another one has no shorter name than the whole.
+        alone = (n for n in range(1, len(parts)) if all(other[-n:] != parts[-n:] for other in others))
+        names.append(str(Path(*parts[-next(alone, len(parts)) :])))
+    return names
 
 
 def build(
@@ -55,8 +88,10 @@ def build(
     Raises
     ------
     InputError
-        If two runs have one name, or a table cannot be read.
+        If two runs have one name, a table cannot be read, or a run has nothing of the metric or the partition.
     """
+    for name, run in runs:
+        _check_asked(name, run, metric, partition)
     data = report_data(runs, metric=metric, bits=bits, charge_boxes=charge_boxes, partition=partition)
     text = page(data, title=", ".join(name for name, _ in runs))
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -67,6 +102,18 @@ def build(
     finally:
         beside.unlink(missing_ok=True)
     return out
+
+
+def _check_asked(name: str, run: Run, metric: str | None, partition: str | None) -> None:
+    there = sorted(run.encodes["partition"].dropna().unique())
+    if partition is not None and partition not in there:
+        raise InputError(
+            f"The run {name} has no encodes of partition {partition}; it has {', '.join(there)}."
+        )
+    if metric is not None:
+        source = "mean_pred" if metric in FROM_MOMENTS else "confusion"
+        if not run.scores[source].notna().any():
+            raise InputError(f"The run {name} has no value of {metric}: its targets are of the other kind.")
 
 
 def page(data: dict[str, Any], *, title: str) -> str:

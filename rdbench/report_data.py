@@ -12,7 +12,7 @@ import io
 import itertools
 import json
 import math
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,11 +21,13 @@ from numpy.typing import NDArray
 from PIL import Image, features
 
 from rdbench import __version__, curves
+from rdbench.bd import Side, relative_difference
 from rdbench.bd_table import bd_table
 from rdbench.canvas import FEW_SUBJECTS, METRIC_NAMES
-from rdbench.envelope import envelopes, gains, switch_points
+from rdbench.envelope import Chooser, envelopes, gains, groups, side_of, switch_points
 from rdbench.errors import InputError, NotComparableError
-from rdbench.points import GRID, Arrays, default_metric, default_partition
+from rdbench.metrics import FROM_MOMENTS
+from rdbench.points import GRID, Arrays, Points, default_metric, default_partition
 from rdbench.runs import Run
 from rdbench.samples import read_picture, read_samples
 from rdbench.side_by_side import FIRST, SECOND, together
@@ -42,6 +44,8 @@ SAMPLE_BYTES = 8_000_000
 """The same for pictures."""
 WEBP_QUALITY = 95
 """Of source and decoded pictures: 42 dB or more away from what the codec left of them, at an eighth of the size."""
+MOST_LINES = 5000
+"""How many lines of relative differences a page holds; those beyond are left out, and that is told."""
 _MISSING = -32768
 
 
@@ -95,10 +99,19 @@ def report_data(
         told += _traces(name, run, traces, series, room)
         told += _samples(name, run, samples, pictures)
         notes += [{"run": name, "section": section, "text": text} for section, text in told]
-        provenance.append({"run": name, "facts": _facts(run), "left_out": _left_out(run, metric, options)})
+        facts = _facts(run, found.get("points", pd.DataFrame()))
+        provenance.append({"run": name, "facts": facts, "left_out": _left_out(run, metric, options)})
     reasons, between = _between(runs, metric, options)
-    if len(between):
-        tables.setdefault("bd", []).append(between)
+    for kind, table in between.items():
+        if len(table):
+            tables.setdefault(kind, []).append(table)
+    if "differences" in tables:
+        lines = pd.concat(tables["differences"], ignore_index=True)
+        kept = lines.head(MOST_LINES)
+        tables["differences"] = [kept.assign(ratio=[series.add(_steps(ratio)) for ratio in kept["ratio"]])]
+        if len(lines) > len(kept):
+            left = len(lines) - len(kept)
+            reasons.append(f"To keep the page small, {left} lines of relative differences are left out.")
     notes += [{"run": ", ".join(names), "section": "bd", "text": text} for text in reasons]
     joined = {kind: _columns(pd.concat(some, ignore_index=True)) for kind, some in tables.items()}
     return {
@@ -144,6 +157,11 @@ def _tables(run: Run, metric: str, options: Json) -> tuple[dict[str, pd.DataFram
         found["switches"] = switch_points(encodes, scores, metric, arrays=arrays, **options)
         found["gains"] = gains(encodes, scores, metric, arrays=arrays, **options)
     found["bd"] = _bd(encodes, scores, metric, options, arrays)
+    chooser = Chooser(encodes, scores, metric, arrays=arrays, **options)
+    sides = [list(_sides(points, chooser)) for points in arrays.parts(uncoded=False)]
+    found["differences"] = pd.DataFrame(
+        [line for by in ("codec", "backend") for of_scope in sides for line in _differences(of_scope, by)]
+    )
     if found["bd"].empty:
         told.append(("bd", "No two codecs or back-ends have curves that can be compared."))
     return found, told
@@ -154,6 +172,8 @@ def _points(
 ) -> pd.DataFrame:
     """Pooled points, and for each the other metrics and where its bits go."""
     table = curves.pooled(encodes, scores, metric, arrays=arrays, **options)
+    spread = "gold_sd" if metric in FROM_MOMENTS else "gold_entropy"
+    table[spread] = [value for points in arrays.parts() for value in _gold_spread(points)]
     family = ("ccc", "pcc", "rmse") if metric in ("ccc", "pcc", "rmse") else ("accuracy", "f1")
     keys = list(GRID)
     for other in family:
@@ -170,6 +190,24 @@ def _points(
     condition = ["region", "factor", "codec", "variant", "mode", "rate"]
     means = used.groupby(condition, as_index=False)[["mean_qp", "psnr_coded"]].mean()
     return table.merge(means, on=condition, how="left")
+
+
+def _gold_spread(points: Points) -> NDArray[np.float64]:
+    """What the gold of each point varies by: its standard deviation over all frames, or its class entropy in bits.
+
+    Agreement with a gold that hardly varies says nothing, and no score shows that by itself.
+    """
+    total = points.stats[..., 2:].sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        if points.metric in FROM_MOMENTS:
+            n, about, squares = total[:, 0], total[:, 2], total[:, 4]
+            variance = squares / n - (about / n) ** 2
+            # A constant leaves rounding, not variance.
+            return np.asarray(np.sqrt(np.where(variance * n > 1e-12 * squares, variance, 0.0)))
+        classes = math.isqrt(total.shape[-1])
+        counts = total.reshape(-1, classes, classes).sum(axis=-1)
+        share = counts / counts.sum(axis=-1, keepdims=True)
+        return np.asarray(-(share * np.log2(np.where(share > 0, share, 1.0))).sum(axis=-1) + 0.0)
 
 
 def _bd(
@@ -203,9 +241,12 @@ def _bd(
 _FACTORS: tuple[dict[str, str], ...] = ({}, {"factor": "best"})
 
 
-def _between(runs: Sequence[tuple[str, Run]], metric: str, options: Json) -> tuple[list[str], pd.DataFrame]:
+def _between(
+    runs: Sequence[tuple[str, Run]], metric: str, options: Json
+) -> tuple[list[str], dict[str, pd.DataFrame]]:
     """Deltas of each curve of a run (the anchor) and the same curve of a later one, and what must be told of them."""
     told, tables = [], []
+    lines: list[Json] = []
     for (first, one), (second, other) in itertools.combinations(runs, 2):
         encodes, scores, why = together((one.encodes, one.scores), (other.encodes, other.scores))
         arrays = Arrays(encodes, scores, metric, **options)
@@ -226,11 +267,58 @@ def _between(runs: Sequence[tuple[str, Run]], metric: str, options: Json) -> tup
             except (NotComparableError, InputError):
                 continue
             found.append(table.assign(by="run", anchor=first, test=second, run=second, test_backend=backend))
-        if not found:
+        if found:
+            chooser = Chooser(encodes, scores, metric, arrays=arrays, **options)
+            for points in arrays.parts(uncoded=False):
+                sides = _sides(points, chooser)
+                lines += _differences((_of_run(key, side, first, second) for key, side in sides), "run")
+        else:
             why.append("no curve that both have can be compared")
         told += [f"{second} against {first}: {reason}." for reason in why]
         tables += found
-    return told, _matrix(tables)
+    return told, {"bd": _matrix(tables), "differences": pd.DataFrame(lines)}
+
+
+Curve = tuple[dict[str, object], Side]
+"""What names a curve, and the curve."""
+
+
+def _sides(points: Points, chooser: Chooser) -> Iterator[Curve]:
+    """Every coded curve of a scope, and the envelope of each group of factors."""
+    for key, rows in groups(points):
+        factor = points.keys["factor"].to_numpy()[rows]
+        for one in np.unique(factor):
+            yield {**key, "factor": str(one)}, side_of(points, rows[factor == one])
+        try:
+            yield {**key, "factor": "best"}, chooser.envelope(points, rows, key).side
+        except NotComparableError:
+            continue
+
+
+def _of_run(key: dict[str, object], side: Side, first: str, second: str) -> Curve:
+    """A curve of tables that `together` joined, named by its run."""
+    backend = str(key["backend"])
+    mark, run = (FIRST, first) if backend.startswith(FIRST) else (SECOND, second)
+    return {**key, "backend": backend.removeprefix(mark), "run": run}, side
+
+
+def _differences(sides: Iterable[Curve], by: str) -> Iterator[Json]:
+    """Where along accuracy the rates of two curves differ that have all but the key `by` in common.
+
+    Each is the natural log of the test's rate over the anchor's, evenly over accuracy ``from`` to ``to``. Pairs
+    that share no range of accuracy have no line.
+    """
+    alike: dict[tuple[object, ...], list[Curve]] = {}
+    for key, side in sides:
+        alike.setdefault(tuple(value for name, value in key.items() if name != by), []).append((key, side))
+    for curves_alike in alike.values():
+        for (anchor, first), (test, second) in itertools.combinations(curves_alike, 2):
+            accuracy, percent = relative_difference(first, second)
+            if not len(accuracy):
+                continue
+            ends = {"from": float(accuracy[0]), "to": float(accuracy[-1])}
+            ratio = np.log1p(percent / 100)
+            yield {"by": by, "anchor": anchor[by], "test": test[by], **test, **ends, "ratio": ratio}
 
 
 def _matrix(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -242,7 +330,7 @@ def _matrix(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
         f"test_{name}": name for name in ("codec", "backend", "variant", "factor", "region", "mode", "target")
     }
     keep = [
-        *("by", "anchor", "test", "gold", "scoring", "subjects", "chosen_on", "warning"),
+        *("by", "anchor", "test", "gold", "scoring", "subjects", "chosen_on", "warning", "displacement"),
         *(
             f"bd_{what}{part}"
             for what in ("rate", "accuracy")
@@ -253,6 +341,7 @@ def _matrix(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
                 "_sim_low",
                 "_sim_high",
                 "_overlap",
+                "_interpolation",
                 "_reason",
                 "_interval_reason",
             )
@@ -292,6 +381,7 @@ def _looks(runs: Sequence[tuple[str, Run]]) -> Json:
         "factor": {str(factor): _look(factor_look(factor)) for factor in factors},
         "codec": {name: _look(look) for name, look in looks(codecs).items()},
         "backend": {name: _look(look) for name, look in looks(backends).items()},
+        "run": {name: _look(look) for name, look in looks(name for name, _ in runs).items()},
     }
 
 
@@ -498,8 +588,8 @@ def _samples(name: str, run: Run, out: list[Json], pictures: _Pictures) -> Told:
     )
 
 
-def _facts(run: Run) -> list[list[str]]:
-    """Where the numbers come from, as pairs of words for people."""
+def _facts(run: Run, points: pd.DataFrame) -> list[list[str]]:
+    """Where the numbers come from, as pairs of words for people; `points` are those that are shown."""
     encodes, scores = run.encodes, run.scores
     facts = [[f"run: {key}", value] for key, value in sorted(run.meta.items())]
     for partition, rows in encodes.groupby("partition"):
@@ -513,11 +603,31 @@ def _facts(run: Run) -> list[list[str]]:
         if len(command):
             facts.append([f"a command of {codec}", str(command.iloc[0])])
     facts.append(["FFmpeg", _some(sorted(encodes["build"].dropna().unique()))])
-    facts.append(["gold", _some(sorted(scores["gold"].dropna().unique()))])
+    facts += [
+        [f"gold {gold}", _spread_words(points, gold)] for gold in sorted(scores["gold"].dropna().unique())
+    ]
     facts.append(["scoring", _some(sorted(scores["scoring"].dropna().unique()))])
     counts = encodes["rate_status"].value_counts().sort_index()
     facts.append(["rate status", ", ".join(f"{count} {status}" for status, count in counts.items())])
     return [[str(key), str(value)] for key, value in facts]
+
+
+def _spread_words(points: pd.DataFrame, gold: str) -> str:
+    """What a gold varies by, for each target; what differs between points (other frames are scored) as a range."""
+    words = []
+    for column, what, unit in (
+        ("gold_sd", "standard deviation", ""),
+        ("gold_entropy", "class entropy", " bits"),
+    ):
+        if column not in points:
+            continue
+        each = []
+        for target, values in points.loc[points["gold"] == gold].groupby("target")[column]:
+            ends = [f"{value:.4g}" for value in (values.min(), values.max())]
+            each.append(f"{target} {' to '.join(dict.fromkeys(ends))}{unit}")
+        if each:
+            words.append(f"{what} over the scored frames: {', '.join(each)}")
+    return "; ".join(words) or "no score against it is shown"
 
 
 def _left_out(run: Run, metric: str, options: Json) -> list[str]:

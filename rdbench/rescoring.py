@@ -17,7 +17,7 @@ from rdbench.scoring import Fitted, Recording
 from rdbench.store import unpack
 from rdbench.tables import MOMENTS, SCORES
 
-__all__ = ["Rescored", "Stored", "rescored"]
+__all__ = ["Rescored", "Stored", "plain_scores", "rescored"]
 
 _KEYS = ["encode", "backend", "gold"]
 _ARRAYS = ("prediction", "gold", "times", "outputs", "targets")
@@ -60,8 +60,14 @@ class Rescored:
     fitted: dict[tuple[str, str, str], Fitted]
 
 
-def _plain(run: Stored) -> pd.DataFrame:
-    """Plain scores against labels with what is known of their encode and with the stored predictions."""
+def plain_scores(run: Stored) -> pd.DataFrame:
+    """The plain scores of continuous targets against labels, which are what can be scored again.
+
+    Raises
+    ------
+    InputError
+        If there are none.
+    """
     scores = run.scores
     wanted = scores[
         (scores["gold"] == "labels")
@@ -70,9 +76,20 @@ def _plain(run: Stored) -> pd.DataFrame:
         & (scores["n"] > 0)
     ]
     if len(wanted) == 0:
-        raise InputError("The run has no continuous target with labels, so there is no delay to compensate.")
+        raise InputError(
+            "The run has no continuous target with labels, so it has no score of the challenge's kind."
+        )
+    return wanted
+
+
+def _plain(run: Stored) -> pd.DataFrame:
+    """Plain scores with what is known of their encode and with the stored predictions."""
+    wanted = plain_scores(run)
     if len(run.predictions) == 0:
-        raise InputError("The run has no stored predictions (it was exported); give the folder that was run.")
+        raise InputError(
+            "The run has no stored predictions (it was exported); give the folder that was run, or score plainly "
+            "with --plain."
+        )
     where = run.encodes[["encode", "clip", "subject", "partition", "region", "factor", "codec"]]
     return wanted.merge(where, on="encode").merge(run.predictions, on=_KEYS)
 
@@ -110,7 +127,9 @@ def _distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     return float(np.max(np.abs(a - b) / np.maximum(1.0, np.abs(b)), initial=0.0, where=np.isfinite(b)))
 
 
-def _fit(rows: pd.DataFrame, protocol: Literal["loso", "avec2016"]) -> dict[tuple[str, str, str], Fitted]:
+def _fit(
+    rows: pd.DataFrame, protocol: Literal["loso", "avec2016"], reported: set[str]
+) -> dict[tuple[str, str, str], Fitted]:
     """A scoring for each region, back-end and target, from the uncoded pictures at the smallest factor."""
     uncoded = rows[rows["codec"] == "none"]
     if len(uncoded) == 0:
@@ -121,7 +140,7 @@ def _fit(rows: pd.DataFrame, protocol: Literal["loso", "avec2016"]) -> dict[tupl
     recordings: dict[tuple[str, str, str], list[Recording]] = {}
     for row, recording in _series(uncoded):
         recordings.setdefault((str(row.region), str(row.backend), str(row.target)), []).append(recording)
-    return {key: scoring.fit(made, protocol) for key, made in recordings.items()}
+    return {key: scoring.fit(made, protocol, reported) for key, made in recordings.items()}
 
 
 def rescored(
@@ -130,26 +149,31 @@ def rescored(
     """Score a run again with delay and post-processing.
 
     They are fitted once for each region, back-end and target, on uncoded pictures at the smallest factor, and
-    then applied to every condition.
+    then applied to every condition. Nothing is scored with what was chosen on it: subjects of `run` that are
+    fitted on themselves get what was chosen without them (the protocol "avec2016" aside, whose key says so).
 
     Parameters
     ----------
     run : Stored
         What is reported.
     fitted_on : Stored, optional
-        A run of the same back-ends over the train recordings; `run` itself where it holds those, or where the
-        protocol is "avec2016".
+        A run of the same back-ends over the train recordings, or with "avec2016" over the dev recordings; `run`
+        itself where it holds those. No subject may be in both runs.
     protocol : {"loso", "avec2016"}
         See `rdbench.scoring.fit`.
 
     Raises
     ------
     InputError
-        If there are no stored predictions or labels, nothing to fit on, or other weights were fitted on.
+        If there are no stored predictions or labels, nothing to fit on, other weights were fitted on, or the runs
+        share a subject.
     """
     rows = _plain(run)
     source = rows if fitted_on is None else _plain(fitted_on)
-    fitted = _fit(source, protocol)
+    reported = set(rows["subject"].astype(str))
+    if fitted_on is not None:
+        _check_apart(source[source["partition"] == scoring.FITTED_PARTITION[protocol]], reported)
+    fitted = _fit(source, protocol, reported)
     weights = source.groupby("backend")["weights"].agg(set).to_dict()
     out: list[dict[str, Any]] = []
     for row, recording in _series(rows):
@@ -163,10 +187,21 @@ def rescored(
             raise InputError(
                 f"{row.backend} has other weights in the run to fit on; run both with the same --weights."
             )
-        chosen = fitted[key].scoring
+        chosen = fitted[key].of(str(row.subject))
         stats = metrics.moments(scoring.apply(chosen, recording.pred, recording.times), recording.gold)
         made = {name: getattr(row, name) for name in SCORES}
         made.update(zip(MOMENTS, stats.tolist(), strict=True))
         made.update(n=int(stats[0]), scoring=scoring.procedure(protocol))
         out.append(made)
     return Rescored(pd.DataFrame(out, columns=list(SCORES)), fitted)
+
+
+def _check_apart(source: pd.DataFrame, reported: set[str]) -> None:
+    shared = sorted(set(source["subject"].astype(str)) & reported)
+    if shared:
+        names = ", ".join(shared[:5]) + (", ..." if len(shared) > 5 else "")
+        raise InputError(
+            f"The run that is fitted on and the one that is reported share {len(shared)} of their subjects ({names}), "
+            "and nothing is chosen on what is reported; leave --fitted-on out where the run holds the recordings "
+            "to fit on itself, or give a run over others."
+        )

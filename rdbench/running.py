@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from rdbench import ffmpeg
@@ -13,12 +14,12 @@ from rdbench.backends.protocol import Backend
 from rdbench.backends.registry import find_backend, name_for_workers
 from rdbench.clip import ClipInfo, Dataset
 from rdbench.codecs import Profile, load_profiles
-from rdbench.datasets.registry import open_dataset
+from rdbench.datasets.registry import NAMES, open_dataset
 from rdbench.errors import InputError
-from rdbench.experiment import Condition, Experiment, conditions
+from rdbench.experiment import Condition, DatasetChoice, Experiment, conditions
 from rdbench.store import Store
 from rdbench.sweep import Progress, Summary, local_executor, remote_executor, select_clips, sweep
-from rdbench.unit import Setup
+from rdbench.unit import Setup, face_margin
 
 __all__ = ["Plan", "cores", "make_plan", "profiles_folder", "run_plan"]
 
@@ -65,7 +66,8 @@ def make_plan(experiment: Experiment, *, weights: Path | None = None, device: st
     Raises
     ------
     InputError
-        If a dataset, clip, codec, rate, back-end or its weights cannot be used.
+        If a dataset, clip, codec, rate, back-end or its weights cannot be used, or back-ends want to see different
+        crops of one coded picture.
     """
     profiles = load_profiles(profiles_folder())
     grid = conditions(experiment, profiles)
@@ -83,19 +85,29 @@ def make_plan(experiment: Experiment, *, weights: Path | None = None, device: st
     reference = backends[experiment.reference].name if experiment.reference else None
     opened = {name: name_for_workers(name, backend) for name, backend in backends.items()}
     _check_names({opened[name]: backend.name for name, backend in backends.items()})
+    margin = 0.0
+    if "face" in experiment.region:
+        margin = face_margin([backends[name] for name in experiment.backends])
     used = {condition.codec: profiles[condition.codec] for condition in grid if condition.coded}
     chosen = experiment.model_copy(
         update={
             "backends": full,
             "reference": reference,
-            "dataset": choice.model_copy(update={"partition": partition}),
+            "dataset": choice.model_copy(update={"partition": partition} | _places(choice)),
         }
     )
     asked = tuple(dict.fromkeys(opened[name] for name in experiment.backends))
     judge = opened[experiment.reference] if experiment.reference else None
     setup = Setup(dataset, choice.seconds, used, asked, weights, judge, None, device)
-    identity = _identity(chosen, used, {backend.name: backend.weights for backend in backends.values()})
-    return Plan(chosen, setup, clips, grid, identity, _notes(used, list(backends.values()), chosen))
+    identity = _identity(chosen, used, list(backends.values()), device)
+    notes = _notes(used, list(backends.values()), chosen)
+    if margin:
+        # A run without is as it was before there were any.
+        identity["face_margin"] = f"{margin:g}"
+        notes.append(
+            f"Region face: the coded crop is {1 + margin:g} times the face box, as every back-end asks for."
+        )
+    return Plan(chosen, setup, clips, grid, identity, notes)
 
 
 def run_plan(
@@ -150,13 +162,24 @@ def _check_names(names: Mapping[str, str]) -> None:
             )
 
 
+def _places(choice: DatasetChoice) -> dict[str, str]:
+    """Folders by their whole path: a run is the same however its folder was written."""
+    places = {} if choice.root is None else {"root": str(Path(choice.root).resolve())}
+    return places if choice.name in NAMES else places | {"name": str(Path(choice.name).resolve())}
+
+
 def _identity(
-    experiment: Experiment, profiles: Mapping[str, Profile], weights: Mapping[str, str]
+    experiment: Experiment, profiles: Mapping[str, Profile], backends: Sequence[Backend], device: str
 ) -> dict[str, str]:
+    weights = {backend.name: backend.weights for backend in backends}
+    # What else moves a network's last digits: one run has one of each.
+    computed = {backend.name: str(getattr(backend, "arithmetic", "its own")) for backend in backends}
     return {
         "experiment": experiment.text(),
         "profiles": ", ".join(f"{name}:{profile.digest}" for name, profile in sorted(profiles.items())),
         "weights": ", ".join(f"{name}:{digest}" for name, digest in sorted(weights.items())),
+        "arithmetic": ", ".join(f"{name}:{kind}" for name, kind in sorted(computed.items())),
+        "torch": f"{version('torch')} on {device}",
         "ffmpeg": ffmpeg.build(),
         "digest": hashlib.sha256(experiment.text().encode()).hexdigest()[:16],
     }

@@ -8,8 +8,8 @@ back-end and stands beside it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +22,7 @@ from rdbench.errors import InputError
 
 __all__ = [
     "DELAYS",
+    "FITTED_PARTITION",
     "MEDIANS",
     "PLAIN",
     "PROTOCOLS",
@@ -45,7 +46,10 @@ DELAYS = tuple(round(0.4 * i, 1) for i in range(21))
 MEDIANS = (0.0, 0.2, 0.4, 0.8, 1.2, 1.6, 2.4, 3.2, 4.8, 6.4, 9.6, 12.8)
 """Lengths of the median filter that are tried, in seconds; 0 is no filter."""
 
-PROTOCOLS = ("loso", "avec2016")
+FITTED_PARTITION = {"loso": "train", "avec2016": "dev"}
+"""Where each protocol makes its choice."""
+
+PROTOCOLS = tuple(FITTED_PARTITION)
 
 _STEPS = ("delay", "median", "bias", "scale")
 _CHOSEN = {"loso": "chosen by leave-one-subject-out on train", "avec2016": "chosen on dev as in AVEC 2016"}
@@ -138,17 +142,42 @@ class Fitted:
         For people.
     clips : tuple of str
         The recordings that it was fitted on.
+    without : dict of str to Fitted
+        For subjects that are reported too: what was chosen without any recording of theirs.
     """
 
     scoring: Scoring
     steps: tuple[Step, ...]
     fitted_on: str
     clips: tuple[str, ...]
+    without: dict[str, Fitted] = field(default_factory=dict)
 
     @property
     def chosen(self) -> str:
         """What was kept, such as ``delay=2.8, bias=-0.31``; "nothing" where nothing was."""
-        return ", ".join(f"{step.name}={step.value:.4g}" for step in self.steps if step.kept) or "nothing"
+        return _chosen([self])
+
+    def of(self, subject: str) -> Scoring:
+        """The scoring of a subject's recordings: one in whose choice it had no say."""
+        return self.without.get(subject, self).scoring
+
+    def told(self, subjects: Sequence[str]) -> tuple[str, str]:
+        """What reported subjects were scored with, and what that was fitted on; ranges where they differ."""
+        fits = [self.without[subject] for subject in subjects if subject in self.without]
+        if not fits:
+            return self.chosen, self.fitted_on
+        return _chosen(fits), f"{self.fitted_on}, each scored with what the others chose"
+
+
+def _chosen(fits: Sequence[Fitted]) -> str:
+    """What was kept in one or more choices, with its range and how many of them kept it."""
+    parts = []
+    for name in _STEPS:
+        values = sorted(step.value for fit in fits for step in fit.steps if step.name == name and step.kept)
+        ends = list(dict.fromkeys(f"{value:.4g}" for value in (values[:1] + values[-1:])))
+        counted = f" ({len(values)} of {len(fits)})" if len(values) < len(fits) else ""
+        parts += [f"{name}={' to '.join(ends)}{counted}"] if values else []
+    return ", ".join(parts) or "nothing"
 
 
 def procedure(protocol: str) -> str:
@@ -195,13 +224,14 @@ def shift_predictions(values: Array, times: Array, delay: float) -> Array:
     """Predictions for scoring against the unshifted gold: frame t takes what was predicted at ``t - delay``.
 
     The value comes from the nearest frame within half a frame period, else it is interpolated. The first
-    `delay` seconds take the first prediction (as challenge scripts do), so that every delay is scored over the
-    same frames.
+    `delay` seconds take the first prediction (as challenge scripts do), and where there was no face `delay`
+    before, the last prediction until then is held. Frames without a prediction of their own stay without: the
+    mask does not move, so that every delay is scored over the same frames.
 
     Parameters
     ----------
     values : (n,) or (n, k) float64
-        NaN where there is none; a frame whose source is NaN has none either.
+        NaN where there is none.
     times : (n,) float64
         Seconds, rising.
     delay : float
@@ -210,6 +240,7 @@ def shift_predictions(values: Array, times: Array, delay: float) -> Array:
     _check(delay)
     if delay == 0 or len(times) < 2:
         return values
+    held = _hold(values)
     source = np.maximum(times - delay, times[0])
     after = np.clip(np.searchsorted(times, source), 1, len(times) - 1)
     before = after - 1
@@ -218,8 +249,19 @@ def shift_predictions(values: Array, times: Array, delay: float) -> Array:
     half = np.median(np.diff(times)) / 2 + _ROUNDING
     direct = np.abs(times[near] - source) <= half
     weight = share.reshape(-1, *[1] * (values.ndim - 1))
-    between = values[before] + weight * (values[after] - values[before])
-    return np.where(direct.reshape(weight.shape), values[near], between)
+    between = held[before] + weight * (held[after] - held[before])
+    shifted = np.where(direct.reshape(weight.shape), held[near], between)
+    return np.where(np.isnan(values), np.nan, shifted)
+
+
+def _hold(values: Array) -> Array:
+    """The last prediction until then where there is none, and the first one before all others."""
+    there = ~np.isnan(values)
+    order = np.arange(len(values)).reshape(-1, *[1] * (values.ndim - 1))
+    last = np.maximum.accumulate(np.where(there, order, -1), axis=0)
+    filled = np.where(last < 0, there.argmax(axis=0), last)
+    held: Array = np.take_along_axis(values, filled, axis=0)
+    return held
 
 
 def _check(delay: float) -> None:
@@ -241,7 +283,9 @@ def _smooth(values: Array, times: Array, seconds: float) -> Array:
 
 
 def apply(scoring: Scoring, pred: Array, times: Array) -> Array:
-    """Predictions of one target as they are to be scored: shifted, filtered, then rescaled.
+    """Predictions of one target as they are to be scored: filtered, shifted, then rescaled.
+
+    They are filtered before the shift, so that what is held through a long gap has no say in a median.
 
     Parameters
     ----------
@@ -250,9 +294,8 @@ def apply(scoring: Scoring, pred: Array, times: Array) -> Array:
     times : (n,) float64
         Seconds, rising.
     """
-    return scoring.gain * _smooth(shift_predictions(pred, times, scoring.delay), times, scoring.median) + (
-        scoring.offset
-    )
+    smooth = _smooth(pred, times, scoring.median)
+    return scoring.gain * shift_predictions(smooth, times, scoring.delay) + scoring.offset
 
 
 def _affine(stats: Array, gain: Array | float, offset: Array | float) -> Array:
@@ -309,7 +352,11 @@ def _try_affine(stats: Array, rule: Any, groups: list[NDArray[np.intp]]) -> tupl
     return *rule(metrics.merge(stats, axis=0)), _pooled([stats]), _pooled(scored)
 
 
-def fit(recordings: Sequence[Recording], protocol: Literal["loso", "avec2016"] = "loso") -> Fitted:
+def fit(
+    recordings: Sequence[Recording],
+    protocol: Literal["loso", "avec2016"] = "loso",
+    reported: Collection[str] = (),
+) -> Fitted:
     """Choose delay, median filter, bias and scale for one target of one back-end.
 
     Each is tried in this order, on predictions as the ones before left them, and kept only where it raises the
@@ -324,41 +371,76 @@ def fit(recordings: Sequence[Recording], protocol: Literal["loso", "avec2016"] =
     protocol : {"loso", "avec2016"}
         "loso": the train recordings; every choice is judged on subjects that did not take part in it
         (leave one subject out), then made once more on all of them. "avec2016": the dev recordings, judged on
-        themselves, as the challenge did; what is reported was then also chosen there, and the key of `procedure` says so.
+        themselves, as the challenge did; the key of `procedure` says so.
+    reported : collection of str
+        Subjects that are to be scored. For those that are fitted on as well, all is chosen once more without
+        them; with "avec2016" they are only told of.
 
     Raises
     ------
     InputError
-        If there is no such protocol, or no recordings to fit on, or only one subject with "loso".
+        If there is no such protocol, or no recordings to fit on, or too few subjects with "loso".
     """
     procedure(protocol)
-    partition = "train" if protocol == "loso" else "dev"
+    partition = FITTED_PARTITION[protocol]
     used = sorted((r for r in recordings if r.partition == partition and _scorable(r)), key=lambda r: r.clip)
     if not used:
         raise InputError(
             f"Delay and post-processing are fitted on the {partition} recordings, but none has both predictions "
-            f"and labels; run them too, or score plainly."
+            f"and labels; name a run over them with --fitted-on, or score plainly with --plain."
         )
+    known: _Known = {}
+    if protocol == "avec2016":
+        scoring, steps = _choose(used, [np.arange(len(used))], known)
+        told = f"{len(used)} dev recordings, as in the AVEC 2016 challenge"
+        if any(r.subject in reported for r in used):
+            told += ": chosen on what is reported"
+        return Fitted(scoring, steps, told, tuple(r.clip for r in used))
+
     subjects = sorted({r.subject for r in used})
-    if protocol == "loso" and len(subjects) < 2:
+    both = [subject for subject in subjects if subject in reported]
+    if len(subjects) < 2:
         raise InputError(
             f"Leaving one subject out needs at least 2 train subjects, but there is {subjects[0]!r} alone; "
-            f"give more recordings, or score plainly."
+            f"give more recordings, or score plainly with --plain."
         )
-    groups = [np.flatnonzero([r.subject == s for r in used]) for s in subjects]
-    if protocol == "avec2016":
-        groups = [np.arange(len(used))]
+    if both and len(subjects) < 3:
+        raise InputError(
+            f"Scoring a train subject with what the others chose needs at least 3 train subjects, but there are "
+            f"{len(subjects)}; give more recordings, or score plainly with --plain."
+        )
+    whole = _leaving_one_out(used, known)
+    without = {
+        subject: _leaving_one_out([r for r in used if r.subject != subject], known) for subject in both
+    }
+    return replace(whole, without=without)
 
+
+_Known = dict[tuple[int, Scoring], Array]
+"""Moments by recording and scoring: choices over overlapping sets of recordings share them."""
+
+
+def _leaving_one_out(used: Sequence[Recording], known: _Known) -> Fitted:
+    subjects = sorted({r.subject for r in used})
+    groups = [np.flatnonzero([r.subject == s for r in used]) for s in subjects]
+    scoring, steps = _choose(used, groups, known)
+    told = f"leave-one-subject-out over {len(subjects)} train subjects"
+    return Fitted(scoring, steps, told, tuple(r.clip for r in used))
+
+
+def _choose(
+    used: Sequence[Recording], groups: list[NDArray[np.intp]], known: _Known
+) -> tuple[Scoring, tuple[Step, ...]]:
+    """Try every correction on recordings of which one group after the other is left out."""
     scoring, steps = Scoring(), []
 
-    delays = np.array([[_stats(r, replace(scoring, delay=d)) for r in used] for d in DELAYS])
+    delays = _tried(used, [replace(scoring, delay=d) for d in DELAYS], known)
     choice, before, after = _try_grid(delays, groups)
     steps.append(_step("delay", DELAYS[choice], 0.0, before, after))
     if steps[-1].kept:
         scoring = replace(scoring, delay=DELAYS[choice])
 
-    shifted = [replace(r, pred=apply(scoring, r.pred, r.times)) for r in used]
-    medians = np.array([[_stats(r, Scoring(median=m)) for r in shifted] for m in MEDIANS])
+    medians = _tried(used, [replace(scoring, median=m) for m in MEDIANS], known)
     choice, before, after = _try_grid(medians, groups)
     steps.append(_step("median", MEDIANS[choice], 0.0, before, after))
     stats = medians[choice if steps[-1].kept else 0]
@@ -375,11 +457,17 @@ def fit(recordings: Sequence[Recording], protocol: Literal["loso", "avec2016"] =
     steps.append(_step("scale", gain, 1.0, before, after))
     if steps[-1].kept:
         scoring = replace(scoring, scale=True, gain=gain, offset=gain * scoring.offset + offset)
+    return scoring, tuple(steps)
 
-    told = f"leave-one-subject-out over {len(subjects)} train subjects"
-    if protocol == "avec2016":
-        told = f"{len(used)} dev recordings, as in the AVEC 2016 challenge: chosen on what is reported"
-    return Fitted(scoring, tuple(steps), told, tuple(r.clip for r in used))
+
+def _tried(used: Sequence[Recording], candidates: Sequence[Scoring], known: _Known) -> Array:
+    """Moments (candidates, recordings, 6)."""
+    for recording in used:
+        for scoring in candidates:
+            key = (id(recording), scoring)
+            if key not in known:
+                known[key] = _stats(recording, scoring)
+    return np.array([[known[id(recording), scoring] for recording in used] for scoring in candidates])
 
 
 def challenge_scores(stats: Array) -> dict[str, float]:

@@ -5,12 +5,12 @@ an own share of the variance, own bits, and what a codec does to each is partly 
 tables that subjects would leave are drawn directly, as the sums that the rest of the program works on, and go
 through the very functions that make the program's numbers.
 
-``python -m rdbench.simulate coverage`` and ``... power`` print the tables of docs/simulation.md.
+``python -m rdbench.simulate coverage``, ``... power`` and ``... needed`` print the tables of docs/simulation.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import click
@@ -20,17 +20,38 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from rdbench import bd
-from rdbench.bd import Delta, Side, bd_accuracy, bd_rate, percent
+from rdbench.bd import Delta, Side, bd_accuracy, bd_rate
 from rdbench.check import POWER, judge
 from rdbench.envelope import GROUP, Chooser, envelope_of
-from rdbench.intervals import LEVEL, MIN_SUBJECTS, bootstrap, delete_one, jackknife, paired, percentile
+from rdbench.intervals import (
+    LEVEL,
+    MIN_SUBJECTS,
+    bootstrap,
+    delete_one,
+    jackknife,
+    jackknife_error,
+    paired,
+    percentile,
+)
 from rdbench.points import Points, kbps, metric_of_sums
 
-__all__ = ["coverage", "detection", "envelope_coverage", "false_alarms", "power", "subjects_needed"]
+__all__ = [
+    "coverage",
+    "detection",
+    "envelope_coverage",
+    "false_alarms",
+    "needed",
+    "power",
+    "spreads",
+    "subjects_needed",
+]
 
 Array = NDArray[np.float64]
 
 RATES = np.array([4.0, 8.0, 16.0, 32.0, 64.0])
+RATE_LIMITS = {f"{tolerance:g} %": float(np.log1p(tolerance / 100)) for tolerance in (0.5, 1, 2, 3, 5, 10)}
+ACCURACY_LIMITS = {f"{tolerance:g}": tolerance for tolerance in (0.005, 0.01, 0.02, 0.03, 0.05)}
+"""Tolerances on the scales on which losses are judged, by what heads their columns."""
 _SECONDS = 10.0
 _FRAMES = 250.0
 _POPULATION = 200_000
@@ -80,6 +101,9 @@ POPULATIONS = {
     "crossing": Population(saving=1.0, half=(7.0, 5.0), ceiling=(0.94, 0.89)),
 }
 """Curves of one shape whose rates differ by a factor, and curves that cross."""
+PLANTED = Population(saving=1.0, ratio_sd=0.04, own_sd=0.0, bits_sd=0.2)
+"""In which a loss of rate is planted: the log ratio of rates alone differs between subjects, by 4 %, as the gate's
+power is stated for; no subject reacts to a point in a way of its own."""
 FACTORS = Population(saving=1.0, ratio_sd=0.0, half=(14.0, 6.0, 2.5), ceiling=(0.95, 0.85, 0.70))
 """Three factors, each the best one somewhere."""
 
@@ -340,25 +364,26 @@ def _side(stats: Array) -> Side:
 
 
 def _verdicts(
-    families: list[Array], tolerances: Sequence[float], max_accuracy_drop: float | None
-) -> list[list[list[str]]]:
-    """For each family (curves, subjects, 2, points, 8), tolerance and curve the verdict."""
+    families: list[Array], judged: Sequence[Sequence[tuple[float, float | None]]]
+) -> list[list[list[list[str]]]]:
+    """For each family (curves, subjects, 2, points, 8), list of pairs of tolerances, pair and curve the verdict.
+
+    Where the first pair of a list has no tolerance of accuracy, the list is judged for rate alone.
+    """
     stats = np.concatenate(families)
     sides = _side(stats[:, :, 0]), _side(stats[:, :, 1])
-    measures = ("rate",) if max_accuracy_drop is None else ("rate", "accuracy")
-    found = {measure: bd.many(*sides, measure=measure) for measure in measures}
+    both = any(pairs[0][1] is not None for pairs in judged)
+    found = [bd.many(*sides, measure=measure) for measure in (("rate", "accuracy") if both else ("rate",))]
     out, start = [], 0
     for family in families:
         at = slice(start, start + len(family))
         start = at.stop
-        own = [(value[at], replicates[at]) for value, replicates in found.values()]
+        own = [(value[at], replicates[at]) for value, replicates in found]
         out.append(
-            judge(
-                *own,
-                max_bd_rate=tolerances,
-                max_accuracy_drop=max_accuracy_drop or 0.0,
-                draws=_DRAWS,
-            )
+            [
+                judge(*(own[:1] if pairs[0][1] is None else own), tolerances=pairs, draws=_DRAWS)
+                for pairs in judged
+            ]
         )
     return out
 
@@ -395,8 +420,8 @@ def false_alarms(
                     swap = rng.random(n) < 0.5
                     family[:, swap] = family[:, swap][:, :, ::-1]
                     batch.append(family)
-                found = _verdicts(batch, [max_bd_rate], max_accuracy_drop)
-                alarms += sum("regressed" in of_run[0] for of_run in found)
+                found = _verdicts(batch, [[(max_bd_rate, max_accuracy_drop)]])
+                alarms += sum("regressed" in of_run[0][0] for of_run in found)
             rows.append({"subjects": n, "curves": curves, "regressed": alarms / trials})
     return pd.DataFrame(rows)
 
@@ -407,98 +432,146 @@ def detection(
     families: Sequence[int] = (1, 8, 32),
     *,
     loss: float = 0.05,
-    ratio_sd: float = 0.04,
-    tolerances: Sequence[float] = (0.01, 0.03),
+    tolerances: Sequence[tuple[float, float]] = ((0.01, 0.01), (0.03, 0.02)),
     seed: int = 0,
 ) -> pd.DataFrame:
     """Share of runs in which a BD-rate loss planted in one curve of a family is found in that curve.
+
+    The subjects are those of `PLANTED`.
 
     Parameters
     ----------
     trials, subjects, families
     loss : float
         The planted loss as a share of the rate.
-    ratio_sd : float
-        Between-subject standard deviation of the log ratio of rates.
-    tolerances : sequence of float
+    tolerances : sequence of (float, float)
+        Of BD-rate, and of accuracy where that is judged too.
     seed : int
 
     Returns
     -------
     DataFrame
-        ``tolerance``, ``subjects``, ``curves``, ``found``.
+        ``max_bd_rate``, ``max_accuracy_drop``, ``subjects``, ``curves``, ``rate_alone`` (share of runs that find
+        the loss where accuracy is not judged) and ``both`` (where it is).
     """
-    population = Population(saving=1.0, ratio_sd=ratio_sd, own_sd=0.0, bits_sd=0.2)
+    alone = [(rate, None) for rate, _ in tolerances]
     rng = np.random.default_rng(seed)
     rows = []
     for n in subjects:
         for curves in families:
-            hits = dict.fromkeys(tolerances, 0)
+            hits = np.zeros((2, len(tolerances)), dtype=np.int64)
             for start in range(0, trials, _BATCH):
                 batch: list[Array] = []
                 for _ in range(min(_BATCH, trials - start)):
-                    family = _family(curves, n, population, rng)
+                    family = _family(curves, n, PLANTED, rng)
                     family[0, :, 1, :, 0] *= 1 + loss
                     batch.append(family)
-                for of_run in _verdicts(batch, tolerances, None):
-                    for tolerance, verdicts in zip(tolerances, of_run, strict=True):
-                        hits[tolerance] += verdicts[0] == "regressed"
-            rows += [
-                {"tolerance": tolerance, "subjects": n, "curves": curves, "found": count / trials}
-                for tolerance, count in hits.items()
-            ]
-    return pd.DataFrame(rows).sort_values(["tolerance", "subjects", "curves"], ignore_index=True)
+                for of_run in _verdicts(batch, [alone, tolerances]):
+                    hits += [[verdicts[0] == "regressed" for verdicts in judged] for judged in of_run]
+            for (rate, drop), found in zip(tolerances, hits.T / trials, strict=True):
+                row: dict[str, object] = {"max_bd_rate": rate, "max_accuracy_drop": drop}
+                row |= {"subjects": n, "curves": curves, "rate_alone": found[0], "both": found[1]}
+                rows.append(row)
+    return _by_tolerance(pd.DataFrame(rows))
+
+
+def _by_tolerance(table: pd.DataFrame) -> pd.DataFrame:
+    return table.sort_values(["max_bd_rate", "subjects", "curves"], ignore_index=True)
 
 
 def subjects_needed(
-    tolerances: Sequence[float] = (0.005, 0.01, 0.02, 0.03, 0.05, 0.10),
-    spreads: Sequence[float] = (0.02, 0.04, 0.08),
+    limits: Mapping[str, float] = RATE_LIMITS,
+    spreads: Sequence[float] = (0.02, 0.04, 0.08, 0.16),
     families: Sequence[int] = (1, 8, 32),
     *,
+    measures: int = 1,
     level: float = LEVEL,
-    limit: int = 5000,
+    limit: int = 20_000,
 ) -> pd.DataFrame:
-    """Subjects from which on the smallest detectable BD-rate loss is within the tolerance.
+    """Subjects from which on the smallest detectable loss is within the tolerance.
 
     By formula: ``(c + t) * sd / sqrt(n)``, with t's quantile for the power and Bonferroni's critical value c,
     which max-t never exceeds; correlated curves need fewer.
 
+    Parameters
+    ----------
+    limits : mapping from str to float
+        Tolerances on the scale of the spread, by what heads their columns.
+    spreads : sequence of float
+        Standard deviations between subjects.
+    families : sequence of int
+        Numbers of curves that are judged together.
+    measures : int
+        Tolerances that each curve is judged by: 2 for rate and accuracy, 1 where one of them is none.
+    level : float
+    limit : int
+        More subjects than this are not looked for.
+
     Returns
     -------
     DataFrame
-        ``sd`` (between subjects, of the log ratio), ``curves``, and a column for each tolerance.
+        ``sd``, ``curves``, and a column for each tolerance.
     """
-    n = np.arange(6, limit + 1)
+    n = np.arange(MIN_SUBJECTS, limit + 1)
     rows = []
     for sd in spreads:
         for curves in families:
-            critical = stdtrit(n - 1, 1 - (1 - level) / (2 * curves))
+            critical = stdtrit(n - 1, 1 - (1 - level) / (2 * curves * measures))
             detectable = (critical + stdtrit(n - 1, POWER)) * sd / np.sqrt(n)
             row: dict[str, object] = {"sd": sd, "curves": curves}
-            for tolerance in tolerances:
-                enough = np.flatnonzero(detectable <= np.log1p(tolerance))
-                row[f"{percent(np.log1p(tolerance)):g} %"] = int(n[enough[0]]) if len(enough) else None
+            for name, tolerance in limits.items():
+                enough = np.flatnonzero(detectable <= tolerance)
+                row[name] = int(n[enough[0]]) if len(enough) else None
             rows.append(row)
     return pd.DataFrame(rows)
 
 
-def power(trials: int = 1000, *, seed: int = 0) -> dict[str, pd.DataFrame]:
-    """False alarms, detection, and the subjects that each tolerance needs."""
-    alarms = [
-        false_alarms(trials, subjects, families, seed=seed)
-        for subjects, families in (((8, 16, 32), (1, 8)), ((16,), (32,)))
-    ]
-    found = [
-        detection(trials, subjects, families, seed=seed)
-        for subjects, families in (((8, 16, 32), (1, 8)), ((16,), (32,)))
-    ]
+def spreads(trials: int = 200, subjects: int = 32, *, seed: int = 0) -> pd.DataFrame:
+    """How far the subjects of each population lie apart, as the gate sees it: which row of `subjects_needed` to read.
+
+    Returns
+    -------
+    DataFrame
+        ``population``, and the medians over the trials of the standard deviation between subjects (the
+        jackknife's standard error times the root of their number) of BD-rate's log ratio, ``bd_rate``, and of
+        BD-CCC, ``bd_ccc``.
+    """
+    rows = []
+    for name, population in {**POPULATIONS, "planted": PLANTED}.items():
+        rng = np.random.default_rng(seed)
+        stats = np.stack([draw(population, subjects, rng) for _ in range(trials)])
+        sides = _side(stats[:, :, 0]), _side(stats[:, :, 1])
+        row: dict[str, object] = {"population": name}
+        for measure, column in (("rate", "bd_rate"), ("accuracy", "bd_ccc")):
+            replicates = bd.many(*sides, measure=measure)[1]
+            row[column] = float(np.nanmedian(jackknife_error(replicates.T) * np.sqrt(subjects)))
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def needed() -> dict[str, pd.DataFrame]:
+    """The subjects that each tolerance needs, and the spreads that tell which row to read."""
+    rate, accuracy = {"sd": "sd of the log ratio"}, {"sd": "sd of BD-CCC"}
+    both = subjects_needed(ACCURACY_LIMITS, (0.005, 0.025, 0.05), measures=2)
     return {
-        "false alarms": pd.concat(alarms, ignore_index=True),
-        "detection": pd.concat(found, ignore_index=True).sort_values(
-            ["tolerance", "subjects", "curves"], ignore_index=True
-        ),
-        "subjects needed": subjects_needed(),
+        "spreads": spreads(),
+        "max-bd-rate where accuracy is not judged": subjects_needed().rename(columns=rate),
+        "max-bd-rate where accuracy is judged too": subjects_needed(measures=2).rename(columns=rate),
+        "max-accuracy-drop where the rate is judged too": both.rename(columns=accuracy),
     }
+
+
+def power(trials: int = 1000, *, seed: int = 0, only: str | None = None) -> dict[str, pd.DataFrame]:
+    """The tables "false-alarms" and "detection", or `only` one of them."""
+    cases = (((8, 16, 32), (1, 8)), ((16,), (32,)))
+    out = {}
+    for name, simulated in (("false-alarms", false_alarms), ("detection", detection)):
+        if only in (None, name):
+            tables = [simulated(trials, subjects, families, seed=seed) for subjects, families in cases]
+            out[name] = pd.concat(tables, ignore_index=True)
+    if "detection" in out:
+        out["detection"] = _by_tolerance(out["detection"])
+    return out
 
 
 @click.group(help=__doc__)
@@ -521,10 +594,26 @@ def _coverage(trials: int, boot: int, seed: int) -> None:
 @main.command("power", help="False alarms and detection of the gate.")
 @click.option("--trials", default=1000, show_default=True)
 @click.option("--seed", default=0, show_default=True)
-def _power(trials: int, seed: int) -> None:
-    form = {"regressed": "{:.1%}", "found": "{:.1%}", "tolerance": "{:.0%}", "sd": "{:.0%}"}
-    for name, table in power(trials, seed=seed).items():
-        click.echo(f"\n{name}\n\n{_markdown(table, form)}")
+@click.option("--only", type=click.Choice(["false-alarms", "detection"]), help="One of the two.")
+def _power(trials: int, seed: int, only: str | None) -> None:
+    _print(power(trials, seed=seed, only=only))
+
+
+@main.command("needed", help="Subjects that each tolerance of the gate needs.")
+def _needed() -> None:
+    _print(needed())
+
+
+_FORM = {
+    **dict.fromkeys(("regressed", "rate_alone", "both", "bd_rate"), "{:.1%}"),
+    **dict.fromkeys(("max_bd_rate", "sd of the log ratio"), "{:.0%}"),
+    **dict.fromkeys(("max_accuracy_drop", "sd of BD-CCC"), "{:g}"),
+}
+
+
+def _print(tables: dict[str, pd.DataFrame]) -> None:
+    for name, table in tables.items():
+        click.echo(f"\n{name}\n\n{_markdown(table, _FORM)}")
 
 
 def _markdown(table: pd.DataFrame, form: dict[str, str]) -> str:

@@ -192,6 +192,7 @@ def train_backends(
     targets: Sequence[str] = (),
     seed: int = 0,
     epochs: int | None = None,
+    stride: int = 1,
     delay: float = 0.0,
     device: str = "auto",
     progress: Callable[[Epoch | str], None] = lambda what: None,
@@ -215,6 +216,8 @@ def train_backends(
         By default all that the dataset is labelled with.
     seed : int
     epochs : int, optional
+    stride : int
+        Every n-th face of a recording is used: time and memory fall with it ("constant" takes all).
     delay : float
         Seconds that labels are moved back, to the frames that they are about.
     device : str
@@ -237,6 +240,8 @@ def train_backends(
     changes: dict[str, Any] = {"seed": seed, "select_on": selection_of(dataset), "delay": delay}
     if epochs is not None:
         changes["epochs"] = epochs
+    if stride != 1:
+        changes["stride"] = stride
     recipes: dict[str, Recipe] = {}
     files = []
     for name in names:
@@ -309,6 +314,7 @@ def _command(
     parts += [f"--factor {factor}" for factor in factors]
     parts += [f"--target {target}" for target in targets]
     parts += [f"--seed {recipe.seed}"] + ([] if epochs is None else [f"--epochs {epochs}"])
+    parts += [] if recipe.stride == 1 else [f"--stride {recipe.stride}"]
     return " ".join(parts) + _delayed(recipe)
 
 

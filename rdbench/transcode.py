@@ -277,14 +277,14 @@ def full_pictures(prepared: Prepared, geometry: Geometry, folder: Path) -> Plane
     return write_planes(frames, *geometry.padded, folder / "source.yuv", prepared.frames)
 
 
-def face_pictures(prepared: Prepared, size: int = FACE_SIZE) -> Planes:
+def face_pictures(prepared: Prepared, size: int = FACE_SIZE, margin: float = 0.0) -> Planes:
     """The face of every frame at `size` x `size` (region ``face``), cached beside the clip's track."""
-    file = prepared.folder / f"face{size}.yuv"
+    crop = prepared.track.crop(margin)
+    file = prepared.folder / (f"face{size}-{crop.side}.yuv" if margin else f"face{size}.yuv")
     wanted = prepared.frames * frame_bytes(size, size)
     if not file.is_file() or file.stat().st_size != wanted:
         part = file.with_name(f".{uuid.uuid4().hex}.yuv")
         try:
-            crop = prepared.track.crop(0.0)
             cuts = _cut_source(prepared, crop)
             stream = ffmpeg.input(
                 "pipe:0", format="rawvideo", pix_fmt="yuv420p", s=f"{crop.side}x{crop.side}", framerate="25"

@@ -15,7 +15,7 @@ import platform
 import re
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,14 +28,14 @@ from rdbench.backends.protocol import Backend, Context, Restoring, Session
 from rdbench.backends.registry import find_backend
 from rdbench.clip import Dataset
 from rdbench.codecs import Profile, rate_status
-from rdbench.errors import ClipError, EncodeError, NoFaceError, RdbenchError
+from rdbench.errors import ClipError, EncodeError, InputError, NoFaceError, RdbenchError
 from rdbench.experiment import Condition
 from rdbench.prepare import Prepared, prepare, work_folder
 from rdbench.samples import encode_png
 from rdbench.scored import Gold, gold_from_labels, gold_from_reference, score_rows
 from rdbench.store import pack
 
-__all__ = ["Setup", "Unit", "UnitResult", "evaluate", "look"]
+__all__ = ["Setup", "Unit", "UnitResult", "evaluate", "face_margin", "look"]
 
 STAGE = 1
 """Raised when the same condition would give other numbers."""
@@ -103,6 +103,27 @@ class UnitResult:
     def add(self, table: str, *rows: dict[str, Any]) -> None:
         """Append rows to a table."""
         self.rows.setdefault(table, []).extend(rows)
+
+
+def face_margin(backends: Sequence[Backend]) -> float:
+    """How much around the face box is coded in region ``face``: as much as all back-ends ask for.
+
+    What was not coded cannot be seen, so one crop serves only those that want the same.
+
+    Raises
+    ------
+    InputError
+        If they ask for different margins.
+    """
+    first = backends[0]
+    for other in backends[1:]:
+        if other.input.margin != first.input.margin:
+            raise InputError(
+                f"In region face all back-ends see one coded crop, but {first.name} asks for a margin of "
+                f"{first.input.margin:g} around the face and {other.name} for one of {other.input.margin:g}; give "
+                "each a run of its own, or take region frame."
+            )
+    return first.input.margin
 
 
 def look(setup: Setup, name: str) -> dict[str, Any]:
@@ -202,13 +223,14 @@ class _Bench:
 
     def __init__(self, setup: Setup, prepared: Prepared, unit: Unit, folder: Path) -> None:
         self.setup, self.prepared, self.unit, self.folder = setup, prepared, unit, folder
+        self.margin = face_margin(_backends(setup)) if unit.region == "face" else 0.0
         if unit.region == "face":
             side = transcode.FACE_SIZE
             self.geometry = transcode.Geometry(side, side, unit.factor)
-            self.full = transcode.padded_planes(
-                transcode.face_pictures(prepared), self.geometry.padded, folder
-            )
-            self.face_px = side * prepared.track.face_px / prepared.track.side / unit.factor
+            pictures = transcode.face_pictures(prepared, side, self.margin)
+            self.full = transcode.padded_planes(pictures, self.geometry.padded, folder)
+            box = prepared.track.side * (1 + self.margin)
+            self.face_px = side * prepared.track.face_px / box / unit.factor
         else:
             self.geometry = transcode.Geometry(prepared.width, prepared.height, unit.factor)
             self.full = transcode.full_pictures(prepared, self.geometry, folder)
@@ -278,6 +300,8 @@ class _Bench:
             prepared.source,
             *(condition.region, condition.factor, condition.codec, condition.variant),
             *(condition.mode, condition.rate, profile, ffmpeg.build()),
+            # Only where there is any: the rows of all others keep their names.
+            *([self.margin] if self.margin else []),
         ]
         digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:20]
         return {

@@ -58,7 +58,7 @@ def to_markdown(verdict: Verdict) -> str:
         rate = _with_ends(row, "bd_rate", "{:+.2f} %")
         accuracy = _with_ends(row, "bd_accuracy", "{:+.4f}")
         exact = "" if pd.isna(row["payload_change"]) else f"{row['payload_change']:+.3f} %"
-        if row["encodes"] and row["payload_bits_change"] == 0:
+        if row["payload_bits"] and row["payload_bits_change"] == 0:
             exact = "equal"
         verdict_cell = _SIGNS[row["verdict"]] + (" (⚠️ underpowered)" if row["underpowered"] else "")
         cells = [_code(curve_name(row)), verdict_cell, rate, accuracy, exact, _plain(row["reason"])]
@@ -100,38 +100,47 @@ def _plain(text: object) -> str:
 
 
 def to_junit(verdict: Verdict) -> str:
-    """JUnit XML with one case a curve: regressed fails, what could not be decided is an error or skipped."""
-    counts = verdict.counts()
+    """JUnit XML with one case a curve: regressed fails, what else fails the gate is an error, the rest is skipped.
+
+    What fails the gate and is of no single curve has a case of its own, so that no server shows green for a gate
+    that is red.
+    """
     strict = not verdict.settings["allow_inconclusive"]
-    errors = skipped = 0
     suite = ElementTree.Element("testsuite", name="rdbench check")
     for row in verdict.rows.to_dict("records"):
-        case = ElementTree.SubElement(
-            suite, "testcase", classname="rdbench.check", name=_xml(curve_name(row))
-        )
+        case = _case(suite, curve_name(row))
         reason, found = _xml(row["reason"]), row["verdict"]
         if found == "regressed":
             ElementTree.SubElement(case, "failure", message=f"regressed: {reason}", type="regressed")
-        elif found == "inconclusive" and strict:
-            ElementTree.SubElement(case, "error", message=f"inconclusive: {reason}", type="inconclusive")
-            errors += 1
+        elif found in ("inconclusive", "not comparable"):
+            if strict and row["decides"]:
+                ElementTree.SubElement(case, "error", message=f"{found}: {reason}", type=found)
+            else:
+                ElementTree.SubElement(case, "skipped", message=f"{found}: {reason}")
         elif row["underpowered"] and strict:
             message = f"{found}, but larger losses than the tolerance would often go unseen"
             ElementTree.SubElement(case, "error", message=message, type="underpowered")
-            errors += 1
-        elif found in ("inconclusive", "not comparable"):
-            ElementTree.SubElement(case, "skipped", message=f"{found}: {reason}")
-            skipped += 1
         out = ElementTree.SubElement(case, "system-out")
         out.text = _xml("\n".join(f"{key}: {value}" for key, value in row.items() if not _missing(value)))
-    suite.set("tests", str(len(verdict.rows)))
-    suite.set("failures", str(counts["regressed"]))
-    suite.set("errors", str(errors))
-    suite.set("skipped", str(skipped))
+    if verdict.failed:
+        message = f"{verdict.failed} units of the run had failed"
+        ElementTree.SubElement(_case(suite, "units of the run"), "error", message=message, type="failed")
+    if verdict.overall == "not comparable":
+        message = "the run and the reference share nothing that may be compared"
+        ElementTree.SubElement(_case(suite, "comparison"), "error", message=message, type="not comparable")
+    kinds = {"tests": "testcase", "failures": "failure", "errors": "error", "skipped": "skipped"}
+    for name, kind in kinds.items():
+        suite.set(name, str(len(list(suite.iter(kind)))))
+    lines = [*verdict.notes, *(f"left out: {one}" for one in verdict.left_out)]
+    ElementTree.SubElement(suite, "system-out").text = _xml("\n".join(lines))
     root = ElementTree.Element("testsuites")
     root.append(suite)
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _case(suite: ElementTree.Element, name: str) -> ElementTree.Element:
+    return ElementTree.SubElement(suite, "testcase", classname="rdbench.check", name=_xml(name))
 
 
 def _xml(text: object) -> str:
@@ -153,6 +162,7 @@ def to_json(verdict: Verdict) -> str:
         "curves": [{str(k): _json(v) for k, v in row.items()} for row in verdict.rows.to_dict("records")],
         "notes": verdict.notes,
         "left_out": verdict.left_out,
+        "failed": verdict.failed,
     }
     return json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
 

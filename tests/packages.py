@@ -1,16 +1,20 @@
-"""Small packages in the layouts of AVEC 2016 and RECOLA, with real video and invented ratings."""
+"""Small packages in the layouts of AVEC 2016 and RECOLA: real video and invented ratings, or drawn people and theirs."""
 
 from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import imageio_ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["arff_text", "write_avec", "write_folder", "write_recola", "write_video"]
+from rdbench.datasets.drawing.picture import Recording
+from rdbench.datasets.synthetic import SyntheticDataset
+
+__all__ = ["Drawn", "arff_text", "write_avec", "write_folder", "write_recola", "write_video"]
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 
@@ -22,11 +26,18 @@ def write_video(
     fps: int = 25,
     source: Path | None = None,
     codec: str = "libx264",
+    preset: str = "ultrafast",
+    without: Iterable[int] = (),
 ) -> Path:
-    """A test picture that moves, or the first frames of another file scaled to `size`, as a small video."""
+    """A test picture that moves, or the first frames of another file scaled to `size`, as a small video.
+
+    Frames `without` are those that the camera missed: what is seen in them is not in the video.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     given = ["-i", str(source)] if source else ["-f", "lavfi", "-i", f"testsrc2=size={size}:rate={fps}"]
     filters = f"fps={fps},scale={size.replace('x', ':')},format=yuv420p"
+    if missed := "+".join(f"eq(n,{frame})" for frame in without):
+        filters += f",select='not({missed})',setpts=N/{fps}/TB"
     subprocess.run(
         [
             FFMPEG,
@@ -41,7 +52,7 @@ def write_video(
             "-an",
             "-c:v",
             codec,
-            *(["-preset", "ultrafast"] if codec == "libx264" else []),
+            *(["-preset", preset] if codec == "libx264" else []),
             str(path),
         ],
         check=True,
@@ -91,6 +102,36 @@ def arff_text(
     return end.join([*head, *rows, ""])
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """Drawn people at 1280x720 under the names of AVEC's recordings (`train_1` is the subject `train_01`).
+
+    Parameters
+    ----------
+    seconds : float
+        Of each recording, as the camera took it.
+    """
+
+    seconds: float
+
+    def video(self, name: str) -> Path:
+        """The rendered recording, without loss."""
+        partition, number = name.split("_")
+        return SyntheticDataset(720, self.seconds).load(f"{partition}_{int(number):02d}").file
+
+    def gold(self, name: str, target: str, n: int) -> NDArray[np.float64]:
+        """The subject's own labels, a value every 40 ms."""
+        return np.asarray(getattr(self._recording(name).affect, target)[:n])
+
+    def boxes(self, name: str) -> NDArray[np.float64]:
+        """The subject's own face boxes, one for each frame that the camera took."""
+        return self._recording(name).boxes(720)
+
+    def _recording(self, name: str) -> Recording:
+        partition, number = name.split("_")
+        return Recording(partition, int(number))
+
+
 def write_avec(
     root: Path,
     counts: dict[str, int] | None = None,
@@ -98,19 +139,22 @@ def write_avec(
     frames: int = 50,
     size: str = "64x48",
     missing: Iterable[int] = (),
-    boxes: tuple[float, float, float, float] | None = None,
+    boxes: tuple[float, float, float, float] | Callable[[str], NDArray[np.float64]] | None = None,
     source: Callable[[str], Path | None] = lambda name: None,
     gold: Callable[[str, str, int], NDArray[np.float64]] | None = None,
 ) -> Path:
     """A package in the AVEC 2016 layout; both line ends and both header styles take turns.
 
-    `missing` frames (of those the camera took) are not in the video, so that frame times have gaps.
+    `missing` frames (of those the camera took) are not in the video, so that frame times have gaps. Boxes are
+    one for all frames, or one for each frame that the camera took.
     """
     counts = counts or {"train": 2, "dev": 1, "test": 1}
     names = [f"{partition}_{i + 1}" for partition, n in counts.items() for i in range(n)]
     for seed, name in enumerate(names):
-        write_video(root / "recordings_video" / f"{name}.mp4", frames, size, source=source(name))
-        taken = np.setdiff1d(np.arange(frames + len(set(missing))), list(missing))[:frames] / 25
+        file = root / "recordings_video" / f"{name}.mp4"
+        write_video(file, frames, size, source=source(name), without=missing)
+        shot = np.setdiff1d(np.arange(frames + len(set(missing))), list(missing))[:frames]
+        taken = shot / 25
         write(
             root / "recordings_video_frame_time" / f"{name}.csv",
             "frame;time\r\n" + "".join(f"{i};{number(t)}\r\n" for i, t in enumerate(taken)),
@@ -134,7 +178,10 @@ def write_avec(
                     "\n".join(["time;FM1 ;FM2 ;FM3 ;FF1 ;FF2 ;FF3", *lines, ""]),
                 )
         if boxes:
-            rows = "".join(f"{number(t)},{','.join(map(str, boxes))}\n" for t in taken)
+            each = boxes(name)[shot] if callable(boxes) else [boxes] * frames
+            rows = "".join(
+                f"{number(t)},{','.join(map(str, box))}\n" for t, box in zip(taken, each, strict=True)
+            )
             write(root / "boxes" / f"{name}.csv", "time,x,y,w,h\n" + rows)
     return root
 

@@ -55,6 +55,27 @@ def test_quotes_escapes_and_missing_values():
     np.testing.assert_array_equal(relation.numbers("it's"), [1.5, np.nan, 2])
 
 
+@pytest.mark.parametrize("separator", [",", "\t", ", ", ",\t", " \t", "\t,"], ids=repr)
+def test_commas_and_tabs_separate_as_they_do_for_scipy(tmp_path, separator):
+    head = "@relation r\n@attribute\tt\tnumeric\n@attribute v numeric\n@attribute s {a,b}\n@data\n"
+    text = head + "".join(f"{separator.join(row)}\n" for row in (("0", "1.5", "a"), ("0.04", "?", "b")))
+    relation = arff.parse(text, "x.arff")
+    assert relation.numbers("t").tolist() == [0, 0.04]
+    np.testing.assert_array_equal(relation.numbers("v"), [1.5, np.nan])
+    assert [cells[2] for _, cells in relation.rows] == ["a", "b"]
+    if separator in (",", "\t"):
+        (tmp_path / "x.arff").write_text(text)
+        data, _ = scipy_arff.loadarff(tmp_path / "x.arff")
+        np.testing.assert_array_equal(data["v"], relation.numbers("v"))
+        assert data["s"].tolist() == [b"a", b"b"]
+
+
+def test_quotes_keep_tabs_and_an_empty_cell_is_a_cell():
+    relation = arff.parse(HEAD + "@data\n1\t2\t'a\tb'\n1,2,\n", "x.arff")
+    assert [cells[2] for _, cells in relation.rows] == ["a\tb", ""]
+    assert np.isnan(arff.parse(HEAD + "@data\n1,,x\n", "x.arff").numbers("v")).all()
+
+
 HEAD = "@relation r\n@attribute t numeric\n@attribute v numeric\n@attribute s string\n"
 
 
@@ -71,7 +92,7 @@ HEAD = "@relation r\n@attribute t numeric\n@attribute v numeric\n@attribute s st
         (HEAD + "@data\n1,2\n", "line 6: 2 values, but 3 attributes"),
         (HEAD + "@data\n{0 1}\n", "line 6: sparse rows"),
         (HEAD + "@data\n1,'2,x\n", "line 6: a quote ' is not closed"),
-        (HEAD + "@data\n1,'2'3,x\n", "line 6: a comma should follow"),
+        (HEAD + "@data\n1,'2'3,x\n", "line 6: a comma or a tab should follow"),
     ],
 )
 def test_what_is_not_arff_is_told_with_its_line(text, said):

@@ -160,8 +160,54 @@ def test_folders_that_are_no_package(tmp_path, package):
         Avec2016Dataset(package).load("dev_7")
 
 
-def test_a_good_package_is_usable(made):
+def test_a_package_without_faces_is_not_usable(made):
+    """Seen before: usable, and training said afterwards that no recording has a face."""
     inspection = inspect_package(made)
+    assert not inspection.usable
+    assert [r.faces for r in inspection.recordings] == ["0 of 12"] * 4
+    assert [problem.partition(",")[0] for problem in inspection.problems] == [
+        f"no recording of {partition} shows a face in the 12 pictures of it that were looked at"
+        for partition in ("train", "dev")
+    ]
+    assert any(note.startswith("no recording of test shows a face") for note in inspection.notes)
+
+
+def test_boxes_stand_in_for_faces_that_are_not_seen(package):
+    for name in ("train_2", "dev_1"):
+        write(package / "boxes" / f"{name}.csv", "time,x,y,w,h\n0,10,8,20,24\n0.04,,,,\n")
+    inspection = inspect_package(package)
+    assert inspection.usable
+    first, second, dev, _ = inspection.recordings
+    assert (first.boxes, first.faced, first.notes) == (
+        "to be found",
+        None,
+        ("no face in any of the pictures looked at",),
+    )
+    assert (second.boxes, second.notes) == ("given", ())
+    assert second.faced == dev.faced == 1 / 50
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("0,,,,\n0.04,,,,\n", "No face was given in any of 50 frames of 64x48"),
+        ("0,100,8,20,24\n", "No face was given in any of 50 frames of 64x48"),
+        (
+            "60,10,8,20,24\n61,10,8,20,24\n",
+            "boxes are given from 60.00 s to 61.00 s, frames last from 0.00 s",
+        ),
+    ],
+    ids=["empty", "outside", "later"],
+)
+def test_boxes_that_no_frame_can_use_are_a_problem(package, rows, said):
+    write(package / "boxes" / "dev_1.csv", "time,x,y,w,h\n" + rows)
+    (problem,) = inspect_package(package, look=False).problems
+    assert problem.startswith("dev_1: its boxes cannot be used: No f")
+    assert said in problem
+
+
+def test_a_good_package_is_usable(made):
+    inspection = inspect_package(made, look=False)
     assert inspection.usable
     assert [r.clip for r in inspection.recordings] == ["train_1", "train_2", "dev_1", "test_1"]
     first = inspection.recordings[0].row()
@@ -170,7 +216,7 @@ def test_a_good_package_is_usable(made):
     assert first["covered"] == 1
     assert first["fps"] == pytest.approx(49 / (52 / 25), abs=1e-3)
     assert first["seconds"] == pytest.approx(52 / 25)
-    assert first["faces"] == "0 of 12"
+    assert (first["boxes"], first["faced"], first["faces"]) == ("to be found", None, "")
     told = " / ".join(inspection.notes)
     assert "train has 2 of the 9 recordings" in told
     assert "4 of 4 recordings have no face boxes" in told

@@ -92,7 +92,7 @@ def test_our_own_network_exported_gives_the_same_predictions(exported):
     assert wanted.std() > 1e-3
     assert check_backend(backend) == []
     assert (backend.name, backend.targets) == ("onnx:lite.onnx", ("arousal", "valence"))
-    assert backend.input == Input(96, "luma", 0.0)
+    assert backend.input == Input(96, "luma", 0.0, independent=True)
 
 
 def test_the_hash_follows_network_and_settings_but_not_the_place(tmp_path):
@@ -122,7 +122,7 @@ def test_colour_layout_mean_and_scale_reach_the_network(tmp_path, layout, shape,
         'scale = [1, 2, 4]\nmargin = 0.3\nbatch = 4\ntargets = ["a", "b", "c"]\n'
     )
     backend = open_file(written(tmp_path, toml, model))
-    assert backend.input == Input(8, "rgb", 0.3)
+    assert backend.input == Input(8, "rgb", 0.3, independent=True)
     frames = np.random.default_rng(1).random((5, 8, 8, 3), np.float32)
     seen = 255 * frames.mean(axis=(1, 2), dtype=np.float64)
     seen = seen[:, ::-1] if colour == "bgr" else seen

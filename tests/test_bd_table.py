@@ -6,9 +6,10 @@ import pytest
 from made_tables import made
 
 from rdbench import curves
-from rdbench.bd import Side, bd_accuracy, bd_rate, percent
-from rdbench.bd_table import COLUMNS, bd_table, parse_side
+from rdbench.bd import Side, bd_accuracy, bd_rate, percent, relative_difference
+from rdbench.bd_table import COLUMNS, bd_table, for_people, parse_side, relative_differences
 from rdbench.errors import InputError, NotComparableError
+from rdbench.text_table import plain
 
 
 @pytest.fixture(scope="module")
@@ -208,3 +209,119 @@ def test_subjects_without_a_name_are_their_clips():
     row = bd_table(nameless, scores, "codec=x264", "codec=x265").iloc[0]
     assert row.subjects == 8
     assert row.clip_bd_accuracy_low == pytest.approx(named.clip_bd_accuracy_low)
+
+
+def test_clips_without_subjects_are_said_to_be_treated_as_independent():
+    encodes, scores, _ = made(factors=(1,), subjects=8)
+    nameless = encodes.assign(subject=encodes["clip"])
+    notes = bd_table(nameless, scores, "codec=x264", "codec=x265").attrs["notes"]
+    assert notes == ["each clip is its own subject, so clips are treated as independent"]
+    assert bd_table(encodes, scores, "codec=x264", "codec=x265").attrs["notes"] == []
+
+
+# What people are shown
+
+
+def test_people_see_all_that_is_known_of_a_delta(run):
+    table = bd_table(*run, "codec=x264", "codec=x265", boot=200)
+    ((_, accuracy), (_, rate)), footnotes = for_people(table)
+    keys = ["codec", "variant", "backend", "factor"]
+    same = ["95 %", "95 % of all", "bootstrap", "overlap", "interpolation"]
+    assert list(accuracy.columns) == [*keys, "BD-CCC", *same, "mean of clips"]
+    assert list(rate.columns) == [*keys, "BD-rate", *same, "displacement", "mean of clips"]
+    assert set(accuracy["codec"]) == {"x265 over x264"}
+    for shown, row in zip(accuracy.to_dict("records"), table.to_dict("records"), strict=True):
+        name = "bd_accuracy"
+        assert shown["BD-CCC"] == f"{row[name]:.3f}"
+        assert shown["95 %"] == f"{row[f'{name}_low']:.3f} to {row[f'{name}_high']:.3f}"
+        assert shown["95 % of all"] == f"{row[f'{name}_sim_low']:.3f} to {row[f'{name}_sim_high']:.3f}"
+        assert shown["bootstrap"] == f"{row[f'{name}_boot_low']:.3f} to {row[f'{name}_boot_high']:.3f}"
+        assert shown["overlap"] == f"{100 * row[f'{name}_overlap']:.0f} %"
+        assert shown["interpolation"] == f"{row[f'{name}_interpolation']:.3f}"
+        assert shown["mean of clips"].startswith(f"{row[f'clip_{name}']:.3f} (")
+        assert shown["mean of clips"].endswith(f"), {row[f'clip_{name}_n']:.0f} of 16")
+    for shown, row in zip(rate.to_dict("records"), table.to_dict("records"), strict=True):
+        assert shown["BD-rate"] == f"{row['bd_rate']:.1f}"
+        assert shown["displacement"] == f"{row['displacement']:.3f}"
+    assert all(f"[{number}] " in line for number, line in enumerate(footnotes, 1))
+
+
+def test_what_people_are_shown_fits_a_wide_terminal(run):
+    encodes, scores = run
+    usual = encodes[encodes["variant"] == "ra"], scores[scores["backend"] == "direct@lite"]
+    tables, _ = for_people(bd_table(*usual, "codec=x264", "codec=x265", boot=200))
+    assert all(len(line.rstrip()) <= 160 for _, shown in tables for line in plain(shown).splitlines())
+
+
+def test_a_reason_is_told_once_and_named_where_something_is_missing():
+    few = made(factors=(1, 4), subjects=4)[:2]
+    table = bd_table(*few, "codec=x264", "codec=x265", per_clip=False)
+    ((_, accuracy), (_, rate)), footnotes = for_people(table)
+    assert footnotes == ["[1] only 4 subjects: an interval needs 6"]
+    for shown in (accuracy, rate):
+        assert set(shown["95 %"]) == {"none [1]"}
+        assert not {"95 % of all", "bootstrap", "mean of clips"} & set(shown.columns), "nothing to show"
+    three = made(factors=(1,), subjects=6, rates=(8, 16, 32))[:2]
+    ((_, accuracy), _), footnotes = for_people(bd_table(*three, "codec=x264", "codec=x265"))
+    assert accuracy["BD-CCC"].tolist() == ["none [1]"]
+    assert footnotes == ["[1] the anchor has 3 distinct points; 4 are needed"]
+
+
+def test_overlap_is_that_of_the_measure_beside_it(run):
+    table = bd_table(*run, "codec=x264", "codec=x265", per_clip=False)
+    table = table.assign(bd_rate=np.nan, bd_rate_overlap=np.nan, bd_accuracy_overlap=0.42)
+    ((_, accuracy), (_, rate)), footnotes = for_people(table)
+    (number,) = (i for i, line in enumerate(footnotes, 1) if "less than half" in line)
+    assert set(accuracy["overlap"]) == {f"42 % [{number}]"}
+    assert "overlap" not in rate.columns
+
+
+def test_keys_that_differ_are_told_together_and_one_row_is_no_family(run):
+    table = bd_table(*run, "factor=1,codec=x264,variant=ra,backend=other", "factor=best", per_clip=False)
+    tables, _ = for_people(table)
+    assert tables[0][1]["factor"].tolist() == ["best over 1"]
+    assert tables[0][1]["codec"].tolist() == ["x264"]
+    assert "95 % of all" not in tables[0][1].columns
+    assert tables[0][0].endswith("over 8 subjects in 16 clips")
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "shown"),
+    [("ccc", -0.0004, "0.000"), ("rmse", 12.345, "12.3"), ("ccc", -0.25, "-0.250")],
+)
+def test_numbers_have_the_digits_that_matter(run, metric, value, shown):
+    table = bd_table(*run, "codec=x264,factor=4", "codec=x265", per_clip=False)
+    ((_, accuracy), _), _ = for_people(table.assign(metric=metric, bd_accuracy=value))
+    assert set(accuracy[f"BD-{metric.upper()}"]) == {shown}
+
+
+def test_endless_ends_of_the_bootstrap_are_shown_with_their_reason(run):
+    table = bd_table(*run, "codec=x264,factor=4", "codec=x265", per_clip=False)
+    reason = "unbounded: 20 of 500 replicates have no value"
+    table = table.assign(bd_rate_boot_low=-40.0, bd_rate_boot_high=np.inf, bd_rate_boot_reason=reason)
+    (_, (_, rate)), footnotes = for_people(table)
+    assert set(rate["bootstrap"]) == {"-40.0 to ∞ [1]"}
+    assert footnotes[0] == f"[1] {reason}"
+
+
+def test_relative_differences_belong_to_the_rows_of_the_table(run):
+    sides = "codec=x264,backend=other", "codec=x265"
+    table, along = bd_table(*run, *sides, per_clip=False), relative_differences(*run, *sides)
+    assert len(along) == len(table) == 4
+    pooled = curves.pooled(*run)
+    for row, (accuracy, difference) in zip(table.to_dict("records"), along, strict=True):
+        two = []
+        for codec in ("x264", "x265"):
+            own = pooled[
+                (pooled.codec == codec)
+                & (pooled.variant == row["anchor_variant"])
+                & (pooled.factor == int(row["anchor_factor"]))
+                & (pooled.backend == "other")
+            ]
+            empty = np.zeros((0, len(own)))
+            two.append(Side(np.log(own.bitrate_kbps.to_numpy()), own.value.to_numpy(), empty, empty))
+        expected = relative_difference(*two)
+        np.testing.assert_allclose(accuracy, expected[0])
+        np.testing.assert_allclose(difference, expected[1])
+    best = relative_differences(*run, "factor=1,codec=x264,variant=ra,backend=other", "factor=best")
+    assert len(best[0][0])

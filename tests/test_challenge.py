@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from made_ratings import both, run_of, stored
 
 from rdbench import metrics
 from rdbench.cli import main
+from rdbench.rescoring import rescored
 from rdbench.runs import open_run
 from rdbench.scoring import procedure
 from rdbench.tables import MOMENTS
@@ -103,7 +105,22 @@ def test_the_challenges_own_way_is_marked_and_stands_beside_ours(train, dev):
         procedure("avec2016"): 1,
     }
     _, err = call("rescore", dev, "--protocol", "avec2016", "--fitted-on", train, code=2)
+    assert "fitted on the dev recordings" in err
+    _, err = call("rescore", dev, "--protocol", "avec2016", "--fitted-on", dev, code=2)
     assert "leave --fitted-on out" in err
+
+
+def test_the_challenges_own_way_chosen_on_dev_and_reported_on_test(dev, tmp_path):
+    test = stored(run_of("test", 3, 2.8, rates=(2.0, 4.0)), tmp_path / "test")
+    out, err = call("rescore", test, "--protocol", "avec2016", "--fitted-on", dev, "--format", "json")
+    assert "chosen on dev, and what is reported is test" in err
+    told = json.loads(out)
+    assert told["partition"] == "test"
+    rows = pd.DataFrame(told["scores"])
+    marked = rows[rows["scoring"] == procedure("avec2016")]
+    assert len(marked) == len(rows) / 2 == 6
+    assert set(marked["fitted_on"]) == {"4 dev recordings, as in the AVEC 2016 challenge"}
+    assert open_run(dev).fitted.empty
 
 
 def test_curves_deltas_and_exports_show_both(train, tmp_path):
@@ -147,9 +164,63 @@ def test_back_ends_that_chose_differently_are_compared(tmp_path):
     assert (deltas.loc[deltas["scoring"] == "plain", "bd_accuracy"].astype(float).abs() > 0.1).all()
 
 
+def test_a_train_run_is_scored_with_what_the_others_chose(tmp_path):
+    run = run_of("train", 4, 2.8)
+    folder = stored(run, tmp_path / "train")
+    out, err = call("rescore", folder, "--format", "json")
+    assert "each subject is scored with what was chosen without it" in err
+    rows = pd.DataFrame(json.loads(out)["scores"])
+    marked = rows[rows["scoring"] == procedure("loso")]
+    assert marked["fitted_on"].str.endswith("4 train subjects, each scored with what the others chose").all()
+    assert marked["chosen"].str.startswith("delay=2.8, ").all()
+    assert marked["chosen"].str.contains(" to ").all()  # four choices, of which no two have one bias
+    scores = open_run(folder).scores
+    for number in range(1, 5):
+        # One run of that subject alone, and one of all others: the same row comes of it.
+        one, others = (
+            replace(run, encodes=run.encodes[(run.encodes["subject"] == f"train_{number}") == alone])
+            for alone in (True, False)
+        )
+        wanted = rescored(one, others).scores
+        same = scores[(scores["scoring"] != "plain") & scores["encode"].isin(wanted["encode"])]
+        same = same.set_index("target").loc[wanted["target"], list(MOMENTS)]
+        np.testing.assert_array_equal(same.to_numpy(float), wanted[list(MOMENTS)].to_numpy(float))
+    _, err = call("rescore", folder, "--fitted-on", folder, code=2)
+    assert "share 4 of their subjects" in err
+
+
+def test_both_scores_are_given_plainly_where_nothing_is_fitted(train, dev, tmp_path):
+    before = open_run(dev).scores
+    out, err = call("rescore", dev, "--format", "json")
+    assert "the run has no train recordings" in err
+    assert "rows added" not in err
+    told = json.loads(out)
+    assert told["fitted"] == []
+    rows = pd.DataFrame(told["scores"])
+    assert set(rows["scoring"]) == {"plain"}
+    assert len(rows) == 2 * 5
+    first = rows[(rows["codec"] == "none") & (rows["target"] == "valence")].iloc[0]
+    encodes = open_run(dev).encodes
+    uncoded = before[before["encode"].isin(encodes.loc[encodes["codec"] == "none", "encode"])]
+    stats = uncoded.loc[uncoded["target"] == "valence", list(MOMENTS)].to_numpy(float)
+    assert first["ccc_concatenated"] == pytest.approx(float(metrics.ccc(metrics.merge(stats))), abs=1e-12)
+    assert first["ccc_mean_of_recordings"] == pytest.approx(float(metrics.ccc(stats).mean()), abs=1e-12)
+    assert first["recordings"] == 4
+    table, _ = call("rescore", dev, "--plain")
+    assert f"{first['ccc_mean_of_recordings']:.4g}" in table
+    assert "What was tried" not in table
+    pd.testing.assert_frame_equal(open_run(dev).scores, before)
+    # From tables alone, and where a fit would be possible.
+    call("export", dev, "--out", tmp_path / "tables")
+    out, _ = call("rescore", tmp_path / "tables", "--plain", "--format", "json")
+    assert json.loads(out)["scores"] == told["scores"]
+    assert "plain" in call("rescore", train, "--plain", "--format", "csv")[0]
+    assert open_run(train).fitted.empty
+    _, err = call("rescore", dev, "--plain", "--fitted-on", train, code=2)
+    assert "--plain fits nothing" in err
+
+
 def test_what_cannot_be_rescored_says_why(train, dev, tmp_path):
-    _, err = call("rescore", dev, code=2)
-    assert "fitted on the train recordings" in err
     call("export", dev, "--out", tmp_path / "tables")
     _, err = call("rescore", tmp_path / "tables", "--fitted-on", train, code=2)
     assert "no stored predictions" in err

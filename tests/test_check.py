@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from xml.etree import ElementTree
 
 import numpy as np
@@ -11,6 +12,7 @@ from made_tables import made
 from rdbench import verdict_formats
 from rdbench.check import COLUMNS, check, parse_share
 from rdbench.errors import InputError
+from rdbench.tables import MOMENTS
 
 NAME = "<img src=x onerror=alert(1)>|`@x\x00"
 
@@ -38,6 +40,171 @@ def test_identical_tables_are_the_same_whatever_the_tolerance(tables):
     assert set(found.rows.reason) == {"identical"}
     few = made(factors=(1,), subjects=2, rates=(8, 16))[:2]
     assert check(few, few).exit_code == 0, "however few points and subjects"
+
+
+@pytest.fixture(scope="module")
+def mixed():
+    """Valence, and expressions in four classes, of the same encodes."""
+    encodes, valence, _ = made(factors=(1,), subjects=8, mode="crf", uncoded=True)
+    classes = made(factors=(1,), subjects=8, mode="crf", uncoded=True, classes=4, targets=("expression",))[1]
+    return encodes, pd.concat([valence, classes], ignore_index=True)
+
+
+def constant_gold(scores: pd.DataFrame) -> pd.DataFrame:
+    """Gold that varies neither within clips nor between them, so that there is no CCC."""
+    here = scores.mean_pred.notna()
+    moments = {"mean_gold": 0.3, "m2_gold": 0.0, "cov": 0.0}
+    return scores.assign(**{name: scores[name].where(~here, value) for name, value in moments.items()})
+
+
+def nothing_scored(scores: pd.DataFrame, target: str = "valence") -> pd.DataFrame:
+    """The rows stand, each with a reason instead of a score."""
+    gone = scores.target == target
+    moments = {name: scores[name].astype(float).where(~gone) for name in MOMENTS}
+    return scores.assign(**moments, reason=scores.reason.where(~gone, "the reference hardly varies"))
+
+
+def refused(
+    pair: tuple[pd.DataFrame, pd.DataFrame], rates: Sequence[float], clips: Sequence[str] | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The tables as the sweep leaves them where x265 will not code these rates of these clips (or of any)."""
+    encodes, scores = pair
+    gone = (encodes.codec == "x265") & encodes.rate.isin(rates)
+    gone &= encodes["clip"].isin(encodes["clip"] if clips is None else clips)
+    counts = [name for name in encodes if name.endswith("_bits") and name != "box_bits"]
+    bits = {name: encodes[name].astype("Int64").mask(gone) for name in counts}
+    status = encodes.rate_status.where(~gone, "refused")
+    return encodes.assign(**bits, rate_status=status), scores[~scores.encode.isin(encodes.encode[gone])]
+
+
+def one_byte_more(encodes: pd.DataFrame, codec: str = "x265", rate: float = 64.0) -> pd.DataFrame:
+    bits = encodes.payload_bits.astype("Int64")
+    row = encodes.index[(encodes.codec == codec) & (encodes.rate == rate)][0]
+    bits.loc[row] += 8
+    return encodes.assign(payload_bits=bits)
+
+
+def incomplete(pair: tuple[pd.DataFrame, pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Each clip lacks one point of its own."""
+    encodes, scores = pair
+    place = encodes["clip"].astype("category").cat.codes % 5
+    gone = encodes.rate == np.array([4, 8, 16, 32, 64])[place]
+    return encodes[~gone].reset_index(drop=True), scores[~scores.encode.isin(encodes.encode[gone])]
+
+
+@pytest.mark.parametrize("metric", [None, "ccc", "f1"])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda pair: pair, id="continuous and classes"),
+        pytest.param(incomplete, id="no complete clip"),
+        pytest.param(lambda pair: (pair[0], constant_gold(pair[1])), id="constant gold"),
+        pytest.param(lambda pair: (pair[0], nothing_scored(pair[1])), id="a target without a score"),
+        pytest.param(lambda pair: refused(pair, [4, 8]), id="refused points"),
+        pytest.param(lambda pair: refused(pair, [4, 8, 16, 32, 64]), id="a refused codec"),
+        pytest.param(lambda pair: (pair[0], pair[1].iloc[:0]), id="nothing scored"),
+    ],
+)
+def test_whatever_a_run_lacks_it_is_the_same_as_itself(mixed, spoil, metric):
+    pair = spoil(mixed)
+    found = check(pair, pair, metric=metric, max_bd_rate=0.0, max_accuracy_drop=0.0)
+    assert (found.overall, found.exit_code) == ("same", 0)
+    assert set(found.rows.reason) == {"identical"}
+    assert found.left_out == []
+    assert (found.rows.clips == 8).all()
+    alone = check(pair, pair, rate_only=True, max_bd_rate=0.0)
+    assert (alone.overall, alone.exit_code, set(alone.rows.reason)) == ("same", 0, {"identical"})
+
+
+def test_sizes_of_identical_curves_are_those_of_their_cells(mixed):
+    rows = check(mixed, mixed).rows
+    coded = rows[rows.codec != "none"]
+    assert {tuple(row) for row in coded[["points", "subjects", "clips"]].to_numpy()} == {(5, 8, 8)}
+    assert set(rows.points[rows.codec == "none"]) == {1}
+
+
+def test_what_is_identical_does_not_hold_up_what_is_not(mixed):
+    """Clips that are incomplete in an unchanged curve take part in a changed one."""
+    encodes, scores = mixed
+    gone = (encodes.codec == "x264") & (encodes.rate == 8) & (encodes["clip"] != "test00a")
+    less = encodes[~gone].reset_index(drop=True), scores[~scores.encode.isin(encodes.encode[gone])]
+    found = check((dearer(less[0], 0.05), less[1]), less, max_accuracy_drop=None)
+    changed = found.rows[~found.rows.identical]
+    assert set(changed.codec) == {"x265"}
+    assert (changed.clips == 8).all()
+    assert found.exit_code == 1
+
+
+def test_what_differs_but_was_not_scored_is_not_comparable(mixed):
+    bare = mixed[0], mixed[1].iloc[:0]
+    found = check((one_byte_more(mixed[0]), bare[1]), bare)
+    assert found.exit_code == 3
+    assert set(found.rows.reason[found.rows.codec == "x265"]) == {
+        "nothing was scored on either side; --rate-only compares bits alone"
+    }
+    assert set(found.rows.verdict[found.rows.codec == "x264"]) == {"same"}
+
+
+def test_each_target_is_judged_by_its_own_metric(mixed):
+    encodes, scores = mixed
+    changed = dearer(encodes, 0.05), scores
+    wide = check(changed, mixed, max_bd_rate=0.1, max_accuracy_drop=0.1)
+    assert (wide.overall, wide.exit_code) == ("same", 0), "a run of both kinds can pass"
+    metric = wide.rows.groupby("target").metric.unique()
+    assert (list(metric["valence"]), list(metric["expression"])) == (["ccc"], ["accuracy"])
+    assert wide.settings["metric"] is None
+    narrow = check(changed, mixed, max_accuracy_drop=None)
+    assert narrow.exit_code == 1
+    assert set(narrow.rows.target[narrow.rows.verdict == "regressed"]) == {"valence", "expression"}
+    assert check(mixed, (encodes, scores[scores.target == "valence"])).exit_code == 0
+
+
+@pytest.mark.parametrize(("metric", "lacks"), [("ccc", "expression"), ("f1", "valence")])
+def test_curves_that_cannot_give_the_metric_are_listed_and_do_not_decide(mixed, metric, lacks):
+    encodes, scores = mixed
+    changed = dearer(encodes, 0.05), scores
+    wide = {"max_bd_rate": 0.2, "max_accuracy_drop": 0.2}
+    found = check(changed, mixed, metric=metric, **wide)
+    assert (found.overall, found.exit_code) == ("same", 0)
+    assert found.settings["metric"] == metric
+    out = found.rows[found.rows.verdict == "not comparable"]
+    assert list(out.target) == [lacks]
+    assert not out.decides.any()
+    assert found.rows.decides.sum() == len(found.rows) - 1
+    assert set(out.reason) == {f"neither side has a value of {metric}, so it does not decide"}
+    only = scores[scores.target == lacks]
+    assert (
+        check((changed[0], only[only.encode.str.contains("x265")]), (encodes, only), metric=metric).exit_code
+        == 3
+    )
+
+
+@pytest.mark.parametrize("spoil", [constant_gold, nothing_scored])
+def test_a_target_without_a_value_on_either_side_does_not_decide(spoil):
+    encodes, scores, _ = made(factors=(1,), subjects=8, mode="crf", targets=("arousal", "valence"))
+    bare = pd.concat([scores[scores.target == "arousal"], spoil(scores[scores.target == "valence"])])
+    wide = {"max_bd_rate": 0.1, "max_accuracy_drop": 0.1}
+    found = check((dearer(encodes, 0.05), bare), (encodes, bare), **wide)
+    out = found.rows[found.rows.verdict == "not comparable"]
+    assert list(zip(out.target, out.codec, out.decides, strict=True)) == [("valence", "x265", False)]
+    assert found.exit_code == 0
+    none = scores.mean_pred.where(scores.target != "valence")
+    lost = check((dearer(encodes, 0.05), scores.assign(mean_pred=none)), (encodes, scores), **wide)
+    assert lost.exit_code == 3, "but one that has lost its value does"
+    assert set(lost.rows.reason[lost.rows.target == "valence"]) == {
+        "no point has a value of ccc on both sides"
+    }
+
+
+def test_a_scope_without_a_complete_clip_leaves_the_others_judged(mixed):
+    encodes, scores = mixed
+    kept = incomplete(mixed)[1]
+    scores = pd.concat([scores[scores.target == "valence"], kept[kept.target == "expression"]])
+    found = check((dearer(encodes, 0.05), scores), (encodes, scores), max_accuracy_drop=None)
+    changed = found.rows[~found.rows.identical].set_index("target")
+    assert changed.verdict["valence"] == "regressed"
+    assert "No clip has a value at all" in changed.reason["expression"]
+    assert changed.decides["expression"]
 
 
 def test_the_order_of_rows_does_not_matter(tables):
@@ -260,6 +427,128 @@ def test_bits_alone_are_compared_exactly(tables):
     assert (found.rows.codec != "none").all()
 
 
+FOUR = ("test00a", "test01a", "test02a", "test03a")
+
+
+def test_a_refused_encode_is_none_of_zero_bits(mixed):
+    lost = refused(mixed, [4], FOUR)
+    for run, reference, side in ((lost, mixed, "reference"), (mixed, lost, "run")):
+        found = check(run, reference, rate_only=True, max_bd_rate=0.05)
+        row = found.rows.set_index("codec").loc["x265"]
+        assert (row.verdict, row.reason) == ("not comparable", f"4 encodes have bits in the {side} alone")
+        assert row.payload_bits_change == 0, "what is summed has bits on both sides"
+        assert row.decides
+        assert found.exit_code == 3
+
+
+def test_points_refused_on_both_sides_are_dropped(mixed):
+    reference = refused(mixed, [4])
+    found = check((one_byte_more(reference[0]), reference[1]), reference, rate_only=True)
+    row = found.rows.set_index("codec").loc["x265"]
+    assert (row.verdict, row.points, row.payload_bits_change) == ("same", 4, 8)
+    assert 0 < row.bd_rate < 0.01
+    assert found.exit_code == 0
+    dear = check((dearer(reference[0], 0.02), reference[1]), reference, rate_only=True)
+    assert dear.rows.set_index("codec").bd_rate["x265"] == pytest.approx(2, abs=1e-3)
+    some = refused(mixed, [4], FOUR)
+    found = check((one_byte_more(some[0]), some[1]), some, rate_only=True)
+    assert found.rows.set_index("codec").points["x265"] == 5, "of the clips that have bits on both sides"
+    assert found.exit_code == 0
+    assert found.left_out == [
+        "point frame 1 x265 ra crf 4 was refused for 4 of 8 clips in the run and 4 of 8 clips in the reference"
+    ]
+    nothing = refused(mixed, [4, 8, 16, 32, 64])
+    other = nothing[0].assign(reason=nothing[0].rate_status.where(nothing[0].rate_status == "refused"))
+    found = check((other, nothing[1]), nothing, rate_only=True)
+    assert not found.rows.set_index("codec").decides["x265"]
+    assert found.exit_code == 0
+
+
+def test_bits_alone_list_what_one_side_lacks(mixed):
+    encodes, scores = mixed
+    gone = (encodes["clip"] == "test00a") | (
+        (encodes.codec == "x265") & (encodes.rate == 8) & encodes["clip"].isin(FOUR)
+    )
+    found = check((encodes[~gone], scores), mixed, rate_only=True)
+    assert found.left_out == [
+        "clip test00a is only in the reference",
+        "point frame 1 x265 ra crf 8 is only in the reference for 3 clips",
+    ]
+    assert found.exit_code == 0
+    assert found.rows.clips.tolist() == [7, 7]
+    assert (
+        check(mixed, (encodes[~gone], scores), rate_only=True).left_out[0]
+        == "clip test00a is only in the run"
+    )
+
+
+def test_a_newly_refused_point_is_left_out_and_told(mixed):
+    lost = refused(mixed, [4], FOUR)
+    found = check(lost, mixed, max_bd_rate=0.1, max_accuracy_drop=0.1)
+    assert "point frame 1 x265 ra crf 4 was refused for 4 of 8 clips in the run" in found.left_out
+    changed = found.rows[~found.rows.identical]
+    assert set(changed.points) == {4}
+    for text in (
+        verdict_formats.to_markdown(found),
+        verdict_formats.to_junit(found),
+        verdict_formats.to_json(found),
+    ):
+        assert "was refused for 4 of 8 clips in the run" in text
+
+
+@pytest.mark.parametrize("rate_only", [False, True])
+def test_a_codec_that_is_refused_altogether_does_not_drop_out_unseen(mixed, rate_only):
+    found = check(refused(mixed, [4, 8, 16, 32, 64]), mixed, rate_only=rate_only)
+    gone = found.rows[found.rows.codec == "x265"]
+    assert found.exit_code == 3
+    assert gone.decides.all()
+    assert gone.reason.str.contains(
+        "every encode was refused in the run|have bits in the reference alone"
+    ).all()
+
+
+@pytest.mark.parametrize("rate_only", [False, True])
+def test_boxes_are_charged_where_asked_for(mixed, rate_only):
+    encodes, scores = mixed
+    # As many bits as the payload of the reference: without boxes nothing has changed.
+    run = encodes.assign(box_bits=(encodes.box_bits.astype("Int64") + encodes.payload_bits.astype("Int64")))
+    options = {"rate_only": rate_only, "max_bd_rate": 0.5, "max_accuracy_drop": 0.2}
+    free = check((run, scores), mixed, **options)
+    assert (free.overall, free.exit_code, free.settings["charge_boxes"]) == ("same", 0, False)
+    assert (free.rows.payload_bits_change == 0).all()
+    charged = check((run, scores), mixed, charge_boxes=True, **options)
+    coded = charged.rows[charged.rows.codec != "none"]
+    assert set(coded.verdict) == {"regressed"}
+    assert coded.bd_rate.to_numpy() == pytest.approx(100, abs=6)
+    own = encodes[encodes.codec == "x265"]
+    expected = own.payload_bits.sum() + own.box_bits.sum()
+    assert set(coded.payload_bits[coded.codec == "x265"]) == {expected}
+
+
+def test_either_tolerance_may_be_none(tables):
+    encodes, scores = tables
+    dear = dearer(encodes, 0.05, sd=0.005), scores.assign(mean_pred=scores.mean_pred + 1e-9)
+    rate = check(dear, tables, max_accuracy_drop=None)
+    assert rate.rows.bd_accuracy.isna().all()
+    bare = rate.rows[rate.rows.codec == "none"]
+    assert (set(bare.verdict), bare.decides.any()) == ({"not comparable"}, False), (
+        "without a codec nothing is left"
+    )
+    assert rate.exit_code == 1
+    assert check(dear, tables, max_accuracy_drop=None, max_bd_rate=0.1).exit_code == 0
+    accuracy = check(dear, tables, max_bd_rate=None, max_accuracy_drop=0.1)
+    assert accuracy.rows.bd_rate.isna().all()
+    assert accuracy.exit_code == 0
+
+
+def test_fewer_comparisons_make_a_sharper_gate(tables):
+    encodes, scores = tables
+    noisy = dearer(encodes, 0.02, sd=0.03, seed=1), scores
+    both, rate = check(noisy, tables), check(noisy, tables, max_accuracy_drop=None)
+    changed = ~both.rows.identical
+    assert (rate.rows.bd_rate_detectable < both.rows.bd_rate_detectable)[changed].all()
+
+
 def test_classes_are_judged_by_accuracy():
     pair = made(factors=(1,), subjects=8, classes=4, mode="crf")[:2]
     found = check((dearer(pair[0], 0.3), pair[1]), pair, max_accuracy_drop=None)
@@ -274,6 +563,8 @@ def test_classes_are_judged_by_accuracy():
         ({"vary": ["x"]}, "There are weights, encoder, profile"),
         ({"max_bd_rate": None, "max_accuracy_drop": None}, "Nothing is judged"),
         ({"max_bd_rate": None, "rate_only": True}, "Nothing is judged"),
+        ({"metric": "mae"}, "no metric 'mae'; there are ccc"),
+        ({"bits": "box"}, "no 'box' bits; there are payload"),
     ],
 )
 def test_bad_settings_are_said(tables, options, says):
@@ -283,6 +574,7 @@ def test_bad_settings_are_said(tables, options, says):
 
 @pytest.mark.parametrize(("text", "value"), [("1%", 0.01), ("0.01", 0.01), (" 2.5 % ", 0.025), ("0", 0.0)])
 def test_tolerances_are_read(text, value):
+    assert parse_share("none") is parse_share(" None") is None
     assert parse_share(text) == pytest.approx(value)
 
 
@@ -332,13 +624,67 @@ def test_junit_has_one_case_a_curve(evil, tables):
     assert int(suite.get("skipped", 0)) == len(suite.findall("testcase/skipped"))
 
 
+def junit(verdict):
+    """The number of errors, and each case with the kind of its outcome."""
+    suite = ElementTree.fromstring(verdict_formats.to_junit(verdict).encode()).find("testsuite")
+    cases = {}
+    for case in suite.findall("testcase"):
+        outcome = [part.tag for part in case if part.tag in ("failure", "error", "skipped")]
+        assert len(outcome) <= 1
+        cases[case.get("name")] = outcome[0] if outcome else "passed"
+    for attribute, kind in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+        assert int(suite.get(attribute)) == list(cases.values()).count(kind)
+    assert int(suite.get("tests")) == len(cases)
+    return int(suite.get("errors")), cases
+
+
+def test_junit_is_red_where_the_gate_is(tables):
+    encodes, scores = tables
+    undeclared = check((encodes.assign(profile="other"), scores), tables)
+    assert undeclared.exit_code == 3
+    errors, cases = junit(undeclared)
+    assert errors == len(undeclared.rows) + 1, "each curve, and that nothing was compared"
+    assert cases["comparison"] == "error"
+    some = encodes.profile.where(encodes.codec != "x265", "other")
+    part = check((encodes.assign(profile=some), scores), tables)
+    errors, cases = junit(part)
+    assert (part.exit_code, errors, list(cases.values()).count("passed")) == (3, 2, 4)
+    allowed = check((encodes.assign(profile=some), scores), tables, allow_inconclusive=True)
+    errors, cases = junit(allowed)
+    assert (allowed.exit_code, errors, list(cases.values()).count("skipped")) == (0, 0, 2)
+
+
+def test_junit_tells_failed_units(tables):
+    failed = check(tables, tables, failed=3)
+    assert failed.exit_code == 4
+    errors, cases = junit(failed)
+    assert (errors, cases["units of the run"]) == (1, "error")
+    assert "3 units" in verdict_formats.to_junit(failed)
+    assert json.loads(verdict_formats.to_json(failed))["failed"] == 3
+    assert "units of the run" not in junit(check(tables, tables))[1]
+
+
+@pytest.mark.parametrize("rate_only", [False, True])
+def test_junit_skips_what_does_not_decide(tables, rate_only):
+    encodes, scores = tables
+    only = encodes[encodes.codec != "x265"]
+    found = check((only, scores[scores.encode.isin(only.encode)]), tables, rate_only=rate_only)
+    errors, cases = junit(found)
+    assert (found.exit_code, errors, list(cases.values()).count("skipped")) == (0, 0, 2)
+    nothing = check((only, scores), (encodes[encodes.codec == "x265"], scores), rate_only=rate_only)
+    errors, cases = junit(nothing)
+    assert (nothing.exit_code, errors) == (3, 1)
+    assert cases.pop("comparison") == "error"
+    assert set(cases.values()) == {"skipped"}
+
+
 def test_json_is_strict_and_complete(evil):
     def refuse(constant):
         raise AssertionError(constant)
 
     document = json.loads(verdict_formats.to_json(evil), parse_constant=refuse)
     assert set(document) == {
-        *("schema", "overall", "exit_code", "settings", "counts", "curves", "notes", "left_out"),
+        *("schema", "overall", "exit_code", "settings", "counts", "curves", "notes", "left_out", "failed"),
     }
     assert document["exit_code"] == 1
     assert [set(curve) == set(COLUMNS) for curve in document["curves"]] == [True] * len(evil.rows)

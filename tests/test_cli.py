@@ -512,6 +512,9 @@ def test_the_default_folder_is_named_after_the_experiment(
     assert done.code == 0, done
     assert (tmp_path / "results" / "small" / "run.sqlite").is_file()
     assert "results/small: 1 clips, 2 encodes done" in done.out
+    assert (
+        "Gold: labels of 25 frames in 1 clip: 25 exact, 0 nearest, 0 interpolated, 0 missing.\n" in done.out
+    )
     kept = json.loads((tmp_path / "results" / "small" / "experiment.json").read_text())
     assert kept["dataset"]["clips"] == ["test_01"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -11,13 +12,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_packaging import built, source
 
+from rdbench.experiment import load_experiment, override
 from rdbench.runs import open_run
 
-PLUGIN = Path(__file__).resolve().parents[1] / "examples" / "expression_plugin"
+__all__ = ["built", "source"]
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+PLUGIN = CHECKOUT / "examples" / "expression_plugin"
 
 
 def done(command: list[object], environment: dict[str, str], code: int = 0) -> str:
+    """What a command prints; what it complains of, where it should fail."""
     answer = subprocess.run(
         [str(part) for part in command],
         env=environment,
@@ -26,23 +33,34 @@ def done(command: list[object], environment: dict[str, str], code: int = 0) -> s
         stdin=subprocess.DEVNULL,
     )
     assert answer.returncode == code, answer.stdout[-2000:] + answer.stderr[-3000:]
-    return answer.stdout
+    return answer.stderr if code else answer.stdout
 
 
 def rdbench(*arguments: object) -> list[object]:
     return [sys.executable, "-c", "from rdbench.cli import main; main()", *arguments]
 
 
+def copied(place: Path) -> Path:
+    """The plug-in's source, copied so that the checkout stays as it is."""
+    ignored = shutil.ignore_patterns("build", "*.egg-info", "__pycache__")
+    return shutil.copytree(PLUGIN, place, ignore=ignored)
+
+
+def skip_unless_there(answer: subprocess.CompletedProcess[str]) -> str:
+    """The folder that the set-up printed; a skip where the registry could not be asked."""
+    if answer.returncode == 2 and "npm pack" in answer.stderr:
+        pytest.skip(f"the npm registry does not answer: {answer.stderr[-200:]}")
+    assert answer.returncode == 0, answer.stderr
+    return answer.stdout.strip()
+
+
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory) -> dict[str, str]:
-    """The plug-in in a folder of its own, built from a copy so that the checkout stays as it is."""
+    """The plug-in in a folder of its own, beside what this interpreter has."""
     place = tmp_path_factory.mktemp("plugin")
-    shutil.copytree(
-        PLUGIN, place / "source", ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__")
-    )
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
-    done([*pip, "--target", place / "site", place / "source"], dict(os.environ))
-    paths = [str(place / "site"), str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]
+    done([*pip, "--target", place / "site", copied(place / "source")], dict(os.environ))
+    paths = [str(place / "site"), str(CHECKOUT), os.environ.get("PYTHONPATH", "")]
     return {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
@@ -64,9 +82,7 @@ def ready(installed) -> dict[str, str]:
         stdin=subprocess.DEVNULL,
         timeout=300,
     )
-    if answer.returncode == 2 and "npm pack" in answer.stderr:
-        pytest.skip(f"the npm registry does not answer: {answer.stderr[-200:]}")
-    assert answer.returncode == 0, answer.stderr
+    skip_unless_there(answer)
     return installed
 
 
@@ -94,9 +110,27 @@ def test_other_files_are_refused(ready, tmp_path):
 def test_it_keeps_to_the_protocol(ready):
     code = (
         "from rdbench.backends.conformance import check_backend; from rdbench.backends.registry import find_backend\n"
-        "backend = find_backend('expression'); print(check_backend(backend), backend.weights)"
+        "backend = find_backend('expression')\n"
+        "print(check_backend(backend), backend.weights, backend.input.independent)"
     )
-    assert done([sys.executable, "-c", code], ready).split() == ["[]", "9a9840f2cf1f4c7e"]
+    assert done([sys.executable, "-c", code], ready).split() == ["[]", "9a9840f2cf1f4c7e", "True"]
+
+
+def test_the_shipped_experiment_takes_any_folder(tmp_path):
+    shipped = load_experiment("expressions")
+    chosen = override(shipped, dataset=str(tmp_path))
+    assert (chosen.dataset.name, chosen.dataset.clips, chosen.dataset.seconds) == (str(tmp_path), (), None)
+    assert (chosen.region, chosen.factors, chosen.backends) == (("face", "frame"), (1, 4, 8), ("expression",))
+    assert [(codec.name, codec.mode, len(codec.rates)) for codec in chosen.codecs] == [
+        ("x264", "crf", 4),
+        ("x265", "crf", 4),
+    ]
+
+
+def test_the_shipped_experiment_needs_clips_of_ones_own(ready, tmp_path):
+    environment = {**ready, "RDBENCH_CACHE": str(tmp_path / "cache")}
+    told = done(rdbench("run", "expressions.toml", "--out", tmp_path / "run"), environment, code=2)
+    assert "its labels are arousal, valence, but expression predicts expression (7 classes)" in told
 
 
 def test_real_faces_smile(ready, real_clips, tmp_path):
@@ -105,24 +139,10 @@ def test_real_faces_smile(ready, real_clips, tmp_path):
     clips.mkdir()
     shutil.copy(real_clips / "smile_640x360.mp4", clips)
     out = tmp_path / "run"
+    environment = {**ready, "RDBENCH_CACHE": str(tmp_path / "cache")}
+    fewer = ("--factor", 1, "--factor", 4, "--rate", 20, "--rate", 44)
     done(
-        rdbench(
-            *(
-                "run",
-                "--dataset",
-                clips,
-                "--backend",
-                "expression",
-                "--region",
-                "face",
-                "--factor",
-                1,
-                "--factor",
-                4,
-            ),
-            *("--codec", "x264", "--mode", "crf", "--rate", 20, "--rate", 45, "--out", out, "--jobs", 1),
-        ),
-        {**ready, "RDBENCH_CACHE": str(tmp_path / "cache")},
+        rdbench("run", "expressions.toml", "--dataset", clips, *fewer, "--out", out, "--jobs", 1), environment
     )
     run = open_run(out)
     assert set(run.scores["gold"]) == {"pristine:expression"}
@@ -131,6 +151,81 @@ def test_real_faces_smile(ready, real_clips, tmp_path):
     told = dict(zip(classes, counts.sum(axis=1) / counts.sum(), strict=True))
     assert told["happy"] > 0.4
     assert told["neutral"] > 0.1
-    accuracy = run.curves("accuracy").set_index(["factor", "codec", "rate"])["value"]
-    assert accuracy[1, "x264", 20] > accuracy[4, "x264", 45]
-    assert accuracy[1, "x264", 20] > 0.9
+
+    for metric in ("accuracy", "f1"):
+        curves = run.curves(metric).set_index(["region", "codec", "factor", "rate"])
+        conditions = itertools.product(("face", "frame"), ("x264", "x265"), (1, 4), (20, 44))
+        assert set(conditions) <= set(curves.index)
+        for region, codec in itertools.product(("face", "frame"), ("x264", "x265")):
+            best, worst = curves.loc[(region, codec, 1, 20)], curves.loc[(region, codec, 4, 44)]
+            assert best["bitrate_kbps"] > 10 * worst["bitrate_kbps"]
+            assert best["value"] > worst["value"]
+            assert best["value"] > 0.9
+            print(
+                metric,
+                region,
+                codec,
+                *(f"{row['bitrate_kbps']:.1f} kbit/s {row['value']:.3f}" for row in (best, worst)),
+            )
+    figures = done(rdbench("plot", out, "--metric", "f1", "--only", "rd"), environment).splitlines()
+    drawn = {Path(name).name for name in figures}
+    for region in ("face", "frame"):
+        assert f"rd_expression_expression_{region}_ra_crf_f1.png" in drawn
+
+
+def versions(text: str) -> dict[str, str]:
+    """Packages with their pinned versions; which build of torch it is aside."""
+    lines = (line.casefold().replace("_", "-").partition("==") for line in text.splitlines() if "==" in line)
+    return {name: version.partition("+")[0] for name, _, version in lines}
+
+
+@pytest.mark.long
+def test_a_fresh_environment(built, tmp_path):
+    """As somebody else installs it: an empty environment, a wheel of rdbench, the pinned versions, the plug-in.
+
+    Everything that rdbench needs is installed anew (about 1 GB; a build of torch for CUDA takes more). The wheel
+    and the plug-in are built from copies, and nothing of the checkout can be imported.
+    """
+    fresh, elsewhere = tmp_path / "fresh", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    done([sys.executable, "-m", "venv", fresh], dict(os.environ))
+    assert "include-system-site-packages = false" in (fresh / "pyvenv.cfg").read_text()
+    inherited = {
+        name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")
+    }
+    environment = {**inherited, "PYTHONNOUSERSITE": "1", "XDG_DATA_HOME": str(tmp_path / "data")}
+
+    def installed(*command: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(fresh / "bin" / str(command[0])), *map(str, command[1:])],
+            cwd=elsewhere,
+            env=environment,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+        )
+
+    pip = ("python", "-m", "pip", "install", "--quiet", "-c", CHECKOUT / "constraints.txt")
+    answer = installed(*pip, built[0], copied(tmp_path / "source"))
+    if answer.returncode != 0 and "Retrying (" in answer.stderr:
+        pytest.skip(f"the package index does not answer: {answer.stderr[-200:]}")
+    assert answer.returncode == 0, answer.stderr[-2000:]
+    code = "import rdbench, rdbench_expression as plugin; print(rdbench.__file__, plugin.__file__, sep='\\n')"
+    for place in installed("python", "-c", code).stdout.splitlines():
+        assert Path(place).is_relative_to(fresh)
+    pins = versions((CHECKOUT / "constraints.txt").read_text())
+    frozen = versions(installed("python", "-m", "pip", "freeze").stdout)
+    assert {"torch", "numpy", "av"} <= set(frozen)
+    assert {name: version for name, version in frozen.items() if version != pins.get(name, version)} == {}
+
+    def shown() -> str:
+        answer = installed("rdbench", "list", "backends")
+        assert answer.returncode == 0, answer.stderr
+        return next(line for line in answer.stdout.splitlines() if line.split()[:1] == ["expression"])
+
+    assert "fetch them once with rdbench-expression-setup" in shown()
+    if shutil.which("npm") is None:
+        pytest.skip("npm is not installed: the example takes its weights from the npm registry")
+    weights = skip_unless_there(installed("rdbench-expression-setup"))
+    assert weights == str(tmp_path / "data" / "rdbench-expression")
+    assert "faces of several public sets (face-api)" in shown()

@@ -12,7 +12,8 @@ from made_runs import FACTORS, csv_run, made_tables
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 
-from rdbench import curves, figures, samples
+from rdbench import curve_figures, curves, envelope, figures, samples
+from rdbench.bd_table import bd_table, relative_differences
 from rdbench.canvas import DOUBLE, SINGLE, gold_phrase, log_ticks, ratio_ticks
 from rdbench.errors import InputError, NotComparableError
 from rdbench.runs import open_run
@@ -175,6 +176,180 @@ def test_what_another_process_cannot_draw_is_said(tmp_path, monkeypatch):
         figures.draw_all(run, tmp_path / "b", only={"rd"}, formats=["bmp"], processes=2)
 
 
+def captions_of(folder) -> dict[str, str]:
+    lines = (folder / "captions.md").read_text(encoding="utf-8").splitlines()
+    return dict(re.match(r"\*\*(.+?)\*\* (.*)", line).groups() for line in lines if line)
+
+
+def small_run(folder, **options):
+    return csv_run(folder, **{"factors": (1, 4), "subjects": 3, "rates": 4, "targets": ("valence",),
+                              "backends": ("direct@lite",), **options})  # fmt: skip
+
+
+def test_captions_of_what_was_drawn_before_stay(tmp_path):
+    run, out = small_run(tmp_path / "run"), tmp_path / "out"
+    figures.draw_all(run, out, only={"standalone", "rd", "bd"}, formats=["svg"])
+    whole = (out / "captions.md").read_bytes()
+    assert [name.partition("_")[0] for name in captions_of(out)] == ["rd", "standalone", "bd", "difference"]
+    figures.draw_all(run, out, only={"rd"}, formats=["svg"])
+    assert (out / "captions.md").read_bytes() == whole
+    apart = tmp_path / "apart"
+    for kind in ("bd", "standalone", "rd"):
+        figures.draw_all(run, apart, only={kind}, formats=["svg"])
+    assert (apart / "captions.md").read_bytes() == whole, "the order of drawing does not show"
+
+
+def test_captions_of_figures_that_are_gone_go(tmp_path):
+    run, out = small_run(tmp_path / "run"), tmp_path / "out"
+    figures.draw_all(run, out, only={"standalone", "rd"}, formats=["svg"])
+    next(out.glob("rd_*.svg")).unlink()
+    figures.draw_all(run, out, only={"standalone"}, formats=["svg"])
+    assert list(captions_of(out)) == ["standalone"]
+
+
+def test_another_metric_has_figures_of_its_own(tmp_path):
+    run, out = small_run(tmp_path / "run"), tmp_path / "out"
+    usual = figures.draw_all(run, out, formats=["svg"])
+    before = {file: file.read_bytes() for file in usual if file.suffix == ".svg"}
+    named = figures.draw_all(run, out, metric="ccc", formats=["svg"])
+    other = figures.draw_all(run, out, metric="rmse", formats=["svg"])
+    assert named == usual
+    assert [file.stem for file in other[:-1]] == [f"{file.stem}_rmse" for file in usual[:-1]]
+    assert all(file.read_bytes() == content for file, content in before.items())
+    assert len(captions_of(out)) == 2 * len(before)
+
+
+def test_strips_do_not_depend_on_the_metric(tmp_path):
+    run = small_run(tmp_path / "run")
+    encode = run.encodes.loc[run.encodes["codec"] == "none", "encode"].iloc[0]
+    samples.write_samples(run.path, encode, {"input": np.full((96, 96), 7, np.uint8)}, 3)
+    files = figures.draw_all(run, tmp_path / "out", only={"strip"}, metric="rmse", formats=["png"])
+    assert files[0].name == "strip_frame.png"
+
+
+def test_a_caption_is_one_line_whatever_a_clip_is_called(tmp_path):
+    run = small_run(tmp_path / "run", clip_name="a\n\n**rd** b{}")
+    encode = run.encodes.loc[run.encodes["codec"] == "none", "encode"].iloc[0]
+    samples.write_samples(run.path, encode, {"input": np.full((96, 96), 7, np.uint8)}, 3)
+    figures.draw_all(run, tmp_path / "out", only={"strip"}, formats=["png"])
+    assert list(captions_of(tmp_path / "out")) == ["strip_frame"]
+
+
+def test_factors_in_names_are_ordered_by_size():
+    names = ["methods_a_x16", "strip_face", "methods_a_x2", "rd_b", "difference_a", "bd_z", "confusion_a"]
+    assert sorted(names, key=figures._caption_order) == [
+        *("rd_b", "methods_a_x2", "methods_a_x16", "bd_z", "difference_a", "confusion_a", "strip_face")
+    ]
+
+
+def test_what_took_no_part_is_told_and_counted_in_captions(tmp_path):
+    encodes, scores = made_tables(6, factors=(1, 4), rates=4, backends=("one", "two"))
+    where = encodes.set_index("encode").loc[scores["encode"]]
+    lost = ((where["clip"] == "clip02") & (where["codec"] == "x264") & (where["factor"] == 4)).to_numpy() & (
+        scores["target"] == "valence"
+    ).to_numpy()
+    bare = (where["clip"] == "clip04").to_numpy() & (where["codec"] == "none").to_numpy()
+    for name, table in (("encodes", encodes), ("scores", scores[~lost & ~bare])):
+        (tmp_path / "run").mkdir(exist_ok=True)
+        table.to_csv(tmp_path / "run" / f"{name}.csv", index=False)
+    told: list[str] = []
+    out = tmp_path / "out"
+    figures.draw_all(open_run(tmp_path / "run"), out, formats=["svg"], tell=told.append)
+    # Of 2 back-ends: 4 rates of valence, and 2 factors uncoded.
+    assert sorted(told) == [
+        "left out: clip clip02 has no value at 8 of 36 points",
+        "left out: clip clip04 has no value at 4 of 36 points",
+    ]
+    captions = captions_of(out)
+    for name, caption in captions.items():
+        kind = name.partition("_")[0]
+        words = {
+            "rd": "Over 4 clips, 2 left out." if "valence" in name else "Over 5 clips, 1 left out.",
+            "methods": "Over 4 clips, 2 left out." if "valence" in name else "Over 5 clips, 1 left out.",
+            # Envelopes do not need what was not coded.
+            "envelope": "Over 5 clips, 1 left out." if "valence" in name else "",
+            "standalone": "Over 5 clips, 1 left out (arousal); 4 clips, 2 left out (valence).",
+        }.get(kind, "")
+        assert words in caption, name
+        assert ("left out" in caption) == bool(words), name
+    assert {name.partition("_")[0] for name in captions} >= {"rd", "methods", "envelope", "standalone"}
+
+
+def test_nothing_is_told_where_all_clips_take_part(tmp_path):
+    told: list[str] = []
+    figures.draw_all(small_run(tmp_path / "run"), tmp_path / "out", formats=["svg"], tell=told.append)
+    assert told == []
+    assert "left out" not in (tmp_path / "out" / "captions.md").read_text()
+
+
+def test_clips_without_subjects_are_said_to_be_independent_in_captions(tmp_path):
+    words = "Each clip is its own subject: clips are treated as independent."
+    run = small_run(tmp_path / "run")
+    figures.draw_all(run, tmp_path / "out", formats=["svg"])
+    assert words not in (tmp_path / "out" / "captions.md").read_text()
+    encodes = run.encodes.assign(subject=pd.NA)
+    encodes.to_csv(run.path / "encodes.csv", index=False)
+    figures.draw_all(open_run(run.path), tmp_path / "alone", formats=["svg"])
+    captions = captions_of(tmp_path / "alone")
+    for kind in ("rd", "envelope", "standalone"):
+        assert [words in text for name, text in captions.items() if name.startswith(kind)] == [True]
+
+
+def an_envelope(**options):
+    encodes, scores = made_tables(targets=("valence",), backends=("direct@lite",), **options)
+    tables = envelope.envelopes(encodes, scores), envelope.switch_points(encodes, scores)
+    return *tables, curves.pooled(encodes, scores)
+
+
+def test_switch_points_lie_below_the_curves_in_the_colour_of_what_they_switch_to():
+    best, switches, points = an_envelope(factors=(1, 2, 4), spread=0.2)
+    switches["low"], switches["high"] = switches["kbps"] / 1.3, switches["kbps"] * 1.3
+    switches.loc[0, ["low", "high"]] = np.nan
+    plain = figures.envelope(best, points=points)
+    figure = figures.envelope(best, points=points, switches=switches)
+    assert figure.axes[0].get_ylim()[0] < plain.axes[0].get_ylim()[0]
+    assert "another factor is the best" in figure.caption
+    assert "another factor is the best" not in plain.caption
+    for axes, codec in zip(figure.axes, ("x264", "x265"), strict=False):
+        rows = switches[switches["codec"] == codec].sort_values("kbps")
+        assert len(rows) > 1
+        ticks = [line for line in axes.get_lines() if line.get_marker() == "|"]
+        assert [line.get_xdata()[0] for line in ticks] == pytest.approx(rows["kbps"].tolist())
+        assert [to_rgb(line.get_color()) for line in ticks] == [
+            to_rgb(factor_look(f).colour) for f in rows["to_factor"]
+        ]
+        bars = [line for line in axes.get_lines() if list(line.get_ydata()) == [ticks[0].get_ydata()[0]] * 2]
+        bars += [line for line in axes.get_lines() if list(line.get_ydata()) == [ticks[1].get_ydata()[0]] * 2]
+        ends = rows[["low", "high"]].dropna().to_numpy()
+        assert {tuple(line.get_xdata()) for line in bars} <= {tuple(pair) for pair in ends}
+        assert bars
+        # All are below what the curves reach.
+        figure.canvas.draw()
+        lowest = min(axes.transData.transform((1, y))[1] for y in best["value"])
+        assert max(line.get_window_extent().y1 for line in ticks) < lowest
+    assert not [line for line in figure.axes[2].get_lines() if line.get_marker() == "|"], "all codecs"
+
+
+def test_switch_points_that_overlap_have_lanes_of_their_own():
+    rows = pd.DataFrame(
+        [(10.0, 5.0, 20.0), (12.0, np.nan, np.nan), (40.0, 30.0, 50.0), (5000.0, 1.0, 2.0)],
+        columns=["kbps", "low", "high"],
+    )
+    figure = figures.rd(one_curve_set(factors=(1, 4))[0])
+    figure.axes[0].set_xlim(2, 1000)
+    shown, lanes = curve_figures._lanes(rows, figure.axes[0])
+    assert shown["kbps"].tolist() == [10.0, 12.0, 40.0], "what lies outside the panel is not drawn"
+    assert lanes == [0, 1, 0]
+
+
+def test_a_run_without_switches_has_no_room_for_them():
+    best, switches, points = an_envelope(factors=(1, 2))
+    plain = figures.envelope(best, points=points)
+    none = figures.envelope(best, points=points, switches=switches.head(0))
+    assert none.axes[0].get_ylim() == plain.axes[0].get_ylim()
+    assert none.caption == plain.caption
+
+
 def test_fonts_are_embedded_in_pdf(tmp_path):
     figure = figures.rd(one_curve_set(factors=(1,))[0], style="paper")
     (file,) = figures.save(figure, tmp_path / "one", ["pdf"])
@@ -320,6 +495,10 @@ def deltas(**ends: float) -> pd.DataFrame:
         "bd_accuracy": 0.01,
         "bd_accuracy_low": 0.0,
         "bd_accuracy_high": 0.02,
+        "bd_accuracy_sim_low": -0.01,
+        "bd_accuracy_sim_high": 0.03,
+        "bd_rate_sim_low": -30.0,
+        "bd_rate_sim_high": 10.0,
     }
     return pd.DataFrame(
         [row | {"test_factor": "1", "bd_rate": -10.0, "bd_rate_low": -20.0, "bd_rate_high": 0.0},
@@ -341,6 +520,73 @@ def test_an_endless_interval_of_a_rate_leaves_room_for_the_others():
     assert labels["−50"] == pytest.approx(-labels["100"]), "half as many bits, or twice"
     nothing_left = figures.forest(deltas(**{"": -50.0, "_low": -100.0, "_high": 0.0}))
     assert np.isfinite(nothing_left.axes[0].get_xlim()).all()
+
+
+def bars_of(axes: Axes, colour: str) -> dict[float, list[float]]:
+    """Width and ends of each horizontal bar of a colour."""
+    return {
+        line.get_linewidth(): list(line.get_xdata())
+        for line in axes.get_lines()
+        if to_rgb(line.get_color()) == to_rgb(colour) and len(line.get_xdata()) == 2
+    }
+
+
+def test_thin_bars_of_a_forest_hold_for_all_rows_at_once():
+    table = deltas(**{"": 5.0, "_low": 1.0, "_high": 9.0})
+    figure = figures.forest(table)
+    for axes, plain, thin in (
+        (figure.axes[0], np.log([0.8, 1.0]), np.log([0.7, 1.1])),
+        (figure.axes[1], [0.0, 0.02], [-0.01, 0.03]),
+    ):
+        bars = bars_of(axes, factor_look(1).colour)
+        assert [bars[width] for width in sorted(bars)] == [pytest.approx(thin), pytest.approx(plain)]
+        assert max(bars) > 2 * min(bars)
+        low, high = axes.get_xlim()
+        assert low < thin[0]
+        assert thin[1] < high
+    assert "Thin bars: 95 % for all curves of the two codecs at once" in figure.caption
+    assert "best factors" not in figure.caption
+    both = pd.concat([table, table.assign(test_factor="best")], ignore_index=True)
+    assert "best factors among themselves" in figures.forest(both).caption
+    without = table.assign(**{name: np.nan for name in table if "_sim_" in name})
+    assert "Thin bars" not in figures.forest(without).caption
+    assert len(bars_of(figures.forest(without).axes[0], factor_look(1).colour)) == 1
+
+
+@pytest.mark.parametrize(
+    ("region", "bits", "told"),
+    [
+        ("frame", "payload", "payload bits. Box bits are not in the rate."),
+        ("frame", "stream+boxes", "stream bits. Box bits are in the rate."),
+        ("face", "payload", "payload bits. Bars:"),
+    ],
+)
+def test_a_forest_tells_whether_boxes_are_in_its_rates(region, bits, told):
+    table = deltas(**{"": 5.0, "_low": 1.0, "_high": 9.0}).assign(test_region=region, bits=bits)
+    assert told in figures.forest(table).caption
+
+
+def test_the_flag_that_charges_boxes_reaches_the_captions_of_deltas(tmp_path):
+    run = csv_run(tmp_path / "run", factors=(1, 4), subjects=6, targets=("valence",), backends=("a@b",))
+    for charged, words in ((False, "are not in the rate"), (True, "are in the rate")):
+        files = figures.draw_all(run, tmp_path / words, only={"bd"}, formats=["svg"], charge_boxes=charged)
+        forest = files[-1].read_text().split("**bd_")[1].split("**difference_")[0]
+        assert f"Box bits {words}." in forest
+        assert "Thin bars" in forest
+
+
+@pytest.mark.parametrize("style", ["screen", "paper"])
+def test_numbers_of_small_deltas_do_not_run_into_each_other(style):
+    table = deltas(**{"": 5.0, "_low": 1.0, "_high": 9.0})
+    small = {"": 0.0, "_low": -0.001, "_high": 0.001, "_sim_low": -0.003, "_sim_high": 0.004}
+    table = table.assign(**{f"bd_accuracy{part}": value for part, value in small.items()})
+    figure = figures.forest(table, style=style)
+    figure.canvas.draw()
+    renderer = figure.canvas.get_renderer()
+    for axes in figure.axes:
+        ticks = [t.get_window_extent(renderer) for t in axes.get_xticklabels() if t.get_text()]
+        assert len(ticks) > 2
+        assert not any(a.overlaps(b) for a, b in itertools.pairwise(ticks))
 
 
 def test_differences_have_a_panel_for_each_pair_of_codecs():
@@ -365,6 +611,82 @@ def test_differences_have_a_panel_for_each_pair_of_codecs():
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["1", "4"]
     with pytest.raises(InputError, match="share a range"):
         figures.difference(pairs[2:])
+
+
+def test_differences_of_codecs_have_a_line_of_the_best_factors_too(tmp_path):
+    run = small_run(tmp_path / "run", subjects=6, rates=5)
+    source = figures._Source(
+        run, "ccc", {"bits": "payload", "charge_boxes": False, "partition": None}, "screen"
+    )
+    ((_, draw),) = list(figures._differences(source, ["x264", "x265"]))
+    figure = draw()
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["1", "4", "best"]
+    assert "chosen on other subjects" in figure.caption
+    (line,) = (line for line in figure.axes[0].get_lines() if line.get_linestyle() == "--")
+    expected = relative_differences(
+        run.encodes, run.scores, "codec=x264,factor=best", {"codec": "x265", "factor": "best"}
+    )
+    np.testing.assert_allclose(line.get_xdata(), expected[0][0])
+    np.testing.assert_allclose(np.expm1(line.get_ydata()) * 100, expected[0][1])
+    one = small_run(tmp_path / "one", factors=(4,))
+    source = figures._Source(one, "ccc", source.options, "screen")
+    ((_, draw),) = list(figures._differences(source, ["x264", "x265"]))
+    assert [text.get_text() for text in draw().legends[0].get_texts()] == ["4"]
+
+
+def drawn_pairs(anchor: str, test: str, **options):
+    tables = made_tables(4, **{"factors": (1, 4), "rates": 5, **options})
+    table = bd_table(*tables, anchor, test, per_clip=False)
+    return figures.differences(table, relative_differences(*tables, anchor, test))
+
+
+def lines_of(axes: Axes) -> int:
+    return sum(line.get_linestyle() in ("-", "--") and len(line.get_xdata()) > 3 for line in axes.get_lines())
+
+
+def test_pairs_of_a_table_that_differ_in_the_factor_only_share_a_panel():
+    figure = drawn_pairs("codec=x264", "codec=x265")
+    titles = [axes.get_title("left") for axes in figure.axes if axes.axison]
+    assert titles == [
+        "direct@lite, arousal",
+        "direct@paper, arousal",
+        "direct@lite, valence",
+        "direct@paper, valence",
+    ]
+    assert {axes.get_ylabel() for axes in figure.axes if axes.axison} == {"Rate of x265 over x264 (%)"}
+    assert [lines_of(axes) for axes in figure.axes if axes.axison] == [2] * 4
+
+
+def test_pairs_are_named_by_what_they_differ_in():
+    figure = drawn_pairs("factor=1,codec=x264,target=valence", "factor=best", backends=("direct@lite",))
+    (axes,) = figure.axes
+    assert axes.get_ylabel() == "Rate of best factor over factor 1 (%)"
+    assert axes.get_title("left") == ""
+    assert "chosen on other subjects" in figure.caption
+    backends = drawn_pairs("backend=direct@lite,target=valence,factor=4", "backend=direct@paper")
+    assert [axes.get_ylabel() for axes in backends.axes] == ["Rate of direct@paper over direct@lite (%)"] * 2
+    assert [axes.get_title("left") for axes in backends.axes] == ["x264", "x265"]
+    mixed = drawn_pairs("codec=x264,factor=4,target=valence", "codec=x265,factor=1", backends=("one",))
+    assert [axes.get_ylabel() for axes in mixed.axes] == ["Rate of x265 factor 1 over x264 factor 4 (%)"]
+
+
+def test_more_pairs_than_a_page_holds_are_refused():
+    backends = tuple(f"net{i}" for i in range(5))
+    with pytest.raises(InputError, match="10 pairs of curves to draw, factors aside, and a figure holds 9"):
+        drawn_pairs("codec=x264", "codec=x265", backends=backends)
+    figure = drawn_pairs("codec=x264", "codec=x265", backends=backends[:4])
+    assert sum(axes.axison for axes in figure.axes) == 8
+
+
+def test_pairs_without_a_common_range_are_not_drawn():
+    tables = made_tables(4, factors=(1, 4), targets=("valence",), backends=("one",))
+    table = bd_table(*tables, "codec=x264", "codec=x265", per_clip=False)
+    (whole, empty), nothing = relative_differences(*tables, "codec=x264", "codec=x265"), np.zeros(0)
+    figure = figures.differences(table, [whole, (nothing, nothing)])
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["1"]
+    with pytest.raises(NotComparableError, match="share a range"):
+        figures.differences(table, [(nothing, nothing)] * 2)
+    assert len(empty[0])
 
 
 # Machado, Oliveira and Fernandes (2009), severity 1, on linear RGB.

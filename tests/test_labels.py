@@ -70,6 +70,15 @@ def test_less_than_half_is_refused():
         join(line([1000.0, 2000.0]), np.arange(100) / 10)
 
 
+def test_labels_that_are_mostly_no_numbers_are_refused():
+    values = np.full((50, 1), np.nan)
+    values[20:44] = 0.5
+    with pytest.raises(ClipError, match=r"hold a value for only 48 % of the video's frames \(valence\)"):
+        join(Labels(np.arange(50) / 25, values, ("valence",)), np.arange(50) / 25)
+    values[44] = 0.5
+    assert join(Labels(np.arange(50) / 25, values, ("valence",)), np.arange(50) / 25).missing == 25
+
+
 def test_missing_values_stay_missing():
     labels = Labels(np.arange(10) / 10, np.array([[np.nan, 1.0]] * 5 + [[0.5, 1.0]] * 5), ("a", "b"))
     joined = join(labels, np.arange(10) / 10)
@@ -80,7 +89,7 @@ def test_missing_values_stay_missing():
 
 def test_labels_without_any_value_are_refused():
     labels = Labels(np.arange(10) / 10, np.full((10, 1), np.nan), ("valence",))
-    with pytest.raises(ClipError, match=r"valence.*all are missing"):
+    with pytest.raises(ClipError, match=r"only 0 %.*valence"):
         join(labels, np.arange(10) / 10)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from packages import write_avec
+from small_runs import within
 
 from rdbench import listing
 from rdbench.backends.registry import list_backends
@@ -47,10 +50,14 @@ def test_a_healthy_machine() -> None:
     assert good
     assert lines[-1] == "Everything a run needs is there."
     assert f"numpy {metadata.version('numpy')}" in lines
+    told = {line.split(":")[0].removeprefix("codec "): line for line in lines if line.startswith("codec ")}
+    assert re.search(r"libx264 x264 - core \d+", told["x264"])
+    for name in ("x265", "svtav1", "libaom", "vp9", "vvenc"):
+        assert re.search(r" \d+\.\d+\S*, ok$", told[name]), told[name]
 
 
 def test_a_missing_package_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "PACKAGES", ("numpy", "no-such-package"))
+    monkeypatch.setattr(listing, "required", lambda: ["numpy", "no-such-package"])
     lines, good = listing.diagnosis()
     assert not good
     assert "no-such-package: missing; install it with pip install no-such-package" in lines
@@ -91,6 +98,26 @@ def test_a_cuda_build_without_a_gpu_is_named(
     card = SimpleNamespace(is_available=lambda: gpu, get_device_name=lambda: "A Card")
     monkeypatch.setattr(torch, "cuda", card)
     assert text in listing._torch()
+
+
+def test_a_package_tells_how_labels_meet_frames(tmp_path: Path) -> None:
+    root = write_avec(tmp_path, {"train": 1, "dev": 1, "test": 1}, frames=10, boxes=(10, 8, 20, 24))
+    times = root / "recordings_video_frame_time" / "dev_1.csv"
+    times.write_text("frame;time\n" + "".join(f"{i};{i / 25 + 0.01 * (i > 5)}\n" for i in range(10)))
+    lines, usable = listing.package("avec2016", root)
+    assert usable
+    assert "cover 100.0 % of frames (6 exact, 4 nearest, 0 interpolated, 0 missing)" in lines[1]
+    assert "boxes given for 100.0 % of frames" in lines[1]
+    assert lines[3] == "labels of 20 frames in 2 clips: 16 exact, 4 nearest, 0 interpolated, 0 missing"
+    assert lines[-1] == "train and dev can be used."
+
+
+def test_a_package_in_which_nobody_is_seen_cannot_be_used(tmp_path: Path) -> None:
+    root = write_avec(tmp_path, {"train": 1, "dev": 1}, frames=10)
+    done = within("doctor", "--dataset", "avec2016", "--root", root)
+    assert done.code == 2
+    assert "problem: no recording of dev shows a face" in done.out
+    assert done.out.endswith("train and dev cannot be used: see above.\n")
 
 
 def test_an_empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,16 +13,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 from made_runs import csv_run, store_run
+from made_tables import made
 from PIL import Image
 
 from rdbench import curves
+from rdbench import report_data as report_module
+from rdbench.bd import relative_difference
+from rdbench.bd_table import bd_table
+from rdbench.canvas import ratio_ticks
+from rdbench.envelope import Chooser, groups, side_of
 from rdbench.errors import InputError
+from rdbench.points import Arrays
 from rdbench.report import build, page
 from rdbench.report_data import report_data
 from rdbench.runs import open_run
 from rdbench.samples import read_picture, read_samples
 from rdbench.store import unpack
-from rdbench.style import factor_look
+from rdbench.style import factor_look, looks
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ARGUMENTS = [
@@ -172,6 +179,111 @@ def test_two_runs_are_compared_curve_by_curve(run, tmp_path):
     assert any("new against old: no curve that both have" in note["text"] for note in notes)
 
 
+def test_deltas_come_with_all_that_they_rest_on(run):
+    shown = [row for row in records(report_data([("a", run)])["tables"]["bd"]) if row["by"] == "codec"]
+    table = bd_table(run.encodes, run.scores, {"codec": "x264"}, {"codec": "x265"}, per_clip=False)
+    fixed = [row for row in shown if row["factor"] != "best"]
+    assert len(fixed) == len(table) > 0
+    for row, (_, expected) in zip(fixed, table.iterrows(), strict=True):
+        for name in ("displacement", "bd_rate_interpolation", "bd_rate_sim_low", "bd_accuracy_sim_high"):
+            assert row[name] == pytest.approx(expected[name], rel=1e-6, abs=1e-9)
+        assert row["bd_rate_sim_low"] < row["bd_rate_low"] < row["bd_rate_high"] < row["bd_rate_sim_high"]
+
+
+def line(data: dict, **key: object) -> tuple[dict, np.ndarray]:
+    """The one relative difference with this key, and its log ratios."""
+    rows = records(data["tables"]["differences"])
+    (found,) = (row for row in rows if all(row[name] == value for name, value in key.items()))
+    text, offset, step = data["series"][found["ratio"]]
+    return found, offset + step * np.frombuffer(base64.b64decode(text), "<i2")
+
+
+@pytest.mark.parametrize("factor", ["4", "best"])
+def test_differences_along_the_curves_are_those_of_the_library(run, factor):
+    data = report_data([("a", run)])
+    arrays = Arrays(run.encodes, run.scores)
+    (points,) = (one for one in arrays.parts(uncoded=False) if one.keys["target"].iloc[0] == "valence")
+    chooser = Chooser(run.encodes, run.scores, arrays=arrays)
+    sides = {}
+    for key, rows in groups(points):
+        own = rows[(points.keys["factor"].iloc[rows] == 4).to_numpy()]
+        side = side_of(points, own) if factor == "4" else chooser.envelope(points, rows, key).side
+        sides[key["backend"], key["codec"]] = side
+    for by, anchor, test, fixed in (
+        ("codec", ("direct@lite", "x264"), ("direct@lite", "x265"), {"backend": "direct@lite"}),
+        ("backend", ("direct@lite", "x265"), ("direct@paper", "x265"), {"codec": "x265"}),
+    ):
+        accuracy, percent = relative_difference(sides[anchor], sides[test])
+        row, ratio = line(data, by=by, factor=factor, target="valence", **fixed)
+        assert (row["anchor"], row["test"]) == (
+            (anchor[1], test[1]) if by == "codec" else (anchor[0], test[0])
+        )
+        assert (row["from"], row["to"]) == pytest.approx((accuracy[0], accuracy[-1]), rel=1e-6)
+        assert ratio == pytest.approx(np.log1p(percent / 100), abs=1e-4)
+
+
+def test_differences_of_two_runs_are_those_of_their_rates(run, tmp_path):
+    data = report_data([("dear", run), ("cheap", cheaper(run, tmp_path / "cheap"))])
+    row, ratio = line(data, by="run", factor="4", target="valence", backend="direct@lite", codec="x264")
+    assert (row["anchor"], row["test"], row["run"]) == ("dear", "cheap", "cheap")
+    assert ratio == pytest.approx(np.full(101, np.log(0.8)), abs=1e-4)
+
+
+def test_what_is_too_much_of_differences_is_left_out_and_told(run, monkeypatch):
+    monkeypatch.setattr(report_module, "MOST_LINES", 5)
+    data = report_data([("a", run)])
+    assert len(data["tables"]["differences"]["rows"]) == 5
+    assert any("lines of relative differences are left out" in note["text"] for note in data["notes"])
+
+
+def cheaper(run, folder: Path):
+    """The same run with four fifths of the bits."""
+    folder.mkdir()
+    bits = (run.encodes["payload_bits"].astype(float) * 0.8).round().astype("Int64")
+    run.encodes.assign(payload_bits=bits).to_csv(folder / "encodes.csv", index=False)
+    run.scores.to_csv(folder / "scores.csv", index=False)
+    return open_run(folder)
+
+
+@pytest.mark.parametrize(
+    ("classes", "column", "words"),
+    [(0, "gold_sd", "standard deviation"), (3, "gold_entropy", "class entropy")],
+)
+def test_what_gold_varies_by_is_shown_for_every_point_and_gold(tmp_path, classes, column, words):
+    encodes, scores, frames = made(targets=("valence", "arousal"), classes=classes, uncoded=True)
+    encodes.to_csv(tmp_path / "encodes.csv", index=False)
+    scores.to_csv(tmp_path / "scores.csv", index=False)
+    data = report_data([("a", open_run(tmp_path))])
+    points = records(data["tables"]["points"])
+    assert len(points) == 2 * (2 * 2 * 5 + 2)
+    told = dict(data["provenance"][0]["facts"])["gold labels"]
+    assert words in told
+    for point in points:
+        same = encodes[
+            (encodes["codec"] == point["codec"])
+            & (encodes["factor"] == point["factor"])
+            & (encodes["rate"] == point["rate"])
+        ]
+        gold = np.concatenate([frames[name, point["backend"], point["target"]][1] for name in same["encode"]])
+        share = np.unique(gold, return_counts=True)[1] / len(gold)
+        expected = -(share * np.log2(share)).sum() if classes else gold.std()
+        assert point[column] == pytest.approx(expected, rel=1e-6)
+        assert f"{point['target']} {expected:.4g}" in told
+
+
+def test_gold_that_never_varies_has_a_spread_of_nought_and_no_other_is_told(tmp_path):
+    run = csv_run(tmp_path / "run", subjects=6, factors=(1, 4), spread=0)
+    scores = run.scores.assign(m2_gold=0.0, cov=0.0, mean_gold=1e6 + 0.1)
+    scores.loc[scores["target"] == "valence", "gold"] = "other"
+    scores.loc[scores["target"] == "valence", "n"] = 0
+    scores.to_csv(run.path / "scores.csv", index=False)
+    data = report_data([("a", open_run(run.path))])
+    assert {row["gold_sd"] for row in records(data["tables"]["points"])} == {0}
+    facts = dict(data["provenance"][0]["facts"])
+    assert "arousal 0" in facts["gold labels"]
+    assert facts["gold other"] == "no score against it is shown"
+
+
 def test_runs_need_names_of_their_own(run, tmp_path):
     with pytest.raises(InputError, match="name of its own"):
         build([("a", run), ("a", run)], tmp_path / "r.html")
@@ -216,6 +328,8 @@ class Visit:
 
     def __init__(self, browser, file: Path, **options) -> None:
         self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+        # A machine that is busy with something else draws slowly, which is no fault of the page.
+        self.context.set_default_timeout(120_000)
         self.page = self.context.new_page()
         self.complaints: list[str] = []
         self.requests: list[str] = []
@@ -325,6 +439,7 @@ def test_hover_tells_every_figure_of_a_point(browser, report, run):
                 "mean QP",
                 "whole stream",
                 "frames scored",
+                "gold's standard deviation",
                 "subjects",
                 "clips",
                 "pristine:direct@lite",
@@ -410,22 +525,122 @@ def test_the_bd_matrix_is_the_same_seen_from_both_sides(browser, report):
         assert page.locator("#bd-tables th").all_text_contents().count("direct@paper") >= 2
 
 
+def test_the_matrix_tells_what_holds_for_all_at_once_and_what_a_delta_rests_on(browser, report, run):
+    table = bd_table(run.encodes, run.scores, {"codec": "x264"}, {"codec": "x265"}, per_clip=False)
+    keys = {"test_factor": "4", "test_target": "arousal", "test_backend": "direct@lite"}
+    (expected,) = (
+        row for _, row in table.iterrows() if all(row[key] == value for key, value in keys.items())
+    )
+    with Visit(browser, report) as page:
+        page.locator("#bd-controls").get_by_label("Factor").select_option(label="4")
+        there, back = (page.locator("#bd-tables tbody td").nth(place) for place in (1, 2))
+        low, high = (expected[f"bd_rate_sim_{end}"] for end in ("low", "high"))
+        assert there.locator("small").nth(
+            1
+        ).inner_text() == f"95 % of all: {low:+.1f} to {high:+.1f}".replace("-", "−")
+        turned = [100 * (1 / (1 + end / 100) - 1) for end in (high, low)]
+        assert (
+            back.locator("small").nth(1).inner_text() == f"95 % of all: {turned[0]:+.1f} to {turned[1]:+.1f}"
+        )
+        more = there.locator("details")
+        assert more.get_attribute("open") is None
+        assert more.locator("summary").inner_text() == f"overlap {100 * expected['bd_rate_overlap']:.0f} %"
+        assert more.locator("summary").get_attribute("aria-label").endswith("more of x265 against x264")
+        more.locator("summary").focus()
+        page.keyboard.press("Enter")
+        told = more.inner_text()
+        assert f"interpolation error up to {expected['bd_rate_interpolation']:.1f} %" in told
+        assert re.search(r"displacement [\d.]+ CCC", told)
+        page.locator("#bd-controls").get_by_label("Delta").select_option(label="CCC at equal rate")
+        assert page.evaluate("document.activeElement.dataset.label") == "Delta", (
+            "who came by keyboard stays there"
+        )
+        low, high = (expected[f"bd_accuracy_sim_{end}"] for end in ("low", "high"))
+        shown = page.locator("#bd-tables tbody td").nth(1).locator("small").nth(1).inner_text()
+        assert shown == f"95 % of all: {low:+.4f} to {high:+.4f}".replace("-", "−")
+
+
+def differences(page, panel: int = 0) -> list[dict]:
+    return page.evaluate(
+        "i => document.querySelectorAll('#difference-plots .plot')[i].data"
+        ".map(t => ({name: t.name, colour: t.line.color, x: t.x, y: t.y}))",
+        panel,
+    )
+
+
+def test_rates_are_compared_along_the_curves_at_the_chosen_factor(browser, report, run):
+    data = report_data([("a", run)])
+    of = {"by": "codec", "target": "arousal", "backend": "direct@lite"}
+    with Visit(browser, report) as page:
+        for factor, label in (("best", "best at each rate"), ("16", "16")):
+            page.locator("#bd-controls").get_by_label("Factor").select_option(label=label)
+            row, ratio = line(data, factor=factor, **of)
+            (drawn,) = differences(page)
+            assert drawn["name"] == "x265"
+            assert drawn["colour"] == looks(["x264", "x265"])["x265"].colour
+            assert (drawn["x"][0], drawn["x"][-1]) == pytest.approx((row["from"], row["to"]))
+            assert drawn["y"] == pytest.approx(list(ratio))
+        page.locator("#difference-controls").get_by_label("Anchor").select_option(label="x265")
+        (drawn,) = differences(page)
+        assert drawn["name"] == "x264"
+        assert drawn["y"] == pytest.approx(list(-ratio))
+        axis = page.evaluate("() => { const a = document.querySelector('#difference-plots .plot')._fullLayout.yaxis;"
+                             "return [a.range, a.tickvals, a.ticktext, a.title.text]; }")  # fmt: skip
+        names = [float(text.replace("−", "-")) for text in axis[2]]
+        assert names == pytest.approx(ratio_ticks(*axis[0], 7))
+        assert axis[1] == pytest.approx([np.log1p(name / 100) for name in names]), (
+            "log ratios, named in per cent"
+        )
+        assert axis[3] == "Rate over x265 (%)"
+        chip(page, "target", "valence").check()
+        assert page.locator("#difference-plots h3").all_text_contents() == ["arousal", "valence"]
+        page.locator("#bd-controls").get_by_label("Compare").select_option(label="back-ends")
+        assert [one["name"] for one in differences(page)] == ["direct@paper"]
+        assert page.locator("#difference-plots h3").all_text_contents()[1] == "arousal, x265"
+        for target in ("arousal", "valence"):
+            chip(page, "target", target).uncheck()
+        assert "No two curves" in page.locator("#difference-plots").inner_text()
+
+
+def test_lines_of_differences_are_read_by_keyboard(browser, report):
+    with Visit(browser, report) as page:
+        page.locator("#difference-plots .plot").first.focus()
+        told = []
+        for _ in range(2):
+            page.keyboard.press("ArrowRight")
+            told.append(page.locator("#difference-point").inner_text())
+        assert told[0] != told[1]
+        assert re.fullmatch(r"x265 over x264 at CCC [\d.]+: −2\d % bits\.", told[0])
+        assert page.locator("#difference-point").get_attribute("aria-live") == "polite"
+        page.locator("#theme").click()
+        assert len(differences(page)) == 1
+
+
+def test_the_spread_of_gold_has_a_column(browser, report, run):
+    expected = records(report_data([("a", run)])["tables"]["points"])[0]["gold_sd"]
+    with Visit(browser, report) as page:
+        place = (
+            page.locator("#points-table thead button").all_text_contents().index("gold's standard deviation")
+        )
+        shown = page.locator("#points-table tbody tr").first.locator("td").nth(place).inner_text()
+        assert float(shown) == pytest.approx(expected, abs=1e-4)
+        assert "standard deviation over the scored frames: arousal" in page.locator("#facts").inner_text()
+
+
 def test_two_runs_have_a_matrix_with_the_first_as_anchor(browser, run, tmp_path):
-    encodes, scores = run.encodes, run.scores
-    folder = tmp_path / "cheaper"
-    folder.mkdir()
-    bits = (encodes["payload_bits"].astype(float) * 0.8).round().astype("Int64")
-    encodes.assign(payload_bits=bits).to_csv(folder / "encodes.csv", index=False)
-    scores.to_csv(folder / "scores.csv", index=False)
-    with Visit(browser, build([("z old", run), ("a new", open_run(folder))], tmp_path / "r.html")) as page:
+    other = cheaper(run, tmp_path / "cheaper")
+    with Visit(browser, build([("z old", run), ("a new", other)], tmp_path / "r.html")) as page:
         page.locator("#bd-controls").get_by_label("Compare").select_option(label="runs")
         table = page.locator("#bd-tables table").first
         assert table.locator("thead th").all_text_contents()[1:] == ["z old", "a new"]
         cells = table.locator("tbody td").all_text_contents()
         assert cells[1].startswith("−20.0 %")
         assert cells[2].startswith("+25.0 %")
+        (drawn,) = differences(page)
+        assert drawn["name"] == "a new"
+        assert drawn["y"] == pytest.approx([np.log(0.8)] * 101, abs=1e-4)
         page.set_viewport_size({"width": 390, "height": 800})
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert settled_width(page, 390) <= 390
 
 
 def test_the_table_sorts_both_ways_by_button(browser, report):
@@ -474,20 +689,25 @@ def test_theme_follows_the_system_and_the_button(browser, report):
         assert shown() == (True, True)
 
 
+def settled_width(page, width: int) -> int:
+    """How wide the page is, once plots have followed a turned screen or after 10 s."""
+    # Polled from here, since the page lets nothing evaluate.
+    for _ in range(100):
+        if page.evaluate("document.documentElement.scrollWidth") <= width:
+            break
+        page.wait_for_timeout(100)
+    return page.evaluate("document.documentElement.scrollWidth")
+
+
 def test_a_phone_shows_everything_without_scrolling_sideways(browser, report):
     with Visit(
         browser, report, viewport={"width": 390, "height": 800}, is_mobile=True, has_touch=True
     ) as page:
         for width in (390, 320):
             page.set_viewport_size({"width": width, "height": 800})
-            # Plots follow a turned screen a moment later; polled from here, since the page lets nothing evaluate.
-            for _ in range(100):
-                if page.evaluate("document.documentElement.scrollWidth") <= width:
-                    break
-                page.wait_for_timeout(100)
-            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert settled_width(page, width) <= width
             wide = page.evaluate(
-                "w => [...document.querySelectorAll('.plot, .card, select, .panel')]"
+                "w => [...document.querySelectorAll('.plot, .card, select, .panel, #difference p')]"
                 ".filter(e => e.getBoundingClientRect().right > w + 1).length",
                 width,
             )

@@ -99,8 +99,53 @@ def test_the_challenge_way_fits_on_dev_and_says_so(dev):
     new = rescored(dev, protocol="avec2016")
     assert set(new.scores["scoring"]) == {procedure("avec2016")}
     assert {f.scoring.delay for f in new.fitted.values()} == {2.8}
+    assert all(f.fitted_on.endswith(": chosen on what is reported") for f in new.fitted.values())
     with pytest.raises(InputError, match="fitted on the train recordings"):
         rescored(dev)
+
+
+def test_the_challenge_way_may_fit_on_one_run_and_report_another(dev):
+    new = rescored(run_of("test", 3, 2.8, rates=(2.0,)), dev, "avec2016")
+    assert set(new.scores["scoring"]) == {procedure("avec2016")}
+    for fitted in new.fitted.values():
+        assert fitted.clips == tuple(f"dev_{i}" for i in range(1, 5))
+        assert fitted.fitted_on == "4 dev recordings, as in the AVEC 2016 challenge"
+    with pytest.raises(InputError, match="fitted on the dev recordings"):
+        rescored(run_of("test", 3, 2.8), protocol="avec2016")
+
+
+def test_a_train_subject_is_scored_with_what_the_others_chose(train):
+    new = rescored(train)
+    again = new.scores.merge(train.encodes[["encode", "subject"]], on="encode")
+    for subject in ("train_1", "train_7"):
+        others = train.encodes["subject"] != subject
+        alone = rescored(
+            replace(train, encodes=train.encodes[~others]), replace(train, encodes=train.encodes[others])
+        )
+        ours = again[again["subject"] == subject][list(SCORES)].reset_index(drop=True)
+        pd.testing.assert_frame_equal(ours, alone.scores.reset_index(drop=True))
+        assert all(new.fitted[key].without[subject] == alone.fitted[key] for key in new.fitted)
+    # What all of them chose together would be another answer.
+    together = rescored(
+        replace(train, encodes=train.encodes.assign(subject="x" + train.encodes["subject"])), train
+    )
+    assert not np.allclose(
+        together.scores[list(MOMENTS)].to_numpy(float), new.scores[list(MOMENTS)].to_numpy(float), atol=1e-6
+    )
+
+
+def test_runs_that_share_a_subject_are_kept_apart(train, dev):
+    with pytest.raises(InputError, match=r"share 12 of their subjects \(train_1, .*\.\.\.\)"):
+        rescored(train, train)
+    with pytest.raises(InputError, match="share 4 of their subjects"):
+        rescored(dev, dev, "avec2016")
+    one = train.encodes["subject"].replace("train_3", "dev_2")
+    with pytest.raises(InputError, match=r"share 1 of their subjects \(dev_2\)"):
+        rescored(dev, replace(train, encodes=train.encodes.assign(subject=one)))
+    with pytest.raises(InputError, match="fitted on the train recordings"):
+        rescored(dev, dev)
+    with pytest.raises(InputError, match="at least 3 train subjects, but there are 2"):
+        rescored(run_of("train", 2, 2.8))
 
 
 def test_pristine_references_are_left_alone(train, dev):
@@ -131,7 +176,8 @@ def test_the_same_as_fitting_by_hand(train):
     from rdbench.rescoring import _plain, _series
 
     made = [recording for row, recording in _series(_plain(train)) if row.target == "valence"]
-    assert fit(made) == rescored(train).fitted["frame", "direct@lite", "valence"]
+    everybody = {recording.subject for recording in made}
+    assert fit(made, reported=everybody) == rescored(train).fitted["frame", "direct@lite", "valence"]
     for recording in made:
         affect = Drawn("train", int(recording.clip.split("_")[1])).affect
         seen = np.isfinite(recording.pred)

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from made_videos import moving
 from small_runs import CLIPS, inside, one, tiny
 
 from rdbench import ffmpeg, running
+from rdbench.backends.double import Double
+from rdbench.backends.protocol import Input
 from rdbench.errors import InputError
 from rdbench.experiment import load_experiment, override
 from rdbench.running import cores, make_plan, profiles_folder, run_plan
@@ -60,6 +63,31 @@ def test_regions_are_told_apart(tiny: Path) -> None:
     assert any(note.startswith("Region frame: ") for note in notes)
     notes = make_plan(override(load_experiment(tiny), regions=("face",))).notes
     assert not any(note.startswith("Region frame: ") for note in notes)
+
+
+def test_one_margin_widens_the_coded_face_and_two_are_refused(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    margins = {"narrow": 0.0, "wide": 0.4, "as-wide": 0.4}
+    monkeypatch.setattr(
+        running, "find_backend", lambda name, *_: Double(name, Input(32, margin=margins[name]))
+    )
+    monkeypatch.setattr(running, "name_for_workers", lambda name, backend: name)
+
+    def plan(region: str, *backends: str, reference: str | None = None) -> running.Plan:
+        chosen = override(load_experiment(tiny), regions=(region,), backends=backends, reference=reference)
+        return make_plan(chosen)
+
+    wide = plan("face", "wide", "as-wide")
+    assert wide.identity["face_margin"] == "0.4"
+    assert "Region face: the coded crop is 1.4 times the face box, as every back-end asks for." in wide.notes
+    # A reference looks at the source, where it sees as much as it likes.
+    for other in (plan("face", "narrow", reference="wide"), plan("frame", "narrow", "wide")):
+        assert "face_margin" not in other.identity
+    with pytest.raises(
+        InputError, match=r"narrow asks for a margin of 0 .* wide for one of 0\.4; give each a run"
+    ):
+        plan("face", "narrow", "wide")
 
 
 def test_profiles_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,3 +140,25 @@ def test_jobs_reach_the_executor(one: Path, tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(running, "local_executor", executor)
     run_plan(make_plan(load_experiment(one)), tmp_path / "run", jobs=7, report=lambda *_: None)
     assert asked == [7]
+
+
+def test_a_run_goes_on_however_its_folder_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "one.mp4").write_bytes(moving(5).read_bytes())
+    monkeypatch.chdir(tmp_path)
+    experiment = load_experiment("quick.toml")
+    plans = [
+        make_plan(override(experiment, dataset=name, backends=["constant"])).identity
+        for name in ("clips", "./clips/", str(tmp_path / "clips"))
+    ]
+    assert plans[0] == plans[1] == plans[2]
+
+
+def test_other_arithmetic_is_another_run(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment = override(load_experiment(tiny), backends=["direct@lite"])
+    found = []
+    for asked in ("float32", "bfloat16"):
+        monkeypatch.setenv("RDBENCH_DTYPE", asked)
+        found.append(make_plan(experiment).identity)
+    assert {key for key in found[0] if found[0][key] != found[1][key]} == {"arithmetic"}
+    assert found[0]["torch"].endswith(" on cpu")

@@ -90,9 +90,46 @@ def test_what_is_reported_has_no_say():
 
 
 def test_the_challenge_way_is_marked():
-    fitted = scoring.fit(recordings(2.8), "avec2016")
-    assert "chosen on what is reported" in fitted.fitted_on
+    fitted = scoring.fit(recordings(2.8), "avec2016", reported={"s6", "s7"})
+    assert fitted.fitted_on == "2 dev recordings, as in the AVEC 2016 challenge: chosen on what is reported"
     assert all(clip.startswith("dev") for clip in fitted.clips)
+    # On dev, for other subjects: that is no more than the challenge's choice.
+    assert scoring.fit(recordings(2.8), "avec2016", reported={"s8"}).fitted_on.endswith("challenge")
+
+
+def test_a_subject_that_is_reported_has_no_say_in_what_it_is_scored_with():
+    made = recordings(2.8, gain=0.25, offset=0.7)
+    fitted = scoring.fit(made, reported={"s0", "s6"})
+    assert list(fitted.without) == ["s0"]  # s6 is in dev, on which nothing is fitted
+    spoiled = [replace(r, gold=-r.gold, pred=r.pred * 5 + 3) if r.subject == "s0" else r for r in made]
+    other = scoring.fit(spoiled, reported={"s0", "s6"})
+    assert other.of("s0") == fitted.of("s0") == scoring.fit([r for r in made if r.subject != "s0"]).scoring
+    assert other.scoring != fitted.scoring == fitted.of("s6")
+    assert "s0" not in {clip.partition("_")[2] for clip in fitted.without["s0"].clips}
+
+
+def test_what_subjects_were_scored_with_is_told_as_ranges():
+    made = recordings(2.8, gain=0.25, offset=0.7)
+    subjects = [f"s{i}" for i in range(6)]
+    fitted = scoring.fit(made, reported=subjects)
+    chosen, fitted_on = fitted.told(subjects)
+    assert fitted_on.endswith("over 6 train subjects, each scored with what the others chose")
+    delay, bias, *_ = chosen.split(", ")
+    offsets = sorted(
+        step.value for one in fitted.without.values() for step in one.steps if step.name == "bias"
+    )
+    assert (delay, bias) == ("delay=2.8", f"bias={offsets[0]:.4g} to {offsets[-1]:.4g}")
+    assert fitted.told(["s7"]) == (fitted.chosen, fitted.fitted_on)
+    nothing = replace(fitted.without["s1"], steps=())
+    some = replace(fitted, without={**fitted.without, "s1": nothing})
+    assert some.told(subjects)[0].startswith("delay=2.8 (5 of 6), bias=")
+
+
+def test_what_others_chose_takes_three_subjects():
+    made = [r for r in recordings(2.8) if r.subject in ("s0", "s1")]
+    assert scoring.fit(made, reported={"s7"}).without == {}
+    with pytest.raises(InputError, match="at least 3 train subjects, but there are 2"):
+        scoring.fit(made, reported={"s0"})
 
 
 def test_a_correction_that_only_suits_the_ones_it_was_fitted_on_is_dropped():
@@ -131,8 +168,9 @@ def test_shifting_labels_back_and_predictions_forward_are_inverse():
     assert np.array_equal(trained[: 500 - 70], signal[70:])  # 70 frames = 2.8 s
     assert np.isnan(trained[500 - 70 :]).all()
     scored = scoring.shift_predictions(trained, times, 2.8)
-    assert np.array_equal(scored[70:], signal[70:])
+    assert np.array_equal(scored[70:430], signal[70:430])
     assert (scored[:70] == trained[0]).all()
+    assert np.isnan(scored[430:]).all()  # what has no prediction of its own is not scored
 
 
 @given(
@@ -157,10 +195,51 @@ def test_gaps_stay_gaps():
     times = np.arange(100) / FPS
     pred = wander(0, 100)
     pred[40:60] = np.nan
-    out = scoring.apply(Scoring(delay=0.4, median=0.4, gain=2, offset=1), pred, times)
-    assert np.isnan(out[50:70]).all()
-    assert np.isfinite(out[:50]).all()
-    assert np.isfinite(out[70:]).all()
+    out = scoring.apply(Scoring(delay=0.4, gain=2, offset=1), pred, times)
+    assert np.isnan(out[40:60]).all()
+    np.testing.assert_array_equal(out[10:40], 2 * pred[:30] + 1)
+    # 0.4 s before, there was no face: the last prediction until then is held.
+    assert (out[60:70] == 2 * pred[39] + 1).all()
+    np.testing.assert_array_equal(out[70:], 2 * pred[60:90] + 1)
+
+
+@pytest.mark.parametrize(
+    "faceless", [[0], [0, 1, 2], range(300, 420), [*range(50), *range(700, 750)]], ids=str
+)
+def test_every_delay_is_scored_over_the_same_frames(faceless):
+    """Seen before: 7499, 7429 and 7299 frames at 0, 2.8 and 8 s, with the first frame alone faceless."""
+    times = np.arange(750) / FPS
+    gold, pred = wander(1, 750), wander(2, 750)
+    pred[list(faceless)] = np.nan
+    mask = np.isfinite(pred)
+    for delay in DELAYS:
+        for median in (0.0, 0.4, 12.8):
+            out = scoring.apply(Scoring(delay=delay, median=median), pred, times)
+            assert np.array_equal(np.isfinite(out), mask)
+            stats = metrics.moments(out, gold)
+            assert stats[0] == mask.sum()
+            assert np.array_equal(stats[[0, 2, 4]], metrics.moments(pred, gold)[[0, 2, 4]])
+
+
+def test_columns_have_masks_of_their_own():
+    times = np.arange(50) / FPS
+    values = np.column_stack([wander(1, 50), wander(2, 50), np.full(50, np.nan)])
+    values[20:25, 0] = np.nan
+    together = scoring.shift_predictions(values, times, 0.4)
+    for column in range(3):
+        np.testing.assert_array_equal(
+            together[:, column], scoring.shift_predictions(values[:, column], times, 0.4)
+        )
+    assert np.isnan(together[:, 2]).all()
+
+
+def test_a_median_does_not_reach_through_a_gap():
+    times = np.arange(200) / FPS
+    pred = np.where(np.arange(200) < 100, -1.0, 1.0)
+    pred[90:160] = np.nan
+    out = scoring.apply(Scoring(median=1.2), pred, times)
+    assert set(out[:90]) == {-1.0}
+    assert set(out[160:]) == {1.0}
 
 
 def test_the_median_filter_is_the_usual_one():

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from rdbench import strategies
 from rdbench.backends.constant import FILE
@@ -9,6 +10,7 @@ from rdbench.backends.constant import open_backend as open_constant
 from rdbench.backends.direct import open_backend as open_direct
 from rdbench.backends.protocol import Context
 from rdbench.checkpoints import read_weights
+from rdbench.cli import main
 from rdbench.clip import ClipInfo
 from rdbench.datasets.synthetic import SyntheticDataset
 from rdbench.errors import InputError
@@ -188,6 +190,34 @@ def test_trained_specialists_open_as_a_back_end_and_predict(tmp_path, monkeypatc
     assert np.isfinite(said).all()
     # Each recording is read once for all factors.
     assert sum("train_01" in str(line) for line in told) == 1
+
+
+def test_a_stride_thins_the_faces_and_is_part_of_the_command(tmp_path, monkeypatch):
+    def small(backend, size, targets, factors=(), **changes):
+        return recipes_for(backend, size, targets, factors, batch=4, **changes)
+
+    monkeypatch.setattr(strategies, "recipes_for", small)
+    asked = {"factors": (8,), "targets": ("valence",), "epochs": 1}
+    cards = [
+        read_weights(
+            train_backends(["direct"], Few(), tmp_path / str(stride), stride=stride, **asked)[0]
+        ).card
+        for stride in (1, 3)
+    ]
+    assert [card.frames for card in cards] == [12, 4]
+    assert [card.recipe.stride for card in cards] == [1, 3]
+    assert cards[1].command == f"{cards[0].command} --stride 3"
+    assert "stride" not in cards[0].command
+
+
+def test_the_command_line_hands_its_stride_on(tmp_path, monkeypatch):
+    given = []
+    monkeypatch.setattr(strategies, "train_backends", lambda *_, **options: given.append(options) or [])
+    for words, stride in ((("--stride", "4"), 4), ((), 1)):
+        done = CliRunner().invoke(main, ["train", "direct@lite", "--out", str(tmp_path), *words])
+        assert done.exit_code == 0, done.output
+        assert given[-1]["stride"] == stride
+    assert CliRunner().invoke(main, ["train", "direct@lite", "--stride", "0"]).exit_code == 2
 
 
 def test_a_quarter_of_the_train_subjects_is_used_where_dev_is_reported(tmp_path, monkeypatch):

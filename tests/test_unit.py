@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import hashlib
 import io
 import json
 import pickle
@@ -19,11 +20,12 @@ from rdbench import metrics, transcode, unit
 from rdbench.backends.protocol import Context, Input
 from rdbench.clip import Labels
 from rdbench.codecs import load_profiles
+from rdbench.errors import InputError
 from rdbench.experiment import UNCODED, Condition
 from rdbench.prepare import prepare
 from rdbench.store import unpack
 from rdbench.tables import ENCODES, MOMENTS, SCORES
-from rdbench.unit import Setup, Unit, evaluate, look
+from rdbench.unit import Setup, Unit, evaluate, face_margin, look
 
 PROFILES = load_profiles()
 
@@ -245,6 +247,74 @@ def test_an_encode_is_named_by_all_that_changes_it_and_by_no_back_end(doubles):
     ]
     assert len(set(found)) == len(found) == 10
     assert names(clip, "face", 16, None, backends=["counter"]) == found[:1]
+
+
+# How much around the face
+
+
+def test_in_region_face_a_margin_widens_what_is_coded(doubles):
+    """The reference looks at the source with the back-end's margin; so must the picture that is coded."""
+    doubles["wide"] = Double("wide", margin=0.5)
+    result = evaluate(setup(backends=["wide"], sample="one"), work("face", 1, None, CRF))
+    uncoded, coded = rows_of(result, "encodes", 2)
+    prepared = prepare(clip_of(moving()))
+    wanted = np.concatenate(list(transcode.pristine_views(prepared, Input(margin=0.5))))
+    reference, seen = (np.concatenate(doubles["wide"].sessions[index]) for index in (1, 0))
+    luma = np.clip((wanted.astype(np.float32) - 16) / np.float32(219), 0, 1)
+    assert np.array_equal(seen, luma)
+    assert np.array_equal(reference, luma)
+    assert agreement(rows_of(result, "scores", 4)[:2]).tolist() == [1, 1]
+    # The box of 64 pixels is two thirds of the crop, of which 96 pixels are coded.
+    assert prepared.track.side == 64
+    assert uncoded["face_px"] == coded["face_px"] == 64
+    assert doubles["wide"].contexts[0] == Context(1, "face", 64, 25.0)
+    (narrow,) = rows_of(evaluate(setup(), work("face", 1, CRF)), "encodes", 1)
+    assert narrow["encode"] != coded["encode"]
+    assert narrow["payload_bits"] != coded["payload_bits"]
+    pictures = [
+        np.concatenate(list(transcode.face_pictures(prepared, margin=margin).batches()))[:, : 96 * 96]
+        for margin in (0.0, 0.5)
+    ]
+    assert np.abs(pictures[0].astype(int) - pictures[1]).mean() > 20
+    assert np.array_equal(pictures[1].reshape(-1, 96, 96), wanted)
+
+
+@pytest.mark.parametrize(
+    "wanted", [Input(48, "rgb", 0.4), Input(112, "rgb", 0.2), Input(40, margin=1.0)], ids=str
+)
+def test_in_region_face_reference_and_uncoded_pictures_show_the_same_crop(doubles, wanted):
+    doubles["other"] = Double("other", size=wanted.size, colour=wanted.colour, margin=wanted.margin)
+    evaluate(setup(backends=["other"]), work("face", 1, None))
+    seen, reference = (np.concatenate(sessions) for sessions in doubles["other"].sessions)
+    # 96 pixels are coded: another size is resampled once more than the reference's.
+    assert np.abs(seen - reference).mean() < 0.04
+    moved = np.roll(reference, 2, axis=1)
+    assert np.abs(seen - moved).mean() > 2 * np.abs(seen - reference).mean()
+
+
+def test_an_encode_without_a_margin_keeps_its_name(doubles, monkeypatch):
+    """Names that the same condition had before margins were coded."""
+    monkeypatch.setattr(unit.ffmpeg, "build", lambda: "a build")
+    clip = clip_of(moving())
+    monkeypatch.setattr(unit, "STAGE", 1)
+    for region in ("face", "frame"):
+        (row,) = rows_of(evaluate(setup(clip), work(region, 8, None)), "encodes", 1)
+        identity = [1, "one", row["source"], region, 8, "none", "none", "none", 0.0, None, "a build"]
+        assert row["encode"] == hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:20]
+    # In region frame a margin is cut after decoding: the coded picture is the same.
+    (wide,) = rows_of(evaluate(setup(clip, backends=["colour"]), work("frame", 8, None)), "encodes", 1)
+    assert wide["encode"] == row["encode"]
+
+
+def test_back_ends_that_want_other_crops_share_no_coded_face(doubles):
+    assert face_margin([doubles["double"], doubles["counter"]]) == 0
+    assert face_margin([doubles["colour"]]) == 0.4
+    with pytest.raises(InputError) as error:
+        face_margin([doubles["double"], doubles["counter"], doubles["colour"]])
+    assert str(error.value) == (
+        "In region face all back-ends see one coded crop, but double asks for a margin of 0 around the face and colour "
+        "for one of 0.4; give each a run of its own, or take region frame."
+    )
 
 
 # Masks, segments, batches
@@ -516,7 +586,7 @@ def test_a_sample_shows_the_middle_frame_three_times(doubles, region):
 def test_a_sample_shows_what_a_back_end_restored(doubles):
     clip = clip_of(moving(), labels=labelled())
     asked = setup(clip, backends=["double", "colour", "brightener"], sample="one")
-    (sample,) = rows_of(evaluate(asked, work("face", 4, CRF)), "samples", 1)
+    (sample,) = rows_of(evaluate(asked, work("frame", 4, CRF)), "samples", 1)
     shown = {kind: np.asarray(Image.open(io.BytesIO(png))) for kind, png in sample["pictures"].items()}
     assert set(shown) == {"source", "decoded", "input", "restored"}
     wanted = np.minimum(shown["input"] / 255 + 0.4, 1)

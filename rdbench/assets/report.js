@@ -66,6 +66,7 @@
   const switches = records(data.tables.switches);
   const gains = records(data.tables.gains);
   const deltas = records(data.tables.bd);
+  const differences = records(data.tables.differences);
 
   // What separates panels; the first ones are chosen alone at the start, so that a page opens with one clear view.
   const FILTERS = [
@@ -205,7 +206,7 @@
     ["factor", "factor"], ["face_px", "coded face, px"], ["psnr", "PSNR, dB"], ["psnr_coded", "PSNR at coded size, dB"],
     ["mean_qp", "mean QP"], ["payload_kbps", "payload, kbit/s"], ["stream_kbps", "whole stream, kbit/s"],
     ["framing_kbps", "framing, kbit/s"], ["informational_kbps", "informational, kbit/s"], ["coded_larger", "coded larger than asked"],
-    ["n", "frames scored"], ["subjects", "subjects"], ["clips", "clips"], ["codec", "codec"], ["variant", "variant"], ["mode", "rate control"],
+    ["n", "frames scored"], ["gold_sd", "gold's standard deviation"], ["gold_entropy", "gold's class entropy, bits"], ["subjects", "subjects"], ["clips", "clips"], ["codec", "codec"], ["variant", "variant"], ["mode", "rate control"],
     ["region", "region"], ["backend", "back-end"], ["target", "target"], ["gold", "gold"], ["scoring", "scoring"], ["partition", "partition"], ["run", "run"],
   ];
   const figureName = (key) => (key === "value" ? data.metric_name : (FIGURES.find(([name]) => name === key) || [key, key])[1]);
@@ -241,9 +242,9 @@
     return plot;
   }
 
-  function follow(plot, rowsOfTrace) {
+  function follow(plot, rowsOfTrace, tell = showPoint, stride = 1) {
     let at = null;
-    plot.on("plotly_hover", (event) => { const e = event.points[0]; const rows = rowsOfTrace.get(e.curveNumber); if (rows) { at = [e.curveNumber, e.pointNumber]; showPoint(rows[e.pointNumber]); } });
+    plot.on("plotly_hover", (event) => { const e = event.points[0]; const rows = rowsOfTrace.get(e.curveNumber); if (rows) { at = [e.curveNumber, e.pointNumber]; tell(rows[e.pointNumber]); } });
     plot.addEventListener("keydown", (event) => {
       const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
       const curves = [...rowsOfTrace.keys()];
@@ -253,10 +254,10 @@
       else {
         const line = (curves.indexOf(at[0]) + step[0] + curves.length) % curves.length;
         const count = rowsOfTrace.get(curves[line]).length;
-        at = [curves[line], Math.min(Math.max(at[1] + step[1], 0), count - 1)];
+        at = [curves[line], Math.min(Math.max(at[1] + stride * step[1], 0), count - 1)];
       }
       Plotly.Fx.hover(plot, [{ curveNumber: at[0], pointNumber: at[1] }]);
-      showPoint(rowsOfTrace.get(at[0])[at[1]]);
+      tell(rowsOfTrace.get(at[0])[at[1]]);
     });
     plot.addEventListener("blur", () => Plotly.Fx.unhover(plot));
   }
@@ -400,13 +401,27 @@
 
   const bdChoice = { by: null, what: "rate", factor: null };
   function select(label, values, chosen, change, names = {}) {
-    const box = make("select");
+    const box = make("select", { "data-label": label });
     values.forEach((value, i) => box.append(make("option", { value: String(i), text: names[value] ?? String(value) })));
     box.value = String(Math.max(values.indexOf(chosen), 0));
-    box.addEventListener("change", () => change(values[Number(box.value)]));
+    box.addEventListener("change", () => {
+      const place = box.closest(".controls");
+      change(values[Number(box.value)]);
+      // Controls are made anew; who came by keyboard must not be thrown back to the top of the page.
+      const again = [...place.querySelectorAll("select")].find((one) => one.dataset.label === label);
+      if (again) again.focus({ preventScroll: true });
+    });
     return make("label", { class: "stack" }, label, box);
   }
   function drawBd() {
+    drawMatrices();
+    drawDifferences();
+  }
+  const bdKeys = () => GROUP.filter((key) => key !== bdChoice.by).concat(bdChoice.by === "codec" ? [] : ["codec"]);
+  const bdShown = (rows) => rows.filter((d) => d.by === bdChoice.by && String(d.factor) === bdChoice.factor &&
+    FILTERS.every(({ key, chosen }) => key === "factor" || key === bdChoice.by || !(key in d) || chosen.has(d[key])));
+  const namesOf = (rows) => unique(rows.flatMap((d) => [d.anchor, d.test])).sort(bdChoice.by === "run" ? (a, b) => data.runs.indexOf(a) - data.runs.indexOf(b) : order);
+  function drawMatrices() {
     const controls = $("bd-controls"), container = $("bd-tables");
     controls.replaceChildren();
     container.replaceChildren();
@@ -421,13 +436,12 @@
       select("Compare", kinds, bdChoice.by, again("by"), { codec: "codecs", backend: "back-ends", run: "runs" }),
       select("Delta", ["rate", "accuracy"], bdChoice.what, again("what"), { rate: `bits at equal ${data.metric_name} (BD-rate, %)`, accuracy: `${data.metric_name} at equal rate` }),
       select("Factor", factors, bdChoice.factor, again("factor"), { best: "best at each rate" }));
-    const keys = GROUP.filter((key) => key !== bdChoice.by).concat(bdChoice.by === "codec" ? [] : ["codec"]);
-    const shown = of.filter((d) => String(d.factor) === bdChoice.factor && FILTERS.every(({ key, chosen }) => key === "factor" || key === bdChoice.by || !(key in d) || chosen.has(d[key])));
+    const keys = bdKeys(), shown = bdShown(of);
     const groups = groupBy(shown, keys);
     if (!groups.length) return nothing(container, "No pair passes the filters.");
     const named = namer(groups, keys, ["target"]);
     for (const rows of groups) {
-      const names = unique(rows.flatMap((d) => [d.anchor, d.test])).sort(bdChoice.by === "run" ? (a, b) => data.runs.indexOf(a) - data.runs.indexOf(b) : order);
+      const names = namesOf(rows);
       const body = names.map((anchor) => make("tr", {}, make("th", { scope: "row", text: anchor }), ...names.map((test) => cell(rows, anchor, test))));
       const table = make("table", { class: "matrix" },
         make("thead", {}, make("tr", {}, make("th", { scope: "col", text: "anchor ↓  test →" }), ...names.map((text) => make("th", { scope: "col", text })))), make("tbody", {}, ...body));
@@ -437,7 +451,11 @@
     }
     const chosenOn = unique(shown.map((d) => d.chosen_on).filter(Boolean));
     container.append(make("p", { class: "quiet", text: (bdChoice.what === "rate" ? "Negative: the test needs fewer bits than the anchor. " : "Positive: the test scores better than the anchor. ") +
-      "Below each value: its 95 % interval over subjects." + (chosenOn.length ? ` The factor is chosen on ${chosenOn.join(", ")}.` : "") }));
+      `Below each value: its own 95 % interval over subjects, then one that holds for all curves of ${bdChoice.by === "run" ? "a back-end of the two runs" : "the pair"} at once, ` +
+      "whether the filters show them or not (single factors among themselves, best factors among themselves). " +
+      "Interpolation error: how far the value moves at the most when an inner point of either curve is left out. " +
+      (bdChoice.what === "rate" ? "Displacement: the furthest that making accuracy rise with the rate moved a point. " : "") +
+      (chosenOn.length ? ` The factor is chosen on ${chosenOn.join(", ")}.` : "") }));
   }
   function cell(rows, anchor, test) {
     if (anchor === test) return make("td", { text: "·", "aria-label": "same" });
@@ -445,22 +463,103 @@
     const turned = !found;
     found = found || rows.find((d) => d.anchor === test && d.test === anchor);
     if (!found) return make("td", { text: "–" });
-    const name = `bd_${bdChoice.what}`;
+    const name = `bd_${bdChoice.what}`, rate = bdChoice.what === "rate";
     // The same pair seen from the other side: a log ratio, or a difference, with its sign turned.
-    const turn = (v) => (!known(v) || !turned ? v : bdChoice.what === "rate" ? 100 * (1 / (1 + v / 100) - 1) : -v);
+    const turn = (v) => (!known(v) || !turned ? v : rate ? 100 * (1 / (1 + v / 100) - 1) : -v);
+    const places = rate ? 1 : 4;
+    const interval = (kind) => {
+      const ends = [turn(found[`${name}${kind}low`]), turn(found[`${name}${kind}high`])];
+      return ends.every(known) ? (turned ? ends.reverse() : ends).map((v) => signed(v, places)).join(" to ") : null;
+    };
     const value = turn(found[name]);
-    if (!known(value)) return make("td", {}, "–", make("small", { text: found[`${name}_reason`] || "not computable" }));
-    let [low, high] = [turn(found[`${name}_low`]), turn(found[`${name}_high`])];
-    if (turned) [low, high] = [high, low];
-    const places = bdChoice.what === "rate" ? 1 : 4;
-    const unit = bdChoice.what === "rate" ? " %" : "";
-    const good = bdChoice.what === "rate" ? value < 0 : value > 0;
-    const strength = Math.min(Math.abs(value) / (bdChoice.what === "rate" ? 50 : 0.1), 1) * 0.45;
-    const td = make("td", {}, signed(value, places) + unit, make("small", { text: known(low) && known(high) ? `${signed(low, places)} to ${signed(high, places)}` : found[`${name}_interval_reason`] || "no interval" }));
-    const overlap = found[`${name}_overlap`];
-    if (known(overlap)) td.append(make("small", { text: `overlap ${Math.round(100 * overlap)} %` }));
+    const basis = basisOf(found, name, `${test} against ${anchor}`);
+    if (!known(value)) return make("td", {}, "–", make("small", { text: found[`${name}_reason`] || "not computable" }), ...basis);
+    const good = rate ? value < 0 : value > 0;
+    const strength = Math.min(Math.abs(value) / (rate ? 50 : 0.1), 1) * 0.45;
+    const td = make("td", {}, signed(value, places) + (rate ? " %" : ""), make("small", { text: interval("_") ?? (found[`${name}_interval_reason`] || "no interval") }));
+    const all = interval("_sim_");
+    if (all) td.append(make("small", { text: `95 % of all: ${all}`, class: "all" }));
+    td.append(...basis);
     td.style.background = `rgba(var(${good ? "--good" : "--bad"}), ${strength.toFixed(2)})`;
     return td;
+  }
+  // What a delta rests on, behind its overlap: too much for every cell at once, and a tooltip has no keyboard.
+  function basisOf(found, name, pair) {
+    const rate = bdChoice.what === "rate";
+    const overlap = found[`${name}_overlap`], error = found[`${name}_interpolation`];
+    const facts = [
+      known(error) ? `interpolation error up to ${error.toFixed(rate ? 1 : 4)}${rate ? " %" : ""}` : null,
+      rate && known(found.displacement) ? `displacement ${digits(found.displacement, 4)} ${data.metric_name}` : null,
+    ].filter(known);
+    const head = known(overlap) ? `overlap ${Math.round(100 * overlap)} %` : "basis";
+    if (!facts.length) return known(overlap) ? [make("small", { text: head })] : [];
+    return [make("details", {}, make("summary", { text: head, "aria-label": `${head}, more of ${pair}` }), ...facts.map((text) => make("small", { text })))];
+  }
+
+  // ---- where along the curves two differ ----------------------------------------------------------------------
+
+  // The ticks of the figures: a half and a double are equally far from nothing, so wanted ones come first.
+  const RATIOS = [0, 100, -50, 1000, -90, 1e4, -99, 1e5, -99.9, 1e6, 300, -75, 50, -30, 3000, -97, 3e4, 20, -20, 200, 500, 10, -10, -60, -80, -95, 5, -5];
+  function ratioTicks(low, high, most) {
+    const ends = [100 * Math.expm1(low), 100 * Math.expm1(high)];
+    const at = (tick) => Math.log1p(tick / 100);
+    const chosen = [];
+    for (const tick of RATIOS) {
+      if (at(tick) >= low && at(tick) <= high && chosen.every((other) => Math.abs(at(tick) - at(other)) > (high - low) / most)) chosen.push(tick);
+    }
+    if (chosen.length >= 3 && !(ends[0] > -40 && ends[1] < 60)) return chosen.sort((a, b) => a - b);
+    // Within so little, per cent are as good as even.
+    const rough = (ends[1] - ends[0]) / most, power = 10 ** Math.floor(Math.log10(rough));
+    const step = [1, 2, 5, 10].map((m) => m * power).find((one) => one >= rough * (1 - 1e-9));
+    const first = Math.ceil(ends[0] / step), count = Math.floor(ends[1] / step) - first + 1;
+    return Array.from({ length: Math.max(count, 0) }, (_, i) => Number(((first + i) * step).toPrecision(6)));
+  }
+  const differenceChoice = { anchor: null };
+  function drawDifferences() {
+    const controls = $("difference-controls"), container = $("difference-plots");
+    controls.replaceChildren();
+    clear(container);
+    $("difference-point").textContent = "";
+    $("difference").hidden = !differences.length;
+    const shown = bdShown(differences), names = namesOf(shown);
+    $("difference-words").hidden = !shown.length;
+    if (!shown.length) return nothing(container, "No two curves that pass the filters share a range of accuracy.");
+    const anchor = names.includes(differenceChoice.anchor) ? differenceChoice.anchor : names[0];
+    if (names.length > 1) controls.append(select("Anchor of the lines", names, anchor, (value) => { differenceChoice.anchor = value; drawDifferences(); }));
+    const lines = shown.filter((d) => [d.anchor, d.test].includes(anchor)).map((d) => {
+      const turned = d.anchor !== anchor, y = series(d.ratio).map((v) => (turned ? -v : v));
+      return { ...d, other: turned ? d.anchor : d.test, x: y.map((_, i) => d.from + ((d.to - d.from) * i) / (y.length - 1)), y };
+    });
+    const keys = bdKeys(), groups = groupBy(lines, keys), named = namer(groupBy(shown, keys), keys, ["target"]);
+    const ends = [Math.min(0, ...lines.flatMap((d) => d.y)), Math.max(0, ...lines.flatMap((d) => d.y))];
+    const pad = Math.max((ends[1] - ends[0]) * 0.06, 0.005);
+    const range = [ends[0] - pad, ends[1] + pad], marks = ratioTicks(...range, narrow() ? 6 : 7);
+    const yaxis = { title: { text: plain(`Rate over ${anchor} (%)`) }, range, tickmode: "array", tickvals: marks.map((t) => Math.log1p(t / 100)), ticktext: marks.map((t) => (t < 0 ? "−" : "") + Math.abs(t)) };
+    const xaxis = { title: { text: data.metric_name }, range: valueRange([lines.flatMap((d) => [d.from, d.to])]) };
+    const percent = (y) => { const v = 100 * Math.expm1(y); return signed(v, Math.abs(v) < 10 ? 1 : 0); };
+    const tell = (p) => { $("difference-point").textContent = `${p.test} over ${p.anchor} at ${data.metric_name} ${digits(p.x)}: ${percent(p.y)} % bits.`; };
+    const jobs = []; // a panel's width depends on how many there are, so none is drawn before all stand
+    for (const rows of groups.slice(0, REDRAW_LIMIT)) {
+      const title = named(rows[0]);
+      const plot = panel(container, title, `Difference of rates over ${data.metric_name}, ${title}, anchor ${anchor}. Arrow keys go along the lines.`);
+      jobs.push(() => {
+        const rowsOfTrace = new Map();
+        const traces = rows.map((d, i) => {
+          const look = lookOf(bdChoice.by, d.other), middle = d.x.length >> 1;
+          rowsOfTrace.set(i, d.x.map((x, j) => ({ x, y: d.y[j], test: d.other, anchor })));
+          return {
+            x: d.x, y: d.y, mode: "lines+markers", name: plain(d.other), line: { color: look.colour, dash: look.dash, width: 2 },
+            marker: { symbol: look.symbol, color: look.colour, size: d.x.map((_, j) => ([0, middle, d.x.length - 1].includes(j) ? 9 : 0)), opacity: 1, line: { width: 0 } },
+            text: d.y.map((y, j) => `${plain(d.other)} over ${plain(anchor)}<br>${plain(data.metric_name)} ${digits(d.x[j])}: <b>${percent(y)} %</b> bits`), hovertemplate: "%{text}<extra></extra>",
+          };
+        });
+        const level = { type: "line", xref: "paper", x0: 0, x1: 1, y0: 0, y1: 0, layer: "below", line: { color: css("--quiet"), width: 1 } };
+        draw(plot, traces, { xaxis, yaxis, shapes: [level], ...LEGEND });
+        follow(plot, rowsOfTrace, tell, 5);
+      });
+    }
+    jobs.forEach((job) => job());
+    if (groups.length > REDRAW_LIMIT) nothing(container, `${groups.length - REDRAW_LIMIT} more panels are not drawn; narrow the filters.`);
   }
 
   // ---- by frame -----------------------------------------------------------------------------------------------
@@ -587,7 +686,7 @@
   // ---- table --------------------------------------------------------------------------------------------------
 
   const COLUMNS = ["run", "target", "backend", "codec", "variant", "region", "factor", "mode", "rate", "rate_status", "bitrate_kbps", "value", "low", "high",
-    "pcc", "rmse", "ccc", "accuracy", "f1", "psnr", "face_px", "n", "subjects", "clips", "gold", "scoring"].filter((key) => points.some((p) => known(p[key])))
+    "pcc", "rmse", "ccc", "accuracy", "f1", "psnr", "face_px", "n", "gold_sd", "gold_entropy", "subjects", "clips", "gold", "scoring"].filter((key) => points.some((p) => known(p[key])))
     .filter((key) => key !== "run" || data.runs.length > 1);
   const sorting = { key: "factor", down: false };
   let pageRows = PAGE;
@@ -677,6 +776,7 @@
     drawCurves();
     drawStandalone();
     drawEnvelope();
+    drawDifferences();
     drawTime();
   }
 

@@ -110,7 +110,7 @@ class OnnxBackend:
         self.targets, self.classes = settings.targets, settings.classes
         self.trained_on = settings.trained_on
         colour: Literal["luma", "rgb"] = "luma" if settings.colour == "luma" else "rgb"
-        self.input = Input(size=settings.size, colour=colour, margin=settings.margin)
+        self.input = Input(settings.size, colour, settings.margin, independent=True)
         said = settings.model_dump_json(exclude={"trained_on"}).encode()
         self.weights = hashlib.sha256(content + said).hexdigest()[:16]
         self._settings, self._file = settings, file

@@ -18,6 +18,8 @@ __all__ = ["Arff", "parse", "read"]
 _NUMERIC = frozenset({"numeric", "real", "integer"})
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 _ATTRIBUTE = re.compile(r"@attribute\s+(?P<rest>.+)", re.IGNORECASE)
+# Blanks around a separator belong to it, so that a comma followed by a tab separates once.
+_SEPARATOR = re.compile(r"[ \t]*[,\t][ \t]*")
 
 
 @dataclass(frozen=True)
@@ -77,28 +79,24 @@ class Arff:
 
 
 def _tokens(text: str, source: str, line: int) -> Iterator[tuple[str, bool]]:
-    """Cells between commas (or tabs), and whether each was quoted."""
-    i, n = 0, len(text)
+    """Cells between commas or tabs, as Weka and scipy separate them, and whether each was quoted."""
+    i = 0
     while True:
-        while i < n and text[i] in " \t":
-            i += 1
-        if i < n and text[i] in "'\"":
+        quoted = text[i : i + 1] in ("'", '"')
+        if quoted:
             cell, i = _quoted(text, i, source, line)
-            quoted = True
-            while i < n and text[i] in " \t":
-                i += 1
-            if i < n and text[i] != ",":
+            found = _SEPARATOR.match(text, i)
+            if found is None and i < len(text):
                 raise InputError(
-                    f"{source}, line {line}: a comma should follow the quoted value {cell[:40]!r}."
+                    f"{source}, line {line}: a comma or a tab should follow the quoted value {cell[:40]!r}."
                 )
         else:
-            end = text.find(",", i)
-            end = n if end < 0 else end
-            cell, i, quoted = text[i:end].strip(), end, False
+            found = _SEPARATOR.search(text, i)
+            cell = text[i : found.start() if found else len(text)]
         yield cell, quoted
-        if i >= n:
+        if found is None:
             return
-        i += 1
+        i = found.end()
 
 
 def _quoted(text: str, i: int, source: str, line: int) -> tuple[str, int]:
@@ -133,7 +131,7 @@ def parse(text: str, source: str) -> Arff:
     """Read a relation from text.
 
     Comments (``%``), blank lines, either line end, either quote and any number of header lines are fine;
-    cells are separated by commas. Sparse rows are refused.
+    cells are separated by commas or tabs. Sparse rows are refused.
 
     Raises
     ------

@@ -17,6 +17,7 @@ from rdbench.datasets import delimited
 from rdbench.datasets.folder import parse_boxes
 from rdbench.errors import ClipError, InputError
 from rdbench.labels import join
+from rdbench.source import decode, describe
 
 __all__ = [
     "Inspection",
@@ -108,6 +109,8 @@ class Recording:
     exact, nearest, interpolated, missing : int or None
         How frames come by their labels.
     boxes : {"given", "to be found"}
+    faced : float or None
+        Share of the frames that have a face by the given boxes.
     faces : str
         In how many of the pictures looked at a face was seen, such as "11 of 12"; "" where not looked for.
     """
@@ -125,9 +128,15 @@ class Recording:
     interpolated: int | None
     missing: int | None
     boxes: str
+    faced: float | None
     faces: str
     problems: tuple[str, ...]
     notes: tuple[str, ...]
+
+    @property
+    def faceless(self) -> bool:
+        """Whether faces were looked for, in vain, and no boxes stand in for them."""
+        return self.boxes != "given" and self.faces.startswith("0 ")
 
     def row(self) -> dict[str, Any]:
         """The same as a plain dictionary, for printing."""
@@ -185,6 +194,19 @@ def _glimpse(container: Any, stream: Any) -> str:
     return f"{seen} of {looked}"
 
 
+def _faced(clip: Clip, boxes: Boxes, times: NDArray[np.float64]) -> float:
+    """Share of the frames that have a face by the given boxes, as a run will find it.
+
+    Raises
+    ------
+    ClipError
+        If there is none.
+    """
+    with decode(clip.file, describe(clip.file)) as frames:
+        size = frames.width, frames.height
+    return float(faces.track(boxes, times - times[0], *size, "given").mask.mean())
+
+
 def _inspect_clip(dataset: Dataset, info: ClipInfo, file: Path, look: bool) -> Recording:
     problems: list[str] = []
     notes: list[str] = []
@@ -211,7 +233,14 @@ def _inspect_clip(dataset: Dataset, info: ClipInfo, file: Path, look: bool) -> R
             problems.append(f"{info.name}: {error}")
     if clip is not None and clip.labels is None:
         notes.append("no ratings: scored against a pristine reference only")
-    if glimpses.startswith("0 "):
+    faced = None
+    if clip is not None and clip.boxes is not None:
+        if times is not None and not problems:
+            try:
+                faced = _faced(clip, clip.boxes, times)
+            except ClipError as error:
+                problems.append(f"{info.name}: its boxes cannot be used: {str(error).rstrip('.')}.")
+    elif glimpses.startswith("0 "):
         notes.append("no face in any of the pictures looked at")
     span = None if times is None else float(times[-1] - times[0])
     return Recording(
@@ -228,6 +257,7 @@ def _inspect_clip(dataset: Dataset, info: ClipInfo, file: Path, look: bool) -> R
         interpolated=joined.interpolated if joined else None,
         missing=joined.missing if joined else None,
         boxes="given" if clip and clip.boxes else "to be found",
+        faced=faced,
         faces=glimpses,
         problems=tuple(problems),
         notes=tuple(notes),
@@ -239,7 +269,8 @@ def inspect(
 ) -> Inspection:
     """Check every recording of a package: what can be used, what is missing, and how labels meet frames.
 
-    No video is decoded but for 12 pictures of each, in which a face is looked for.
+    No video is decoded but for 12 pictures of each, in which a face is looked for. A partition is a problem where
+    none of its recordings has boxes or shows a face; boxes that are given have to be good for a frame at least.
 
     Parameters
     ----------
@@ -258,6 +289,12 @@ def inspect(
         there = [r for r in recordings if r.partition == partition]
         if not there:
             text = f"there is no recording in {partition}"
+            (remarks if partition == "test" else problems).append(text)
+        elif all(recording.faceless for recording in there):
+            text = (
+                f"no recording of {partition} shows a face in the {GLIMPSES} pictures of it that were looked at, so "
+                "most likely none can be used; put boxes/<recording>.csv (time,x,y,w,h) beside them"
+            )
             (remarks if partition == "test" else problems).append(text)
         for recording in there:
             (remarks if partition == "test" else problems).extend(recording.problems)

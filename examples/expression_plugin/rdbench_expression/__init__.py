@@ -37,7 +37,7 @@ class Expression:
     """
 
     name = "expression"
-    input = Input(size=112, colour="rgb", margin=0.0)
+    input = Input(size=112, colour="rgb", margin=0.0, independent=True)
     targets = ("expression",)
     classes = ("neutral", "happy", "sad", "angry", "fearful", "disgusted", "surprised")
     trained_on = "faces of several public sets (face-api); nothing of rdbench"
