@@ -17,7 +17,7 @@ numbers are equal. A family with one seed adds no component: what is claimed is 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -33,7 +33,7 @@ from rdbench.experiment import did_you_mean
 from rdbench.intervals import LEVEL
 from rdbench.method_table import Cell, cells, few_seeds
 from rdbench.points import BITS, CURVE, Points, codes, collect, default_partition
-from rdbench.seed_curves import delta_of_families, deltas_of_pairs
+from rdbench.seed_curves import at_common_rates, delta_of_families, deltas_of_pairs
 from rdbench.seeds import split_seed
 
 __all__ = ["MEMBERS", "VERDICTS", "Finding", "evaluate"]
@@ -55,9 +55,6 @@ MEMBERS = (
 (``bd-rate`` in per cent, where negative saves bits); the variances are components of that of ``value`` (of the
 natural log ratio for ``bd-rate``); ``pair_mean`` is the mean of the deltas of all pairs of seeds, which are
 ``pairs``, of which ``pairs_without`` have none; ``remark`` marks families with fewer than 5 seeds."""
-
-APART = 0.05
-"""Seeds whose rates (or log rates of an envelope) differ by more have no mean curve."""
 
 
 @dataclass(frozen=True)
@@ -254,7 +251,7 @@ def _counts(points: Points, better: Sequence[int], than: Sequence[int]) -> dict[
 
 @dataclass(frozen=True)
 class _Curve:
-    """The curve of one seed; `rates` must be equal for all seeds of a family."""
+    """The curve of one seed; `rates`, which envelopes do not have, must be equal for all seeds of a family."""
 
     side: Side
     rates: tuple[float, ...] = ()
@@ -278,6 +275,8 @@ def _curves(
         out = []
         for values, families in found.items():
             key = dict(zip(_KEY, values, strict=True))
+            if key["factor"] == "best":
+                families = {name: _aligned(curves) for name, curves in families.items()}
             missing = _why_not(claim, families)
             if missing:
                 out.append(_Member(key, missing=missing))
@@ -287,6 +286,19 @@ def _curves(
         return out
 
     return compare
+
+
+def _aligned(curves: dict[int, _Curve]) -> dict[int, _Curve]:
+    """Envelopes of seeds at common rates; as they are where one is missing."""
+    if any(curve.missing for curve in curves.values()):
+        return curves
+    sides = at_common_rates([curve.side for curve in curves.values()])
+    if not sides:
+        missing = "the envelopes of its seeds share no range"
+        return {seed: replace(curve, missing=missing) for seed, curve in curves.items()}
+    return {
+        seed: replace(curve, side=side) for (seed, curve), side in zip(curves.items(), sides, strict=True)
+    }
 
 
 def _single(claim: Claim, points: Points) -> Iterator[tuple[str, tuple[object, ...], _Curve]]:
@@ -311,7 +323,7 @@ def _envelopes(points: Points, chooser: Chooser | None) -> Iterator[tuple[str, t
             none = np.zeros((len(points.subjects), 0))
             curve = _Curve(Side(none[0], none[0], none, none), missing=str(error))
         else:
-            curve = _Curve(envelope.side, tuple(envelope.side.log_rate), envelope.chosen_on)
+            curve = _Curve(envelope.side, chosen_on=envelope.chosen_on)
         yield str(key["backend"]), values, curve
 
 
@@ -323,14 +335,9 @@ def _why_not(claim: Claim, families: dict[str, dict[int, _Curve]]) -> str:
         for curve in curves:
             if curve.missing:
                 return f"{name}: {curve.missing}"
-        if len({len(curve.rates) for curve in curves}) > 1 or _apart([curve.rates for curve in curves]):
-            return f"the seeds of {name} were scored at different rates"
+        if len({curve.rates for curve in curves}) > 1:
+            return f"the seeds of {name} were scored at other rates"
     return ""
-
-
-def _apart(rates: Sequence[tuple[float, ...]]) -> bool:
-    # Subjects may have unlike factors in an envelope, which moves their common rate a little off the grid's.
-    return bool(np.size(rates) and np.ptp(np.array(rates), axis=0).max() > APART)
 
 
 def _delta_member(
@@ -391,7 +398,11 @@ def _found(claim: Claim, members: Sequence[_Member], reason: str, notes: list[st
         verdict = "holds"
     else:
         verdict = "cannot be told"
-        missing = [f"{_place(m.key)}: {m.missing}" for m in members if m.missing]
+        missing = [
+            f"{_place(m.key)}: {why}"
+            for m, row in zip(members, rows, strict=True)
+            if (why := m.missing or str(row["reason"]))
+        ]
         reason = reason or next(iter(missing), "")
     return Finding(claim, verdict, reason if verdict == "cannot be told" else "", table, notes)
 

@@ -17,12 +17,60 @@ from numpy.typing import NDArray
 from rdbench import bd
 from rdbench.bd import Delta, Side
 
-__all__ = ["delta_of_families", "deltas_of_pairs"]
+__all__ = ["at_common_rates", "delta_of_families", "deltas_of_pairs"]
 
 Array = NDArray[np.float64]
 
 
 Measure = Literal["accuracy", "rate"]
+
+
+def at_common_rates(sides: Sequence[Side]) -> list[Side]:
+    """Envelopes of seeds, read at the same rates, so that they have a mean curve.
+
+    Seeds may choose other factors, which moves the rates of an envelope; between its points accuracy goes in a
+    straight line over the log of the rate, as an envelope's own does. Nothing is extrapolated, for no subject left
+    out either.
+
+    Parameters
+    ----------
+    sides : sequence of Side
+        One for each seed, over the same subjects.
+
+    Returns
+    -------
+    list of Side
+        As they are (but `ready`) where they have common rates already; none where they share no range.
+    """
+    ready = [side.ready() for side in sides]
+    if len(ready) < 2:
+        return ready
+    alike = len({len(side.log_rate) for side in ready}) == 1
+    if alike and np.ptp([side.log_rate for side in ready], axis=0).max(initial=0) <= bd.TIE:
+        return ready
+    if min(len(side.log_rate) for side in ready) < 2:
+        return []
+    rates = [np.vstack([side.log_rate, side.log_rates]) for side in ready]
+    low = max(float(rows.min(axis=1).max()) for rows in rates)
+    high = min(float(rows.max(axis=1).min()) for rows in rates)
+    if not high > low:
+        return []
+    grid = np.linspace(low, high, max(len(side.log_rate) for side in ready))
+    return [
+        replace(
+            side,
+            log_rate=grid,
+            value=_read(grid, side.log_rate, side.value),
+            log_rates=np.broadcast_to(grid, (len(side.values), len(grid))).copy(),
+            values=np.array([_read(grid, *row) for row in zip(side.log_rates, side.values, strict=True)]),
+        )
+        for side in ready
+    ]
+
+
+def _read(grid: Array, log_rate: Array, value: Array) -> Array:
+    order = np.argsort(log_rate, kind="stable")
+    return np.asarray(np.interp(grid, log_rate[order], value[order]))
 
 
 def delta_of_families(anchor: Sequence[Side], test: Sequence[Side], *, measure: Measure) -> Delta:

@@ -116,7 +116,7 @@ def test_avec_2016_of_drawn_people_from_package_to_figures(environment, tmp_path
 
     shot = np.setdiff1d(np.arange(frames + len(MISSING)), MISSING)
     for clip in run.clips.itertuples():
-        # A found box is that of Haar's cascade, forehead and chin left out; the drawn one goes a little further.
+        # A found box is that of Haar's cascade, which frames a face in its own way.
         width = np.median(drawn.boxes(clip.clip)[shot, 2])
         assert clip.face_px == pytest.approx(width, rel=1e-6 if boxes == "given" else 0.25)
         encodes = run.encodes.loc[run.encodes["clip"] == clip.clip, "encode"]

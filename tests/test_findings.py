@@ -336,6 +336,21 @@ def test_other_back_ends_and_the_order_of_rows_do_not_matter():
     assert got.notes == wanted.notes == []
 
 
+def test_what_was_coded_is_nothing_to_a_claim_without_a_codec():
+    encodes, scores = planted(0.05, codecs=("x264",), rates=RATES)
+    assert set(encodes["codec"]) == {"x264", "none"}
+    # A coded point that a clip lacks would cost that clip if it took part; and so the other way round.
+    for lacking, claim in (
+        ("test03a-4-x264-ra-abr-8", say()),
+        ("test03a-4-none-none-none-0", say(measure="bd-ccc", codecs=("x264",), region="face")),
+    ):
+        found = evaluate(claim, encodes, scores[scores["encode"] != lacking])
+        assert found.notes == []
+        pd.testing.assert_frame_equal(found.members, evaluate(claim, encodes, scores).members)
+        assert found.members["clips"].tolist() == [SUBJECTS]
+        assert found.members["value"].tolist() == pytest.approx([0.05])
+
+
 def test_what_is_left_out_is_noted_and_leaves_both_families():
     encodes, scores = planted(0.05, factors=(4,), clips_each=2)
     gone = (scores["backend"] == named(POOR, 2)) & scores["encode"].str.startswith("test03a")
@@ -675,15 +690,17 @@ def test_clips_that_have_nothing_in_common_cannot_be_compared():
     assert found.members["reason"].tolist() == [found.reason.split(": ", 1)[-1]]
 
 
-def test_seeds_at_unlike_rates_have_no_mean_curve():
+@pytest.mark.parametrize("also", [False, True], ids=["one has fewer", "as many, but others"])
+def test_seeds_at_unlike_rates_have_no_mean_curve(also):
     encodes, scores = coded(0.05, factors=(4,))
-    gone = (scores["backend"] == named(GOOD, 3)) & scores["encode"].str.endswith("-64")
+    good, one = scores["backend"].str.startswith(GOOD), scores["backend"] == named(GOOD, 3)
+    lowest, highest = (scores["encode"].str.endswith(f"-{rate}") for rate in (4, 64))
+    gone = one & highest | (good & ~one & lowest if also else False)
     claim = say(measure="bd-ccc", codecs=("x264",))
     found = evaluate(claim, encodes, scores[~gone])
     assert found.verdict == "cannot be told"
-    assert found.members["reason"].tolist() == ["the seeds of good@lite were scored at different rates"]
-    everyone = scores["backend"].str.startswith(GOOD) & scores["encode"].str.endswith("-64")
-    assert evaluate(claim, encodes, scores[~everyone]).verdict == "holds", "families may differ"
+    assert found.members["reason"].tolist() == ["the seeds of good@lite were scored at other rates"]
+    assert evaluate(claim, encodes, scores[~(good & highest)]).verdict == "holds", "families may differ"
 
 
 def test_a_row_that_is_there_twice_is_refused():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rdbench import bd
 from rdbench.bd import Side
-from rdbench.seed_curves import delta_of_families, deltas_of_pairs
+from rdbench.seed_curves import at_common_rates, delta_of_families, deltas_of_pairs
 
 RATES = (4.0, 8.0, 16.0, 32.0, 64.0)
 RISING = np.array([0.2, 0.35, 0.5, 0.6, 0.66])
@@ -326,3 +326,31 @@ def test_means_have_a_delta_where_noisy_pairs_have_none():
     got = delta_of_families(than, better, measure="rate")
     assert got.value == pytest.approx(-0.02 / (0.1 / np.log(2)), abs=0.01)
     assert np.isfinite(got.replicates).all()
+
+
+def test_envelopes_of_seeds_are_read_at_common_rates_within_what_all_have():
+    sides = [seed_side(LINE, 0, spread=0.0), seed_side(LINE[:4] + 0.1 * np.log2(1.1), 1, rates=np.array(RATES[:4]) * 1.1, spread=0.0)]  # fmt: skip
+    aligned = at_common_rates(sides)
+    for side in aligned:
+        np.testing.assert_array_equal(side.log_rate, aligned[0].log_rate)
+        assert len(side.log_rate) == 5
+        # A straight line over log rate stays what it is, wherever it is read.
+        np.testing.assert_allclose(
+            side.value, 0.2 + 0.1 * (side.log_rate - np.log(4)) / np.log(2), atol=1e-12
+        )
+        for row, values, rates in zip(side.log_rates, side.values, aligned[0].log_rates, strict=True):
+            np.testing.assert_array_equal(row, rates)
+            assert np.isfinite(values).all()
+    low, high = aligned[0].log_rate[[0, -1]]
+    for side in sides:
+        rows = np.vstack([side.log_rate, side.log_rates])
+        assert rows.min(axis=1).max() <= low
+        assert rows.max(axis=1).min() >= high
+    # Pairs and families can be formed, whatever the seeds' own points were.
+    assert np.isfinite(deltas_of_pairs(aligned, aligned, measure="accuracy")).all()
+    assert delta_of_families(aligned, aligned, measure="accuracy").value == pytest.approx(0, abs=1e-12)
+
+
+def test_envelopes_without_a_common_range_have_no_common_rates():
+    assert at_common_rates([seed_side(LINE, 0), seed_side(LINE, 1, rates=np.array(RATES) * 100)]) == []
+    assert len(at_common_rates([seed_side(LINE, 0)])) == 1
