@@ -397,11 +397,21 @@ def _pooled_status(keys: pd.DataFrame, pooled: Array) -> list[str]:
     return list(np.where(far, "missed", keys["rate_status"]))
 
 
+def _confusion(text: str) -> Array:
+    try:
+        return metrics.parse_confusion(text)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InputError(
+            f"The table scores holds a confusion matrix that is none ({error}): {str(text)[:40]!r}; it is a JSON table "
+            "such as [[5, 1], [0, 4]]."
+        ) from error
+
+
 def _summed(rows: pd.DataFrame, metric: str, point: NDArray[np.int64]) -> tuple[list[Array], Array]:
     points = int(point.max()) + 1
     if metric in metrics.FROM_CONFUSION:
         texts, table = pd.factorize(rows["confusion"])
-        parsed = [metrics.parse_confusion(text) for text in table]
+        parsed = [_confusion(text) for text in table]
         largest = max(len(matrix) for matrix in parsed)
         flat = np.stack([np.pad(m, (0, largest - len(m))).ravel() for m in parsed])
         return list(flat[texts].T), np.zeros((points, 2))

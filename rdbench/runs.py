@@ -198,7 +198,7 @@ def _typed(table: pd.DataFrame, columns: dict[str, str], path: Path, name: str) 
     for column, kind in columns.items():
         try:
             table[column] = table[column].astype(pandas_dtype(_PANDAS[kind]))
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise InputError(
                 f"The column {column} of the table {name} in {path} should hold {kind.lower()} values: "
                 f"{error}."

@@ -160,6 +160,15 @@ def test_recordings_stand_by_themselves(run):
     assert one.value == pytest.approx(ccc_of_frames(pred, gold), abs=1e-9)
 
 
+@pytest.mark.parametrize("cell", ["0", "[[1, 2]]", "[[1, -1], [0, 0]]", "no JSON", "[[1, null], [0, 0]]"])
+def test_a_confusion_matrix_that_is_none_is_told(cell):
+    encodes, scores, _ = made(classes=3)
+    at = scores.index[scores["confusion"].notna()][0]
+    broken = scores.assign(confusion=scores["confusion"].where(scores.index != at, cell))
+    with pytest.raises(InputError, match="a confusion matrix that is none"):
+        curves.pooled(encodes, broken, "accuracy")
+
+
 def test_categorical_targets_pool_their_confusion_matrices():
     encodes, scores, frames = made(classes=5)
     table = curves.pooled(encodes, scores, "f1")

@@ -26,7 +26,8 @@ class Input:
         "luma": float32 (n, size, size), ``clip((Y - 16) / 219, 0, 1)`` of BT.709 limited-range video;
         "rgb": float32 (n, size, size, 3) in 0..1.
     margin : float
-        The crop's side is ``(1 + margin)`` times the face box's; 0 is the box itself.
+        The crop's side is ``(1 + margin)`` times the face box's; 0 is the box itself. In region ``face`` all
+        back-ends of a run see one coded crop, so they must ask for the same.
     independent : bool
         A frame's answer depends on that frame alone: equal frames of a recording are asked for once.
     """
