@@ -61,7 +61,7 @@ class Claim(BaseModel):
     than: Text
     factors: Annotated[tuple[Factor, ...], Field(min_length=1, max_length=64)]
     measure: Literal["ccc", "pcc", "rmse", "accuracy", "f1", "bd-ccc", "bd-rate"] = "ccc"
-    margin: Annotated[float, Field(allow_inf_nan=False)] = 0.0
+    margin: Annotated[float, Field(allow_inf_nan=False, strict=True)] = 0.0
     targets: tuple[Text, ...] = ()
     codecs: tuple[Text, ...] = ()
     region: Literal["face", "frame"] | None = None
@@ -169,6 +169,14 @@ def _fault(error: ValidationError) -> str:
     if fault["type"] == "missing":
         return f"{number}the key {last!r} is missing"
     message = " ".join(str(fault["msg"]).removeprefix("Value error, ").split()).rstrip(".")
-    given = fault.get("input")
-    shown = f" (given: {given!r})" if isinstance(given, str | int | float) and len(str(given)) < 80 else ""
+    shown = _shown(fault.get("input"))
     return f"{number}{last + ': ' if last else ''}{message}{shown}"
+
+
+def _shown(given: object) -> str:
+    try:
+        return (
+            f" (given: {given!r})" if isinstance(given, str | int | float) and len(str(given)) < 80 else ""
+        )
+    except ValueError:  # Python writes no number of more than 4,300 digits
+        return ""

@@ -93,7 +93,7 @@ def members_for_people(finding: Finding) -> pd.DataFrame:
     shown["subjects"] = ["" if pd.isna(n) else f"{n:.0f}" for n in table["subjects"]]
     if claim.coded:
         shown["pairs of seeds"] = [
-            "" if pd.isna(v) else _number(finding, v) or f"{gone:.0f} of {of:.0f} have none"
+            "" if pd.isna(of) else _number(finding, v) or f"{gone:.0f} of {of:.0f} have none"
             for v, gone, of in zip(
                 _nan(table["pair_mean"]), table["pairs_without"], table["pairs"], strict=True
             )
@@ -146,7 +146,8 @@ def to_csv(findings: Sequence[Finding]) -> str:
     for number, finding in enumerate(findings, 1):
         table = finding.members.astype(object)
         table.insert(0, "claim", number)
-        table.insert(1, "sentence", finding.claim.sentence)
+        # A carriage return would end the row for some readers, whatever ends rows here.
+        table.insert(1, "sentence", finding.claim.sentence.replace("\r", " "))
         table.insert(2, "claim_verdict", finding.verdict)
         tables.append(table)
     columns = ["claim", "sentence", "claim_verdict", *MEMBERS]

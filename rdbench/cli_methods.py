@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rdbench.cli_tables import FORMATS, RUN, print_table
+from rdbench.errors import InputError
 
 if TYPE_CHECKING:
     from rdbench.findings import Finding
@@ -136,6 +137,8 @@ def _rendered(table: object, format_: str) -> str:
 
 
 def _write(file: Path, text: str) -> None:
+    if not file.name or file.is_dir():
+        raise InputError(f"{file} is a folder; name a file to write to.")
     file.parent.mkdir(parents=True, exist_ok=True)
     beside = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:

@@ -51,7 +51,9 @@ def _agree(table: pd.DataFrame, key: list[str], column: str, what: str) -> None:
         return
     first = unlike.iloc[0]
     same = unlike[(unlike[key] == first[key]).all(axis=1)]
-    other = same[same[column].ne(first[column]).fillna(True)].iloc[0]
+    missing = bool(pd.isna(first[column]))
+    differs = same[column].notna() if missing else same[column].ne(first[column]).fillna(True)
+    other = same[differs.astype(bool)].iloc[0]
     told = what.format_map({str(name): value for name, value in first.items()})
     raise InputError(
         f"{first['run']} and {other['run']} do not belong together: {told} {first[column]} in the one and "

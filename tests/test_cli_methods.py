@@ -386,18 +386,12 @@ def test_a_folder_is_no_file_to_write_and_nothing_is_left_beside_it(
     assert not list(folder.iterdir())
 
 
-@pytest.mark.xfail(
-    strict=True, reason="cli_methods._write: the message names the temporary file, not the folder"
-)
 def test_a_folder_that_cannot_be_written_as_a_file_is_named(bare: Path, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     done = within("methods", bare, "-o", tmp_path / "folder")
     assert f"{tmp_path / 'folder'} " in one_sentence(done.err)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="cli_methods._write: a path without a name raises ValueError, exit code 70"
-)
 @pytest.mark.parametrize("place", ["", ".", "/"])
 def test_a_path_without_a_name_is_bad_usage(bare: Path, place: str) -> None:
     done = within("methods", bare, "--metric", "ccc", "-o", place)
