@@ -175,8 +175,6 @@ def _fault(error: ValidationError) -> str:
 
 def _shown(given: object) -> str:
     try:
-        return (
-            f" (given: {given!r})" if isinstance(given, str | int | float) and len(str(given)) < 80 else ""
-        )
+        return f" (given: {given!r})" if isinstance(given, str | int | float) and len(str(given)) < 80 else ""
     except ValueError:  # Python writes no number of more than 4,300 digits
         return ""

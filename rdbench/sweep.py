@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from rdbench.cache import cache_dir
@@ -185,11 +186,14 @@ def sweep(
         elif todo[info.name]:
             queue.append(_Task(info.name))
     report(progress, None)
+    interrupted, restore = _notice_interrupts()
     executor = open_executor()
     pending: dict[Future[Any], _Task] = {}
     suspects = idle_breaks = 0
     try:
         while queue or pending:
+            if interrupted.is_set():
+                raise KeyboardInterrupt
             while queue and len(pending) < (1 if suspects else IN_FLIGHT * workers):
                 task = queue.popleft()
                 try:
@@ -246,8 +250,34 @@ def sweep(
             future.cancel()
         _stop(executor)
         raise
+    finally:
+        restore()
     executor.shutdown()
     return Summary(store.clips(), store.failures(), len(store.finished()))
+
+
+def _notice_interrupts() -> tuple[threading.Event, Callable[[], None]]:
+    """An event that an interrupt sets, and what puts the old handler back.
+
+    Where Python happens to be in a callback, the exception of an interrupt is printed and lost.
+    """
+    noticed = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        return noticed, lambda: None
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler:
+        return noticed, lambda: None
+
+    def notice(number: int, frame: FrameType | None) -> None:
+        noticed.set()
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, notice)
+
+    def restore() -> None:
+        signal.signal(signal.SIGINT, before)
+
+    return noticed, restore
 
 
 def _key(clip: str, condition: Condition) -> Key:
@@ -383,6 +413,9 @@ def remote_executor(address: str) -> Iterator[tuple[Callable[[], Executor], int]
 
 def _start_worker(parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # FFmpeg takes notice of an ignored signal all the same, but not of one that is blocked: a terminal's Ctrl-C would
+    # end it half-way, and its clip would pass for a damaged one.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     keep_memory()
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 
