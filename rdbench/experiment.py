@@ -207,8 +207,8 @@ def override(
     """Change an experiment by options of the command line; what is empty or None stays as it is.
 
     A dataset drops the clip selection. A folder of unlike pictures has no common bitrate grid, so
-    another dataset than an embedded one is swept in `crf` unless a mode or rates are given. A changed codec,
-    factor or mode without rates takes that codec's own grid.
+    another dataset than an embedded one is swept in `crf` unless a mode or rates are given, and so is another region
+    than the experiment's. A changed codec, factor or mode without rates takes that codec's own grid.
 
     Raises
     ------
@@ -237,14 +237,11 @@ def override(
         mode = "crf"
     listed = [choice.model_dump() for choice in experiment.codecs]
     data["codecs"] = _codecs(listed, codecs, variants, mode, rates)
-    if (
-        set(data["region"]) != set(experiment.region)
-        and not rates
-        and any(c["mode"] in ("abr", "2pass") for c in data["codecs"])
-    ):
-        # A grid of bitrates belongs to one region.
+    if set(data["region"]) != set(experiment.region) and not rates:
+        # A grid of bitrates belongs to one region; no other grid of them fits all factors.
         for choice in data["codecs"]:
-            choice["rates"] = None
+            if choice["mode"] in ("abr", "2pass"):
+                choice.update(rates=None, mode=mode or "crf")
     try:
         return Experiment.model_validate(data)
     except ValidationError as error:

@@ -70,7 +70,7 @@ __all__ = [
 ]
 
 KINDS = ("rd", "envelope", "methods", "standalone", "bd", "confusion", "strip")
-"""What `draw_all` draws."""
+"""What `draw_all` draws; "methods" only where it is asked for, or a back-end was trained with several seeds."""
 
 MOST_PANELS = 9
 """So many panels of differences can be read on one page."""
@@ -146,6 +146,9 @@ def draw_all(
     metric = metric or usual
     options: dict[str, Any] = {"bits": bits, "charge_boxes": charge_boxes, "partition": partition}
     source = _Source(run, metric, options, style)
+    if only is None and not source.seeded:
+        # Comparing every pair of recognisers is one question among many, unless they were trained to be compared.
+        wanted.discard("methods")
     makers = {
         "rd": _rd,
         "envelope": _envelope,

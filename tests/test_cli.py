@@ -603,7 +603,14 @@ def test_list_knows_what_ships() -> None:
 def test_doctor_tells_versions_and_exits_0() -> None:
     done = within("doctor")
     assert done.code == 0, done
-    for word in (__version__, "torch is a", "FFmpeg ", "cores: ", "codec x264: libx264 x264 - core ", "cache: "):
+    for word in (
+        __version__,
+        "torch is a",
+        "FFmpeg ",
+        "cores: ",
+        "codec x264: libx264 x264 - core ",
+        "cache: ",
+    ):
         assert word in done.out
 
 

@@ -339,7 +339,8 @@ def test_a_rate_is_for_all() -> None:
 
 
 def test_a_bitrate_grid_belongs_to_its_region() -> None:
-    assert rates(override(SMALL, regions=("face",)))["x264", "ra", "abr", 2] == own("x264", "abr")
+    assert rates(override(SMALL, regions=("face",)))["x264", "ra", "crf", 2] == own("x264", "crf")
+    assert rates(override(SMALL, regions=("face",), mode="abr"))["x264", "ra", "abr", 2] == own("x264", "abr")
     crf = override(SMALL, mode="crf", rates=(30.0,))
     assert rates(override(crf, regions=("face",)))["x264", "ra", "crf", 2] == [30.0]
 
