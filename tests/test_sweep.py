@@ -227,6 +227,8 @@ def test_an_interrupted_sweep_keeps_what_it_has(tiny: Path, tmp_path: Path) -> N
 def test_interrupted_workers_are_ended_at_once() -> None:
     with local_executor(1) as fresh:
         executor = fresh()
+        # Until it has answered once, a worker may still be starting.
+        executor.submit(time.sleep, 0).result(60)
         future = executor.submit(time.sleep, 600)
         end = time.monotonic() + 60
         while not future.running():
