@@ -5,8 +5,8 @@ mean log ratio of rates at equal accuracy, over the common range of accuracy. Re
 and tie where PSNR never does, so before BD-rate accuracy is made rising (isotonic least squares), each flat
 block is kept as its lowest-rate point, and ends whose slope cannot be told from zero are cut off.
 
-Sources: Bjøntegaard, VCEG-M33 (2001); Herglotz et al., arXiv 2202.12565 and 2304.12852 (akima, and relative
-curve differences). Nothing is extrapolated; what cannot be computed is NaN, with its reason.
+Sources: Bjøntegaard, VCEG-M33 (2001); Herglotz et al., arXiv 2202.12565 and 2304.12852 (akima and pchip
+compared, and relative curve differences). Nothing is extrapolated; what cannot be computed is NaN, with its reason.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from rdbench.interpolation import evaluate, isotonic, mean_height, slopes
+from rdbench.interpolation import DEFAULT, evaluate, isotonic, mean_height, slopes
 from rdbench.intervals import LEVEL, MIN_SUBJECTS, Interval, jackknife, jackknife_error, percentile
 
 __all__ = [
@@ -146,7 +146,7 @@ def bd_accuracy(
     anchor: Side,
     test: Side,
     *,
-    method: str = "akima",
+    method: str = DEFAULT,
     larger: bool = False,
     level: float = LEVEL,
     min_subjects: int = MIN_SUBJECTS,
@@ -186,7 +186,7 @@ def bd_rate(
     anchor: Side,
     test: Side,
     *,
-    method: str = "akima",
+    method: str = DEFAULT,
     larger: bool = False,
     level: float = LEVEL,
     min_subjects: int = MIN_SUBJECTS,
@@ -243,7 +243,7 @@ def bd_rate(
 
 
 def bootstrap_interval(
-    anchor: Side, test: Side, *, measure: str, method: str = "akima", larger: bool = False
+    anchor: Side, test: Side, *, measure: str, method: str = DEFAULT, larger: bool = False
 ) -> Interval:
     """Percentile interval where the rows of `Side.values` are bootstrap replicates instead.
 
@@ -270,7 +270,7 @@ def bootstrap_interval(
 
 
 def clip_deltas(
-    anchor: Side, test: Side, *, measure: str, method: str = "akima", larger: bool = False
+    anchor: Side, test: Side, *, measure: str, method: str = DEFAULT, larger: bool = False
 ) -> Array:
     """Deltas of single clips, where the rows of `Side.values` are clips instead of replicates.
 
@@ -333,7 +333,7 @@ def mean_over_clips(values: Array, subject: NDArray[np.integer], *, level: float
 
 
 def relative_difference(
-    anchor: Side, test: Side, *, method: str = "akima", larger: bool = False, points: int = 101
+    anchor: Side, test: Side, *, method: str = DEFAULT, larger: bool = False, points: int = 101
 ) -> tuple[Array, Array]:
     """Where along the curves the two differ: rate of the test over that of the anchor, by accuracy.
 
@@ -550,7 +550,7 @@ def _ends(
 
 
 def many(
-    anchor: Side, test: Side, *, measure: str, method: str = "akima", min_subjects: int = MIN_SUBJECTS
+    anchor: Side, test: Side, *, measure: str, method: str = DEFAULT, min_subjects: int = MIN_SUBJECTS
 ) -> tuple[Array, Array]:
     """Deltas of many pairs of curves at once, and what they become without each subject in turn.
 

@@ -15,6 +15,7 @@ from rdbench.bd import LOW_OVERLAP, Delta, Side, percent, relative_difference
 from rdbench.caveats import caveat
 from rdbench.envelope import Chooser, groups, side_of
 from rdbench.errors import InputError, NotComparableError
+from rdbench.interpolation import DEFAULT
 from rdbench.intervals import LEVEL, MIN_SUBJECTS, bootstrap, simultaneous
 from rdbench.points import Arrays, Points, codes, collect, default_metric, kbps, metric_of_sums
 
@@ -111,7 +112,7 @@ def bd_table(
     test: str | Mapping[str, str],
     *,
     metric: str | None = None,
-    method: str = "akima",
+    method: str = DEFAULT,
     bits: str = "payload",
     charge_boxes: bool = False,
     partition: str | None = None,
@@ -187,7 +188,7 @@ def relative_differences(
     test: str | Mapping[str, str],
     *,
     metric: str | None = None,
-    method: str = "akima",
+    method: str = DEFAULT,
     bits: str = "payload",
     charge_boxes: bool = False,
     partition: str | None = None,

@@ -21,6 +21,7 @@ from scipy.special import stdtrit
 from rdbench.bd import Delta, Side, bd_accuracy, bd_rate, percent
 from rdbench.envelope import side_of
 from rdbench.errors import InputError, NotComparableError
+from rdbench.interpolation import DEFAULT
 from rdbench.intervals import LEVEL, MIN_SUBJECTS, simultaneous
 from rdbench.metrics import FROM_CONFUSION, FROM_MOMENTS, METRICS, higher_is_better
 from rdbench.points import BITS, CURVE, SCOPE, Points, codes, collect, default_partition
@@ -139,7 +140,7 @@ def check(
     rate_only: bool = False,
     allow_inconclusive: bool = False,
     metric: str | None = None,
-    method: str = "akima",
+    method: str = DEFAULT,
     bits: str = "payload",
     charge_boxes: bool = False,
     partition: str | None = None,

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from rdbench.bd import Side, bd_accuracy
 from rdbench.errors import InputError, NotComparableError
+from rdbench.interpolation import DEFAULT
 from rdbench.intervals import LEVEL, SCALE_OF, Interval, delete_one, jackknife
 from rdbench.metrics import higher_is_better
 from rdbench.points import CURVE, Arrays, Points, codes, default_partition, kbps, metric_of_sums
@@ -562,7 +563,7 @@ def gains(
     *,
     partition: str | None = None,
     larger: bool = False,
-    method: str = "akima",
+    method: str = DEFAULT,
     arrays: Arrays | None = None,
 ) -> pd.DataFrame:
     """What choosing the factor by rate gains over keeping any one factor, at equal rate.

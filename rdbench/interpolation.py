@@ -9,12 +9,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["METHODS", "evaluate", "integrate", "isotonic", "mean_height", "slopes"]
+__all__ = ["DEFAULT", "METHODS", "evaluate", "integrate", "isotonic", "mean_height", "slopes"]
 
 Array = NDArray[np.float64]
 
 METHODS = ("akima", "pchip", "cubic")
 """Cubic is the one polynomial of VCEG-M33, offered so that old publications can be met; it may swing."""
+
+DEFAULT = "pchip"
+"""Beside the flat stretches that an isotonic fit leaves, akima overshoots, and the log rate at equal accuracy with it:
+a BD-rate of some 1e5 % from two ordinary curves. Pchip stays between its points."""
 
 
 def isotonic(values: Array) -> Array:
