@@ -17,7 +17,7 @@ from rdbench.envelope import Chooser, groups, side_of
 from rdbench.errors import InputError, NotComparableError
 from rdbench.interpolation import DEFAULT
 from rdbench.intervals import LEVEL, MIN_SUBJECTS, bootstrap, simultaneous
-from rdbench.points import Arrays, Points, codes, collect, default_metric, kbps, metric_of_sums
+from rdbench.points import Arrays, Points, codes, default_metric, kbps, metric_of_sums
 
 __all__ = [
     "COLUMNS",
@@ -165,7 +165,7 @@ def bd_table(
         arrays = Arrays(encodes, scores, metric, **options)  # type: ignore[arg-type]
     parts = arrays.parts(uncoded=False)
     found = _found(encodes, scores, anchor, test, metric, partition, larger, arrays)
-    of_clips = _of_clips(encodes, scores, metric, {**options, "uncoded": False}) if per_clip else []
+    of_clips = _of_clips(encodes, arrays) if per_clip else []
     rows: list[dict[str, object]] = []
     deltas: list[tuple[Points, Delta, Delta]] = []
     for number, sides, a, b in found:
@@ -285,13 +285,10 @@ def _notes(parts: list[Points], rows: list[dict[str, object]], boot: int) -> lis
     return list(dict.fromkeys(notes))
 
 
-def _of_clips(
-    encodes: pd.DataFrame, scores: pd.DataFrame, metric: str, options: dict[str, object]
-) -> list[tuple[Points, NDArray[np.int64]]]:
-    by_clip = collect(encodes.assign(subject=encodes["clip"]), scores, metric, **options)  # type: ignore[arg-type]
+def _of_clips(encodes: pd.DataFrame, arrays: Arrays) -> list[tuple[Points, NDArray[np.int64]]]:
     owner = encodes.drop_duplicates("clip").set_index("clip")["subject"]
     out = []
-    for points in by_clip:
+    for points in arrays.parts(uncoded=False, by_clip=True):
         subject = owner.reindex(points.subjects).fillna(pd.Series(points.subjects, index=points.subjects))
         out.append((points, pd.factorize(subject, sort=True)[0].astype(np.int64)))
     return out

@@ -63,18 +63,20 @@ def tables_options(command: Any) -> Any:
 @click.option("--out", type=RUN, help="Folder  [RUN/figures].")
 @click.option("--only", metavar="KIND,...", help="Some of the figures; an unknown kind lists them.")
 @click.option("--style", type=click.Choice(["screen", "paper"]), default="screen", show_default=True)
+@click.option("--formats", metavar="FORMAT,...", help="Some of png, pdf and svg  [png; in style paper pdf].")
 @tables_options
 def plot(
     run: Path,
     out: Path | None,
     only: str | None,
     style: str,
+    formats: str | None,
     metric: str | None,
     bits: str,
     charge_boxes: bool,
     partition: str | None,
 ) -> None:
-    """Draw a run's figures as PNG, PDF and SVG from its tables alone.
+    """Draw a run's figures from its tables alone.
 
     What is drawn for another metric than the run's own has its name at the end (rd_..._rmse.png), and
     captions.md gains the captions of what is drawn. What took no part is told.
@@ -87,21 +89,30 @@ def plot(
     from rdbench.figures import draw_all
     from rdbench.runs import open_run
 
-    kinds = None if only is None else {kind.strip() for kind in only.split(",") if kind.strip()}
     files = draw_all(
         open_run(run),
         out or run / "figures",
         metric=metric,
         style="paper" if style == "paper" else "screen",
-        only=kinds,
+        only=_words(only),
         bits=bits,
         charge_boxes=charge_boxes,
         partition=partition,
+        formats=_words(formats),
         processes=min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1, 4),
         tell=lambda text: click.echo(f"note: {text}", err=True),
     )
     for file in files:
         click.echo(str(file))
+
+
+def _words(text: str | None) -> list[str] | None:
+    """Words between commas, each once."""
+    return (
+        None
+        if text is None
+        else list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+    )
 
 
 @click.command()

@@ -6,6 +6,7 @@ column, and embedded fonts. Captions of both are in ``captions.md`` beside the f
 
 from __future__ import annotations
 
+import gc
 import itertools
 import math
 import multiprocessing
@@ -83,7 +84,7 @@ _PANEL = ("target", "backend", "gold", "scoring", "region", "variant", "mode")
 Named = tuple[tuple[str, ...], Callable[[], Drawing]]
 """The words that name a figure, and what draws it: plain enough to be sent to another process."""
 
-_FEW = 8
+_FEW = 4
 """So many figures are drawn sooner than other processes have started."""
 
 
@@ -97,7 +98,7 @@ def draw_all(
     bits: str = "payload",
     charge_boxes: bool = False,
     partition: str | None = None,
-    formats: Sequence[str] = FORMATS,
+    formats: Sequence[str] | None = None,
     processes: int = 1,
     tell: Callable[[str], None] | None = None,
 ) -> list[Path]:
@@ -119,7 +120,8 @@ def draw_all(
         Some of `KINDS`.
     bits, charge_boxes, partition
         As in `rdbench.curves.pooled`.
-    formats : sequence of {"png", "pdf", "svg"}
+    formats : sequence of {"png", "pdf", "svg"}, optional
+        By default PNG, and PDF in style "paper".
     processes : int
         Of these, more than one draw where there are many figures; the files are the same. A script that asks for
         more than one must be importable (``if __name__ == "__main__":``).
@@ -204,7 +206,7 @@ def _caption_order(stem: str) -> tuple[int, list[tuple[str, int]]]:
 
 
 def _drawn(
-    figures: Iterator[tuple[Path, Callable[[], Drawing]]], formats: Sequence[str], processes: int
+    figures: Iterator[tuple[Path, Callable[[], Drawing]]], formats: Sequence[str] | None, processes: int
 ) -> Iterator[tuple[list[Path], str]]:
     """Files and caption of each figure, in order."""
     first = list(itertools.islice(figures, _FEW + 1))
@@ -213,19 +215,34 @@ def _drawn(
             yield _draw(stem, draw, formats)
         return
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, spawn, initializer=_end_with_parent) as pool:
+    with ProcessPoolExecutor(processes, spawn, initializer=_start_drawing) as pool:
         # Those that come first are drawn while the tables of the others are still being made.
-        waiting = [pool.submit(_draw, stem, draw, formats) for stem, draw in itertools.chain(first, figures)]
+        waiting = [
+            pool.submit(_draw_alone, stem, draw, formats) for stem, draw in itertools.chain(first, figures)
+        ]
         for one in waiting:
             yield one.result()
 
 
-def _draw(stem: Path, draw: Callable[[], Drawing], formats: Sequence[str]) -> tuple[list[Path], str]:
+def _draw(stem: Path, draw: Callable[[], Drawing], formats: Sequence[str] | None) -> tuple[list[Path], str]:
     drawing = draw()
     return save(drawing, stem, formats), drawing.caption
 
 
-def _end_with_parent() -> None:
+def _draw_alone(
+    stem: Path, draw: Callable[[], Drawing], formats: Sequence[str] | None
+) -> tuple[list[Path], str]:
+    made = _draw(stem, draw, formats)
+    gc.collect()
+    return made
+
+
+def _start_drawing() -> None:
+    """Set up a process that does nothing but draw, and ends with the one that started it."""
+    # A figure is many small objects that all live until it is saved: looking for garbage among them meanwhile takes an
+    # eighth of the time.
+    gc.freeze()
+    gc.disable()
     parent = multiprocessing.parent_process()
 
     def wait() -> None:
@@ -276,7 +293,7 @@ class _Source:
         """Of all seeds, whose clips need not be those of the first seeds."""
         if not self.seeded:
             return self.points
-        return self._used(Arrays(self.run.encodes, self.run.scores, self.metric, **self.options).parts())
+        return self._used(self.run.arrays(self.metric, **self.options).parts())
 
     def _used(self, parts: list[Points]) -> list[Points]:
         for points in parts:
@@ -290,6 +307,8 @@ class _Source:
 
     @cached_property
     def arrays(self) -> Arrays:
+        if not self.seeded:
+            return self.run.arrays(self.metric, **self.options)
         return Arrays(self.run.encodes, self.scores, self.metric, **self.options)
 
     @cached_property

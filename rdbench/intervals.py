@@ -360,8 +360,8 @@ def _critical(influence: Array, level: float, draws: int, seed: int) -> float:
 
 _FEWEST_ERRORS = 250
 """Draws of standard errors at least; their noise is then a fifth of what the draws of means leave."""
-_BUDGET = 4e9
-"""Multiplications that may go into drawing standard errors: about a second."""
+_BUDGET = 5e8
+"""Multiplications that may go into drawing standard errors: about a tenth of a second."""
 
 
 def _loadings(unit: Array) -> Array:

@@ -183,23 +183,33 @@ def collect(
     NotComparableError
         If no clip has a value at every point.
     """
+    joined = _joined(encodes, scores, metric, bits, charge_boxes, partition)
+    return _parts(joined, uncoded=uncoded, by_clip=False)
+
+
+def _joined(
+    encodes: pd.DataFrame,
+    scores: pd.DataFrame,
+    metric: str,
+    bits: str,
+    charge_boxes: bool,
+    partition: str | None,
+) -> _Joined:
     if metric not in metrics.METRICS:
         raise InputError(f"There is no metric {metric!r}; there are {', '.join(metrics.METRICS)}.")
     if bits not in BITS:
         raise InputError(f"There are no {bits!r} bits; there are {', '.join(BITS)}.")
     chosen = default_partition(encodes) if partition is None else partition
-    use = encodes["partition"] == chosen
-    if not uncoded:
-        use &= encodes["codec"] != "none"
-    source = _Encodes(encodes[use].reset_index(drop=True), bits, charge_boxes, chosen)
-    rows, row = _joined(source, scores, metric)
-    if rows.empty:
-        return []
-    scope_code, scopes = codes(rows, SCOPE)
+    own = encodes[encodes["partition"] == chosen].reset_index(drop=True)
+    return _Joined(_Encodes(own, bits, charge_boxes, chosen), scores, metric)
+
+
+def _parts(joined: _Joined, *, uncoded: bool, by_clip: bool) -> list[Points]:
+    use = np.ones(len(joined.row), dtype=bool) if uncoded else joined.source.coded[joined.row]
     out = []
-    for i in range(len(scopes)):
-        own = np.flatnonzero(scope_code == i)
-        out.append(_scope(rows.iloc[own], row[own], source, metric, scopes.iloc[i].to_dict()))
+    for i in np.unique(joined.scope[use]):
+        own = np.flatnonzero(use & (joined.scope == i))
+        out.append(_scope(own, joined, joined.scopes.iloc[i].to_dict(), by_clip=by_clip))
     return out
 
 
@@ -225,15 +235,21 @@ class Arrays:
         self._tables = (encodes, scores, metric)
         self._options: dict[str, Any] = {"bits": bits, "charge_boxes": charge_boxes}
         self._partition = partition
-        self._made: dict[tuple[bool, str | None], list[Points]] = {}
+        self._joined: dict[str | None, _Joined] = {}
+        self._made: dict[tuple[bool, str | None, bool], list[Points]] = {}
         self.kept: dict[Any, Any] = {}
         """What else was made of these arrays and may be asked for again."""
 
-    def parts(self, *, uncoded: bool = True, partition: str | None = None) -> list[Points]:
-        """What `collect` gives, of another partition where one is named."""
-        key = (uncoded, partition or self._partition)
+    def parts(
+        self, *, uncoded: bool = True, partition: str | None = None, by_clip: bool = False
+    ) -> list[Points]:
+        """What `collect` gives, of another partition where one is named; `by_clip` takes each clip for a subject."""
+        chosen = partition or self._partition
+        key = (uncoded, chosen, by_clip)
         if key not in self._made:
-            self._made[key] = collect(*self._tables, uncoded=uncoded, partition=key[1], **self._options)
+            if chosen not in self._joined:
+                self._joined[chosen] = _joined(*self._tables, **self._options, partition=chosen)
+            self._made[key] = _parts(self._joined[chosen], uncoded=uncoded, by_clip=by_clip)
         return self._made[key]
 
 
@@ -256,7 +272,7 @@ class _Encodes:
         subject = table["subject"].fillna(table["clip"])
         self.subject, subjects = pd.factorize(subject, sort=True)
         self.subjects = [str(name) for name in subjects]
-        coded = (table["codec"] != "none").to_numpy()
+        self.coded = coded = (table["codec"] != "none").to_numpy(dtype=bool)
         cost = numbers(f"{bits}_bits")
         if charge_boxes:
             cost = cost + np.nan_to_num(numbers("box_bits"))
@@ -287,32 +303,54 @@ class _Encodes:
         return out.assign(rate_status=[_WORST[i] for i in out["rate_status"]])
 
 
-def _joined(source: _Encodes, scores: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, NDArray[np.int64]]:
-    """The scores that give the metric, and the row of `source` that each belongs to."""
-    if metric in metrics.FROM_MOMENTS:
-        usable = (scores["n"] > 0) & scores["mean_pred"].notna() & scores["confusion"].isna()
-        columns = [*SCORE_KEY, *MOMENTS]
-    else:
-        usable = scores["confusion"].notna()
-        columns = [*SCORE_KEY, "confusion"]
-    known = usable.to_numpy(dtype=bool, na_value=False)
-    if not known.any():
-        return scores.head(0), np.zeros(0, dtype=np.int64)
-    row = pd.Index(source.table["encode"]).get_indexer(pd.Index(scores["encode"]))
-    use = known & (row >= 0)
-    rows, row = scores.loc[use, columns].reset_index(drop=True), row[use].astype(np.int64)
-    key, keys = codes(rows, SCORE_KEY)
-    cell = (source.condition[row] * len(source.clips) + source.clip[row]) * max(len(keys), 1) + key
-    # Sorting is several times faster here than np.unique, which hashes.
-    if (np.diff(np.sort(cell)) == 0).any():
-        order = np.argsort(cell, kind="stable")
-        again = order[1:][np.diff(cell[order]) == 0].min()
-        at = rows.iloc[again]
-        raise InputError(
-            f"Clip {source.clips[source.clip[row[again]]]!r} has two scores of {at['backend']}, "
-            f"{at['target']} for one condition; tables of different runs must not be put together."
-        )
-    return rows, row
+class _Joined:
+    """The scores that give the metric as numbers, each with the row of the encodes that it belongs to.
+
+    Strings are compared once here, whatever is then asked: of everything or of what was coded, by subject or by clip.
+
+    Attributes
+    ----------
+    row, scope, backend : (scores,) int64
+        Of `source`, `scopes` and `backends`.
+    values : (scores, 6) float64 or (scores,) int64
+        Moments, or which of `confusions`.
+    """
+
+    def __init__(self, source: _Encodes, scores: pd.DataFrame, metric: str) -> None:
+        self.source, self.metric = source, metric
+        moments = metric in metrics.FROM_MOMENTS
+        usable = scores["confusion"].isna() if moments else scores["confusion"].notna()
+        if moments:
+            usable &= (scores["n"] > 0) & scores["mean_pred"].notna()
+        code, names = pd.factorize(scores["encode"])
+        row = np.append(pd.Index(source.table["encode"]).get_indexer(pd.Index(names)), -1)[code]
+        use = usable.to_numpy(dtype=bool, na_value=False) & (row >= 0)
+        self.row = row[use].astype(np.int64)
+        key, keys = codes(scores.loc[use, list(SCORE_KEY)].reset_index(drop=True), SCORE_KEY)
+        self._refuse_twice(key, keys)
+        scope, self.scopes = codes(keys, SCOPE)
+        backend, self.backends = pd.factorize(keys["backend"], sort=True)
+        self.scope, self.backend = scope[key], backend.astype(np.int64)[key]
+        self.confusions: list[str] = []
+        self.values: NDArray[Any]
+        if moments:
+            self.values = scores.loc[use, list(MOMENTS)].to_numpy(dtype=np.float64)
+        else:
+            self.values, texts = pd.factorize(scores.loc[use, "confusion"])
+            self.confusions = list(texts)
+
+    def _refuse_twice(self, key: NDArray[np.int64], keys: pd.DataFrame) -> None:
+        source, row = self.source, self.row
+        cell = (source.condition[row] * len(source.clips) + source.clip[row]) * max(len(keys), 1) + key
+        # Sorting is several times faster here than np.unique, which hashes.
+        if (np.diff(np.sort(cell)) == 0).any():
+            order = np.argsort(cell, kind="stable")
+            again = order[1:][np.diff(cell[order]) == 0].min()
+            at = keys.iloc[key[again]]
+            raise InputError(
+                f"Clip {source.clips[source.clip[row[again]]]!r} has two scores of {at['backend']}, "
+                f"{at['target']} for one condition; tables of different runs must not be put together."
+            )
 
 
 def codes(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[NDArray[np.int64], pd.DataFrame]:
@@ -332,21 +370,16 @@ def codes(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[NDArray[np.int64
     return label.astype(np.int64), frame[list(columns)].iloc[first].reset_index(drop=True)
 
 
-def _scope(
-    rows: pd.DataFrame,
-    row: NDArray[np.int64],
-    source: _Encodes,
-    metric: str,
-    scope: dict[Hashable, Any],
-) -> Points:
+def _scope(own: NDArray[np.int64], joined: _Joined, scope: dict[Hashable, Any], *, by_clip: bool) -> Points:
+    source, row = joined.source, joined.row[own]
     left_out: list[dict[str, str]] = []
     gone = source.refused[source.condition[row]]
     for index in np.unique(source.condition[row[gone]]):
         what = " ".join(str(value) for value in source.conditions.iloc[index])
         left_out.append({"kind": "point", "name": what, "reason": "refused by the encoder for a clip"})
-    rows, row = rows[~gone], row[~gone]
+    own, row = own[~gone], row[~gone]
 
-    backend, backends = pd.factorize(rows["backend"], sort=True)
+    backend = joined.backend[own]
     which, point = np.unique(backend * len(source.conditions) + source.condition[row], return_inverse=True)
     points = len(which)
     have = np.bincount(source.clip[row], minlength=len(source.clips))
@@ -360,19 +393,20 @@ def _scope(
             "nothing can be pooled; finish the run, or leave out the conditions that are incomplete."
         )
     keep = whole[source.clip[row]]
-    rows, row, point = rows[keep], row[keep], point[keep]
+    own, row, point = own[keep], row[keep], point[keep]
 
     condition = which % len(source.conditions)
-    names = pd.Series(backends[which // len(source.conditions)], name="backend")
+    names = pd.Series(joined.backends[which // len(source.conditions)], name="backend")
     keys = pd.concat([names, source.conditions.iloc[condition].reset_index(drop=True)], axis=1)
     keys = keys.assign(**{name: scope[name] for name in SCOPE})[list(GRID)]
     keys["partition"] = source.partition
     described = source.described(np.unique(row)).loc[condition].reset_index(drop=True)
     keys = pd.concat([keys, described], axis=1)
 
-    own, subject = np.unique(source.subject[row], return_inverse=True)
-    columns, centre = _summed(rows, metric, point)
-    shape = (len(own), points)
+    who, called = (source.clip, source.clips) if by_clip else (source.subject, source.subjects)
+    present, subject = np.unique(who[row], return_inverse=True)
+    columns, centre = _summed(joined, own, point)
+    shape = (len(present), points)
     cell = subject * points + point
     stats = np.empty((*shape, 2 + len(columns)))
     for k, column in enumerate((source.bits[row], source.seconds[row], *columns)):
@@ -382,8 +416,8 @@ def _scope(
         keys,
         stats,
         centre,
-        metric,
-        [source.subjects[i] for i in own],
+        joined.metric,
+        [called[i] for i in present],
         [source.clips[i] for i in np.flatnonzero(whole)],
         pd.DataFrame(left_out, columns=["kind", "name", "reason"]).assign(**{k: scope[k] for k in SCOPE}),
     )
@@ -407,19 +441,19 @@ def _confusion(text: str) -> Array:
         ) from error
 
 
-def _summed(rows: pd.DataFrame, metric: str, point: NDArray[np.int64]) -> tuple[list[Array], Array]:
+def _summed(joined: _Joined, own: NDArray[np.int64], point: NDArray[np.int64]) -> tuple[list[Array], Array]:
     points = int(point.max()) + 1
-    if metric in metrics.FROM_CONFUSION:
-        texts, table = pd.factorize(rows["confusion"])
-        parsed = [_confusion(text) for text in table]
+    if joined.metric in metrics.FROM_CONFUSION:
+        used, texts = pd.factorize(joined.values[own])
+        parsed = [_confusion(joined.confusions[i]) for i in texts]
         largest = max(len(matrix) for matrix in parsed)
         flat = np.stack([np.pad(m, (0, largest - len(m))).ravel() for m in parsed])
-        return list(flat[texts].T), np.zeros((points, 2))
-    n, p, g, m2p, m2g, cov = rows[list(MOMENTS)].to_numpy(dtype=np.float64).T
-    backend, names = pd.factorize(rows["backend"])
-    weight = np.bincount(backend, n, len(names))
-    centre_p = (np.bincount(backend, n * p, len(names)) / weight)[backend]
-    centre_g = np.full(len(rows), (n @ g) / n.sum())
+        return list(flat[used].T), np.zeros((points, 2))
+    n, p, g, m2p, m2g, cov = joined.values[own].T
+    present, backend = np.unique(joined.backend[own], return_inverse=True)
+    weight = np.bincount(backend, n, len(present))
+    centre_p = (np.bincount(backend, n * p, len(present)) / weight)[backend]
+    centre_g = np.full(len(own), (n @ g) / n.sum())
     dp, dg = p - centre_p, g - centre_g
     columns = [n, n * dp, n * dg, m2p + n * dp * dp, m2g + n * dg * dg, cov + n * dp * dg]
     first = np.unique(point, return_index=True)[1]

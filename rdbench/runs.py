@@ -18,6 +18,7 @@ from pandas.api.types import pandas_dtype
 
 from rdbench import curves as _curves
 from rdbench.errors import InputError
+from rdbench.points import Arrays
 from rdbench.tables import ENCODES, SCORES
 
 __all__ = ["Run", "open_run"]
@@ -37,6 +38,7 @@ class Run:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = path.resolve().name
+        self._arrays: dict[tuple[object, ...], Arrays] = {}
 
     @property
     def has_store(self) -> bool:
@@ -85,6 +87,29 @@ class Run:
         if not {"key", "value"} <= set(table.columns):
             return {}
         return dict(zip(table["key"], table["value"], strict=True))
+
+    def arrays(
+        self,
+        metric: str = "ccc",
+        *,
+        bits: str = "payload",
+        charge_boxes: bool = False,
+        partition: str | None = None,
+    ) -> Arrays:
+        """The tables as arrays, made once for all that is computed from them.
+
+        Functions of the two tables (curves, envelopes, deltas) take them as ``arrays=``, with the same metric and
+        options. Parameters are those of `rdbench.points.Arrays`.
+        """
+        key = (metric, bits, charge_boxes, partition)
+        if key not in self._arrays:
+            self._arrays[key] = Arrays(
+                *(self.encodes, self.scores, metric),
+                bits=bits,
+                charge_boxes=charge_boxes,
+                partition=partition,
+            )
+        return self._arrays[key]
 
     def curves(self, metric: str = "ccc", **options: Any) -> pd.DataFrame:
         """Pooled points with intervals; `options` are those of `rdbench.curves.pooled`."""

@@ -182,7 +182,7 @@ def test_recola_from_package_to_figures(environment, tmp_path):
                 ((wanted - wanted.mean()) ** 2).sum(), abs=1e-6
             )
     figures = call(environment, "plot", run, "--only", "rd").splitlines()
-    assert any(name.endswith(".svg") for name in figures)
+    assert any(name.endswith(".png") for name in figures)
 
 
 def gold_by_hand(root: Path, clip: str, target: str) -> np.ndarray:

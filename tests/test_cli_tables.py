@@ -19,6 +19,7 @@ import pytest
 from made_runs import SAVING, made_tables
 from small_runs import ENCODES, environment, one_sentence, tiny_run, within
 
+from rdbench import cli_tables, interpolation
 from rdbench.errors import InputError
 from rdbench.report import run_names
 
@@ -269,6 +270,11 @@ def test_the_page_names_every_key_of_a_verdict(made: Path) -> None:
         assert f"`{name}`" in section, key
 
 
+def test_the_usual_interpolation_is_the_librarys(made: Path) -> None:
+    (option,) = (one for one in cli_tables.bd.params if one.name == "method")
+    assert option.default == interpolation.DEFAULT
+
+
 # plot, report, inspect, status
 
 
@@ -276,8 +282,19 @@ def test_plot_draws_from_tables_alone(made: Path, tmp_path: Path) -> None:
     done = within("plot", made, "--out", tmp_path / "figures", "--only", "standalone")
     assert done.code == 0, done
     files = [Path(line) for line in done.out.splitlines()]
-    assert {file.suffix for file in files} >= {".png", ".pdf", ".svg"}
+    assert {file.suffix for file in files} == {".png", ".md"}
     assert all(file.stat().st_size for file in files)
+
+
+def test_plot_writes_the_formats_that_are_asked_for(made: Path, tmp_path: Path) -> None:
+    done = within("plot", made, "--out", tmp_path, "--only", "standalone", "--formats", "svg, png,svg")
+    assert done.code == 0, done
+    assert {file.name for file in tmp_path.iterdir()} == {"standalone.svg", "standalone.png", "captions.md"}
+    for wrong, named in (("gif", "'gif'"), (",", "nothing at all")):
+        done = within("plot", made, "--out", tmp_path / "none", "--only", "standalone", "--formats", wrong)
+        assert done.code == 2
+        assert named in one_sentence(done.err)
+        assert "png, pdf, svg" in done.err
 
 
 def test_plot_tells_what_took_no_part(tmp_path: Path) -> None:
@@ -418,7 +435,7 @@ def test_figures_that_are_drawn_no_more_go(reference: Path) -> None:
     drawn = {
         name: {file.name for file in (reference / name / "figures").iterdir()} for name in ("some", "whole")
     }
-    alone = {"captions.md", "standalone.pdf", "standalone.png", "standalone.svg"}
+    alone = {"captions.md", "standalone.png"}
     assert drawn["some"] == alone
     assert drawn["whole"] > alone
     assert not any("orphan" in name for name in drawn["whole"])
@@ -462,7 +479,7 @@ print("loaded", sorted(set({HEAVY!r}) & set(sys.modules)))
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "loaded []"
     first, second = ({file.name: file.read_bytes() for file in place.iterdir()} for place in places)
-    assert {"standalone.png", "standalone.pdf", "standalone.svg", "captions.md"} == set(first)
+    assert {"standalone.png", "captions.md"} == set(first)
     assert first == second
 
 

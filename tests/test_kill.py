@@ -98,6 +98,16 @@ def test_killed_run_goes_on_to_the_same_tables(
     hold_equal(tmp_path / "run", tiny_run)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_at_a_random_moment(seed: int, tiny: Path, tiny_run: Path, tmp_path: Path) -> None:
+    random_ = random.Random(seed)
+    # By what is done and not by the clock, so that a busy machine is killed as evenly as an idle one.
+    least = random_.randrange(ENCODES)
+    kill(tiny, tmp_path, lambda folder: stored(folder / "run") >= least, random_.uniform(0, 1))
+    resume(tiny, tmp_path)
+    hold_equal(tmp_path / "run", tiny_run)
+
+
 @pytest.mark.long
 def test_killed_at_thirty_random_moments(tiny: Path, tiny_run: Path, tmp_path: Path) -> None:
     random_ = random.Random(20)

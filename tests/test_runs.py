@@ -12,6 +12,7 @@ from rdbench.check import check
 from rdbench.curves import pooled
 from rdbench.envelope import envelopes, switch_points
 from rdbench.errors import InputError
+from rdbench.points import Arrays
 from rdbench.runs import open_run
 from rdbench.tables import ENCODES, SCORES
 from rdbench.verdict_formats import to_json
@@ -70,6 +71,35 @@ def test_what_is_read_computes_as_what_was_written(tmp_path):
     assert found.exit_code == 0
     assert found.rows.identical.all()
     json.loads(to_json(found))
+
+
+def test_arrays_are_made_once_and_say_the_same(tmp_path):
+    encodes, scores, _ = made(subjects=6, uncoded=True, factors=(1, 4))
+    store(tmp_path, encodes, scores)
+    run = open_run(tmp_path)
+    arrays = run.arrays("ccc", bits="payload", partition=None)
+    assert run.arrays() is arrays
+    assert run.arrays("rmse") is not arrays
+    assert run.arrays("ccc", bits="stream") is not arrays
+    sides = "codec=x264", "codec=x265"
+    for function, more in ((pooled, ()), (envelopes, ()), (switch_points, ()), (bd_table, sides)):
+        pd.testing.assert_frame_equal(
+            function(run.encodes, run.scores, *more, arrays=arrays), function(run.encodes, run.scores, *more)
+        )
+
+
+def test_by_clip_each_clip_is_a_subject():
+    encodes, scores, _ = made(subjects=6, uncoded=True, factors=(1, 4))
+    arrays = Arrays(encodes, scores)
+    assert arrays.parts(by_clip=True) is arrays.parts(by_clip=True)
+    apart = Arrays(encodes.assign(subject=encodes["clip"]), scores)
+    for uncoded in (True, False):
+        for ours, theirs in zip(
+            arrays.parts(uncoded=uncoded, by_clip=True), apart.parts(uncoded=uncoded), strict=True
+        ):
+            assert ours.subjects == theirs.subjects == ours.clips
+            assert (ours.stats == theirs.stats).all()
+            pd.testing.assert_frame_equal(ours.keys, theirs.keys)
 
 
 def test_a_clip_may_be_called_none_or_na(tmp_path, tables):
