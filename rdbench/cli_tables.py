@@ -78,8 +78,8 @@ def plot(
 ) -> None:
     """Draw a run's figures from its tables alone.
 
-    What is drawn for another metric than the run's own has its name at the end (rd_..._rmse.png), and
-    captions.md gains the captions of what is drawn. What took no part is told.
+    What is drawn for another metric than the run's own, other bits or another partition has that at the end of
+    its name (rd_..._rmse.png), and captions.md gains the captions of what is drawn. What took no part is told.
 
     \b
     rdbench plot results/quick

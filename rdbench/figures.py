@@ -51,7 +51,7 @@ from rdbench.curve_figures import envelope, methods, rd, standalone
 from rdbench.envelope import GROUP, Chooser, envelopes, groups, side_of, switch_points
 from rdbench.errors import InputError, NotComparableError
 from rdbench.family_points import family_points
-from rdbench.points import SCOPE, Arrays, Points, default_metric
+from rdbench.points import SCOPE, Arrays, Points, default_metric, default_partition
 from rdbench.runs import Run
 from rdbench.samples import read_picture, read_samples
 from rdbench.seeds import FIRST, split_seed
@@ -79,6 +79,9 @@ MOST_PANELS = 9
 _WITHOUT_METRIC = ("confusion", "strip")
 """Kinds that are the same whatever the metric."""
 
+_WITHOUT_RATE = ("standalone", "confusion", "strip")
+"""Kinds that are the same whatever makes the rate."""
+
 _PANEL = ("target", "backend", "gold", "scoring", "region", "variant", "mode")
 
 Named = tuple[tuple[str, ...], Callable[[], Drawing]]
@@ -104,9 +107,9 @@ def draw_all(
 ) -> list[Path]:
     """Draw every figure that the tables of a run have the data for.
 
-    What is drawn for another metric than the run's own has that metric's name at the end of its own, and
-    ``captions.md`` keeps the captions of figures that were drawn before and are still there: neither takes the
-    place of what it does not draw.
+    What is drawn for another metric than the run's own, other bits or another partition has that at the end of its
+    name, and ``captions.md`` keeps the captions of figures that were drawn before and are still there: neither
+    takes the place of what it does not draw.
 
     Parameters
     ----------
@@ -161,7 +164,7 @@ def draw_all(
         "strip": _strip,
     }
     figures = (
-        (out / _slug((*name, "" if metric == usual or kind in _WITHOUT_METRIC else metric)), draw)
+        (out / _slug((*name, *_unusual(kind, source, usual))), draw)
         for kind in KINDS
         if kind in wanted
         for name, draw in makers[kind](source)
@@ -179,6 +182,19 @@ def draw_all(
         for name, reason in source.left_out.items():
             tell(f"left out: {name} {reason}")
     return [*written, _write_captions(out / "captions.md", captions)]
+
+
+def _unusual(kind: str, source: _Source, metric: str) -> Iterator[str]:
+    """Words that keep a figure of other options than the usual ones from taking the place of the usual one."""
+    bits, boxes, partition = (source.options[name] for name in ("bits", "charge_boxes", "partition"))
+    if kind not in _WITHOUT_METRIC and source.metric != metric:
+        yield source.metric
+    if kind not in _WITHOUT_RATE and bits != "payload":
+        yield bits
+    if kind not in _WITHOUT_RATE and boxes:
+        yield "boxes"
+    if kind != "strip" and partition not in (None, default_partition(source.run.encodes)):
+        yield partition
 
 
 def _write_captions(file: Path, drawn: dict[str, str]) -> Path:

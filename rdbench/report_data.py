@@ -139,8 +139,10 @@ Told = list[tuple[str, str]]
 def _tables(run: Run, metric: str, options: Json) -> tuple[dict[str, pd.DataFrame], Told]:
     encodes, scores = run.encodes, run.scores
     found: dict[str, pd.DataFrame] = {}
-    arrays = Arrays(encodes, scores, metric, **options)
+    arrays = run.arrays(metric, **options)
     try:
+        if not arrays.parts():
+            return {}, [("rd", f"Nothing was scored in this run that has a value of {metric}.")]
         points = _points(encodes, scores, metric, options, arrays)
     except NotComparableError as error:
         return {}, [("rd", str(error))]

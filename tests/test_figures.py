@@ -4,6 +4,7 @@ import itertools
 import re
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -218,6 +219,25 @@ def test_another_metric_has_figures_of_its_own(tmp_path):
     assert [file.stem for file in other[:-1]] == [f"{file.stem}_rmse" for file in usual[:-1]]
     assert all(file.read_bytes() == content for file, content in before.items())
     assert len(captions_of(out)) == 2 * len(before)
+
+
+def test_other_bits_and_partitions_have_figures_of_their_own(tmp_path):
+    run, out = small_run(tmp_path / "run"), tmp_path / "out"
+    dev = run.encodes["clip"].isin(run.encodes["clip"].unique()[:1])
+    run.encodes.loc[dev, "partition"] = "dev"
+    draw = partial(figures.draw_all, run, out, only={"rd", "standalone"}, formats=["svg"])
+    usual = draw()
+    before = {file: file.read_bytes() for file in usual if file.suffix == ".svg"}
+    assert draw(bits="payload", partition="test") == usual
+    stems = [file.stem for file in before]
+    for options, end in (
+        ({"bits": "stream", "charge_boxes": True}, "_stream_boxes"),
+        ({"metric": "rmse", "bits": "stream", "partition": "dev"}, "_rmse_stream_dev"),
+    ):
+        alone = end.replace("_stream", "").replace("_boxes", "")
+        named = [f"{stem}{alone if stem == 'standalone' else end}" for stem in stems]
+        assert [file.stem for file in draw(**options)[:-1]] == named
+    assert all(file.read_bytes() == content for file, content in before.items())
 
 
 def test_strips_do_not_depend_on_the_metric(tmp_path):

@@ -758,6 +758,17 @@ def test_runs_stand_side_by_side(browser, run, tmp_path):
         assert "must not be compared" in page.locator("#gold").inner_text()
 
 
+def test_a_run_without_a_value_of_the_metric_says_so(browser, tmp_path):
+    encodes, scores = made(subjects=6, factors=(1, 4), classes=3)[:2]
+    (tmp_path / "run").mkdir()
+    encodes.to_csv(tmp_path / "run" / "encodes.csv", index=False)
+    scores.to_csv(tmp_path / "run" / "scores.csv", index=False)
+    other = csv_run(tmp_path / "other", subjects=6, factors=(1, 4), backends=("direct@lite",))
+    with Visit(browser, build([("a", other), ("b", open_run(tmp_path / "run"))], tmp_path / "r.html")) as page:
+        assert "b: Nothing was scored in this run that has a value of ccc." in page.locator("main").inner_text()
+        assert page.locator("#rd-plots .plot").count() == 2
+
+
 def test_a_run_without_codecs_shows_accuracy_against_factor(browser, tmp_path):
     run = csv_run(tmp_path / "run", subjects=6, factors=(1, 2, 4), codecs=(), region="face")
     with Visit(browser, build([("standalone", run)], tmp_path / "r.html")) as page:
