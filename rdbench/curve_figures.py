@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -125,42 +126,53 @@ def rd(
     if coded.empty:
         raise InputError("There is no coded point to draw rate-distortion curves of.")
     level = points[(points["codec"] == "none") & points["value"].notna()]
-    codecs = sorted(coded["codec"].unique())
     factors = sorted(int(factor) for factor in coded["factor"].unique())
+
+    def draw(axes: Axes, here: pd.DataFrame) -> None:
+        for factor, line in here.groupby("factor", sort=True):
+            own = None
+            if subjects is not None:
+                own = subjects[(subjects["codec"] == line["codec"].iloc[0]) & (subjects["factor"] == factor)]
+            _draw_rates(axes, line, factor_look(float(str(factor))), dots=own)
+        for _, row in level[level["factor"].isin(factors)].iterrows():
+            axes.plot(
+                *([0.975, 1.0], [row["value"]] * 2),
+                color=factor_look(row["factor"]).colour,
+                transform=axes.get_yaxis_transform(),
+                linewidth=1.6,
+                solid_capstyle="butt",
+                zorder=5,
+            )
+
     with settings(style):
-        figure, grid, first = panels(style, len(codecs), wide=len(codecs) > 1)
-        for codec, axes in zip(codecs, grid, strict=True):
-            here = coded[coded["codec"] == codec]
-            if len(codecs) > 1 or style == "screen":
-                axes.set_title(codec, loc="left")
-            for factor in factors:
-                line = here[here["factor"] == factor].sort_values("bitrate_kbps")
-                if line.empty:
-                    continue
-                own = None
-                if subjects is not None:
-                    own = subjects[(subjects["codec"] == codec) & (subjects["factor"] == factor)]
-                _draw_line(
-                    axes, line["bitrate_kbps"].to_numpy(dtype=float), line, factor_look(factor), dots=own
-                )
-            for _, row in level[level["factor"].isin(factors)].iterrows():
-                axes.plot(
-                    *([0.975, 1.0], [row["value"]] * 2),
-                    color=factor_look(row["factor"]).colour,
-                    transform=axes.get_yaxis_transform(),
-                    linewidth=1.6,
-                    solid_capstyle="butt",
-                    zorder=5,
-                )
-            rate_axis(axes, *_extent(coded["bitrate_kbps"]), style, min(len(codecs), COLUMNS))
-        for axes in first:
-            axes.set_ylabel(_y_label(points, metric))
+        figure = _codec_panels(coded, metric, style, draw)
         legend(
             figure, "Factor", [(str(f), factor_look(f)) for f in factors], hollow=bool(is_hollow(coded).any())
         )
         caption = _caption(points, coded, level, metric, bits, boxes_charged)
         describe(figure, _title(points, metric), _sentences(caption, remark))
     return figure
+
+
+def _codec_panels(
+    coded: pd.DataFrame, metric: str, style: Style, draw: Callable[[Axes, pd.DataFrame], None]
+) -> Drawing:
+    """A figure with a panel for each codec, in which `draw` puts its rows, over one axis of rates."""
+    codecs = sorted(coded["codec"].unique())
+    figure, grid, first = panels(style, len(codecs), wide=len(codecs) > 1)
+    for codec, axes in zip(codecs, grid, strict=True):
+        if len(codecs) > 1 or style == "screen":
+            axes.set_title(codec, loc="left")
+        draw(axes, coded[coded["codec"] == codec])
+        rate_axis(axes, *_extent(coded["bitrate_kbps"]), style, min(len(codecs), COLUMNS))
+    for axes in first:
+        axes.set_ylabel(_y_label(coded, metric))
+    return figure
+
+
+def _draw_rates(axes: Axes, line: pd.DataFrame, look: Look, *, dots: pd.DataFrame | None = None) -> None:
+    line = line.sort_values("bitrate_kbps")
+    _draw_line(axes, line["bitrate_kbps"].to_numpy(dtype=float), line, look, dots=dots)
 
 
 def _sentences(*sentences: str) -> str:
@@ -325,21 +337,15 @@ def methods(
     coded = points[points["bitrate_kbps"].gt(0) & points["value"].notna()]
     if coded.empty:
         raise InputError("There is no coded point to draw rate-distortion curves of.")
-    codecs, families = sorted(coded["codec"].unique()), sorted(coded["backend"].unique())
+    families = sorted(coded["backend"].unique())
     given = looks(families)
+
+    def draw(axes: Axes, here: pd.DataFrame) -> None:
+        for family, line in here.groupby("backend", sort=True):
+            _draw_rates(axes, line, given[str(family)])
+
     with settings(style):
-        figure, grid, first = panels(style, len(codecs), wide=len(codecs) > 1)
-        for codec, axes in zip(codecs, grid, strict=True):
-            here = coded[coded["codec"] == codec]
-            if len(codecs) > 1 or style == "screen":
-                axes.set_title(codec, loc="left")
-            for family in families:
-                line = here[here["backend"] == family].sort_values("bitrate_kbps")
-                if len(line):
-                    _draw_line(axes, line["bitrate_kbps"].to_numpy(dtype=float), line, given[family])
-            rate_axis(axes, *_extent(coded["bitrate_kbps"]), style, min(len(codecs), COLUMNS))
-        for axes in first:
-            axes.set_ylabel(_y_label(coded, metric))
+        figure = _codec_panels(coded, metric, style, draw)
         legend(
             figure,
             "Back-end",

@@ -727,11 +727,11 @@ def _strip(source: _Source) -> Iterator[Named]:
         source_image = [("source", read_picture(first["source"]))] if "source" in first else []
         seen = {
             kind: [
-                (f"factor {factor}{mark}", read_picture(samples[encode][kind]))
+                (f"{word} {factor}", read_picture(samples[encode][kind]))
                 for encode, factor in zip(group["encode"], group["factor"], strict=True)
                 if kind in samples[encode]
             ]
-            for kind, mark in (("input", ""), ("restored", ", restored"))
+            for kind, word in (("input", "factor"), ("restored", "restored,"))
         }
         images = source_image + seen["input"]
         if images:
