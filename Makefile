@@ -49,9 +49,9 @@ figures-reference: $(STAMP) ## draw the figures of results/reference/ again from
 test: $(STAMP) ## the test suite
 	$(BIN)/python -m pytest -q -n 2 -m "not long"
 
-bench: $(STAMP) ## speed of inference and of a million rows, as ratios and processor time
+bench: $(STAMP) ## speed of inference as a ratio; what a million rows take
 	$(BIN)/python tests/bench_inference.py
-	$(BIN)/python tests/test_scale.py
+	$(BIN)/python tests/bench_scale.py
 
 test-long: $(STAMP) ## what takes long, too
 	$(BIN)/python -m pytest -q
