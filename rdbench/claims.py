@@ -7,14 +7,24 @@ than a margin, at every factor, target and codec that it names. `rdbench.finding
 from __future__ import annotations
 
 import tomllib
+import unicodedata
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from rdbench.errors import InputError
 from rdbench.experiment import did_you_mean
+from rdbench.quoted import as_given, quoted
 from rdbench.seeds import split_seed
 
 __all__ = ["FALLING", "Claim", "load_claims", "shipped_claims"]
@@ -24,7 +34,19 @@ FALLING = ("rmse", "bd-rate")
 """Measures of which less is better."""
 
 Factor = Annotated[int, Field(ge=1, le=64, strict=True)] | Literal["best"]
-Text = Annotated[str, Field(min_length=1, max_length=500)]
+
+
+def _one_line(text: str) -> str:
+    """What a claim says ends up in tables, Markdown and terminals, which would obey a control character."""
+    found = next((c for c in text if unicodedata.category(c) in ("Cc", "Zl", "Zp")), None)
+    if found is not None:
+        raise ValueError(
+            f"text without control characters is expected, but it holds {found!r}; leave that out"
+        )
+    return text
+
+
+Text = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_one_line)]
 
 
 class Claim(BaseModel):
@@ -33,7 +55,7 @@ class Claim(BaseModel):
     Parameters
     ----------
     sentence : str
-        For people; nothing is read from it.
+        For people; nothing is read from it. Like all text here one line, without control characters.
     better, than : str
         Two families of back-ends, such as "max-mix@lite": all seeds of that name.
     factors : tuple of int or "best"
@@ -159,22 +181,16 @@ def _fault(error: ValidationError) -> str:
     # A pydantic error has as many faults as it found; that a key is unknown explains a missing one.
     faults = sorted(error.errors(include_url=False), key=lambda one: one["type"] != "extra_forbidden")
     fault = faults[0]
-    place = [part if str(part).isprintable() else repr(part) for part in fault["loc"]]
+    place = fault["loc"]
     number = f"claim {int(place[1]) + 1}: " if len(place) > 1 and isinstance(place[1], int) else ""
     keys = [str(part) for part in place[2:] if isinstance(part, str)]
     last = keys[0] if keys else str(place[0]) if place and not number else ""
     if fault["type"] == "extra_forbidden":
         known = list(Claim.model_fields) if number else ["claim"]
-        return f"{number}there is no key {last!r}{did_you_mean(last, known)}; there are {', '.join(known)}"
+        return (
+            f"{number}there is no key {quoted(last)}{did_you_mean(last, known)}; there are {', '.join(known)}"
+        )
     if fault["type"] == "missing":
         return f"{number}the key {last!r} is missing"
     message = " ".join(str(fault["msg"]).removeprefix("Value error, ").split()).rstrip(".")
-    shown = _shown(fault.get("input"))
-    return f"{number}{last + ': ' if last else ''}{message}{shown}"
-
-
-def _shown(given: object) -> str:
-    try:
-        return f" (given: {given!r})" if isinstance(given, str | int | float) and len(str(given)) < 80 else ""
-    except ValueError:  # Python writes no number of more than 4,300 digits
-        return ""
+    return f"{number}{last + ': ' if last else ''}{message}{as_given(fault.get('input'))}"

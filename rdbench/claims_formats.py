@@ -146,8 +146,7 @@ def to_csv(findings: Sequence[Finding]) -> str:
     for number, finding in enumerate(findings, 1):
         table = finding.members.astype(object)
         table.insert(0, "claim", number)
-        # A carriage return would end the row for some readers, whatever ends rows here.
-        table.insert(1, "sentence", finding.claim.sentence.replace("\r", " "))
+        table.insert(1, "sentence", finding.claim.sentence)
         table.insert(2, "claim_verdict", finding.verdict)
         tables.append(table)
     columns = ["claim", "sentence", "claim_verdict", *MEMBERS]

@@ -107,6 +107,7 @@ def bounds(estimate: Estimate, *, level: float = LEVEL, min_subjects: int = MIN_
     estimate : Estimate
     level : float
     min_subjects : int
+        Below 2 it is taken for 2: what varies between subjects cannot be seen in one.
 
     Returns
     -------
@@ -129,11 +130,11 @@ def bounds(estimate: Estimate, *, level: float = LEVEL, min_subjects: int = MIN_
 
 
 def _reason(estimate: Estimate, min_subjects: int) -> str:
-    n = len(estimate.subjects.replicates)
+    n, needed = len(estimate.subjects.replicates), max(min_subjects, 2)
     if estimate.reason or not np.isfinite(estimate.value):
         return estimate.reason or "there is no estimate"
-    if n < min_subjects:
-        return f"only {n} subject{'s' * (n != 1)}: an interval needs {min_subjects}"
+    if n < needed:
+        return f"only {n} subject{'s' * (n != 1)}: an interval needs {needed}"
     if not np.isfinite(estimate.subjects.replicates).all():
         return "a leave-one-subject-out value is missing"
     if not all(np.isfinite(sample.replicates).all() for sample in estimate.seeds):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from rdbench.codecs import DEFAULT_VARIANT, Profile, check_rate
 from rdbench.errors import InputError
+from rdbench.quoted import as_given, bare
 from rdbench.suggestion import did_you_mean
 
 __all__ = [
@@ -325,13 +325,7 @@ def _first_fault(error: Exception) -> str:
     if not isinstance(error, ValidationError):
         return "nested too deeply"
     fault = error.errors(include_url=False)[0]
-    # A key of the file may hold anything; what is printed holds no control character.
-    place = ".".join(part if part.isprintable() else repr(part) for part in map(str, fault["loc"]))
-    given = fault.get("input")
-    shown = f" (given: {given!r})" if isinstance(given, str | int | float) and not _is_long(given) else ""
-    message = " ".join(str(fault["msg"]).split()).rstrip(".")
-    return f"{place}: {message}{shown}" if place else message
-
-
-def _is_long(value: object) -> bool:
-    return len(str(value)) > 80 or (isinstance(value, float) and not math.isfinite(value))
+    # A key of the file may hold anything, and be of any length.
+    place = ".".join(bare(str(part)) for part in fault["loc"])
+    message = " ".join(str(fault["msg"]).split()).rstrip(".") + as_given(fault.get("input"))
+    return f"{place}: {message}" if place else message

@@ -140,7 +140,7 @@ def method_table(
     InputError
         If a metric is unknown.
     NotComparableError
-        If nothing uncoded was scored.
+        If nothing uncoded was scored in the partition, or nothing that gives a metric.
     """
     wanted = tuple(metrics) if metrics is not None else _metrics(scores)
     unknown = [name for name in wanted if name not in METRICS]
@@ -159,10 +159,7 @@ def method_table(
                 for one in points.left_out.itertuples()
             ]
     if not rows:
-        raise NotComparableError(
-            "Nothing that was downsampled only (codec none) has been scored, so there is no stand-alone table; "
-            "run an experiment with uncoded = true."
-        )
+        raise NotComparableError(_why_none(bare, scores, wanted, reported))
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     order = {name: place for place, name in enumerate(wanted)}
     by = ["region", "target", "gold", "scoring", "metric", "backend", "factor"]
@@ -170,6 +167,38 @@ def method_table(
     table = table.reset_index(drop=True)
     table.attrs["notes"] = list(dict.fromkeys(notes))
     return table
+
+
+def _why_none(bare: pd.DataFrame, scores: pd.DataFrame, wanted: Sequence[str], partition: str) -> str:
+    """What keeps a table empty; `bare` are the encodes without a codec."""
+    if bare.empty:
+        return (
+            "Nothing was downsampled only (codec none), so there is no stand-alone table; run an experiment with "
+            "uncoded = true."
+        )
+    here = bare[bare["partition"] == partition]
+    if here.empty:
+        there = " and ".join(sorted(bare["partition"].dropna().unique())) or "none"
+        return (
+            f"Partition {partition} has nothing that was downsampled only (codec none); name a partition that "
+            f"has ({there})."
+        )
+    own = scores[scores["encode"].isin(here["encode"])]
+    categorical = own["confusion"].notna()
+    continuous = ~categorical & (own["n"] > 0) & own["mean_pred"].notna()
+    given = [
+        *(FROM_MOMENTS if continuous.any() else ()),
+        *(FROM_CONFUSION if categorical.any() else ()),
+    ]
+    if not given:
+        return (
+            f"Nothing of partition {partition} that was downsampled only (codec none) has been scored; run the "
+            "experiment to its end."
+        )
+    return (
+        f"No target of partition {partition} that was scored without a codec gives {' or '.join(wanted)}; name a "
+        f"metric that they give ({', '.join(given)})."
+    )
 
 
 def _metrics(scores: pd.DataFrame) -> tuple[str, ...]:

@@ -4,8 +4,9 @@ Layout: ``RUN/samples/ENCODE.KIND.png``, where ENCODE is the row of `encodes` an
 
 - ``source``: the face as recorded, at source size (equal for all encodes of a clip and region);
 - ``decoded``: the same crop of the decoded picture, brought back to source size;
-- ``input``: what the recogniser saw, at its own size;
-- ``restored``: the same after the first back-end that restores pictures, where there is one.
+- ``input``: what the first recogniser saw, at its own size;
+- ``restored``: what the first back-end that restores pictures made of what it saw, where there is one. It has a
+  size, and in region ``frame`` a margin, of its own.
 
 All show one frame (the middle one of those that are scored) of one clip of the run. The number of the frame
 stands in the PNG's text under ``frame``.

@@ -15,7 +15,7 @@ import platform
 import re
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdbench import ffmpeg, transcode
-from rdbench.backends.protocol import Backend, Context, Restoring, Session
+from rdbench.backends.protocol import Backend, Context, Input, Restoring, Session
 from rdbench.backends.registry import find_backend
 from rdbench.clip import Dataset
 from rdbench.codecs import Profile, rate_status
@@ -354,22 +354,22 @@ class _Bench:
         scored = np.flatnonzero(self.prepared.track.mask)
         return int(scored[len(scored) // 2])
 
-    def _sample(self, decoded: transcode.Planes, seen: NDArray[np.uint8]) -> dict[str, bytes]:
-        """One frame as recorded, as decoded, and as the first recogniser saw it, as PNG."""
-        wanted = _backends(self.setup)[0].input
+    def _sample(self, decoded: transcode.Planes, seen: Mapping[Input, NDArray[np.uint8]]) -> dict[str, bytes]:
+        """One frame as recorded, as decoded, as the first recogniser saw it, and as restored, as PNG."""
+        backends = _backends(self.setup)
+        wanted = backends[0].input
         crop = None if self.unit.region == "face" else self.prepared.track.crop(wanted.margin)
         if self._source_png is None:
             whole = transcode.Geometry(*self.geometry.padded, 1)
             source = transcode.face_rgb(self.full, self._middle, whole, crop)
             self._source_png = encode_png(source, self._middle)
-        frame = _as_float(seen[None])
         pictures = {
             "decoded": transcode.face_rgb(decoded, self._middle, self.geometry, crop),
-            "input": _shown(frame),
+            "input": _shown(_as_float(seen[wanted][None])),
         }
-        for backend in _backends(self.setup):
-            if backend.input == wanted and isinstance(backend, Restoring):
-                restored = backend.restored(frame, self.context)
+        for backend in backends:
+            if isinstance(backend, Restoring):
+                restored = backend.restored(_as_float(seen[backend.input][None]), self.context)
                 if restored is not None:
                     pictures["restored"] = _shown(restored)
                     break
@@ -382,23 +382,21 @@ class _Bench:
         backends = _backends(self.setup)
         predictions: list[tuple[Backend, NDArray[np.float32]]] = []
         quality: dict[str, float | None] = {}
-        sample: dict[str, bytes] = {}
+        sampled = self.unit.clip == self.setup.sample
+        middle: dict[Input, NDArray[np.uint8]] = {}
         for wanted in dict.fromkeys(backend.input for backend in backends):
             first = not quality
             crop = None if self.unit.region == "face" else prepared.track.crop(wanted.margin)
             tally = transcode.Tally(self.full, self.geometry.width, self.geometry.height) if first else None
             pictures = transcode.views(decoded, self.geometry, crop, wanted, tally)
-            shown: list[NDArray[np.uint8]] = []
-            if first and self.unit.clip == self.setup.sample:
-                pictures = _noting(pictures, self._middle, shown)
+            if sampled:
+                pictures = _noting(pictures, self._middle, wanted, middle)
             sharing = [backend for backend in backends if backend.input == wanted]
             found = _predict(sharing, self.context, prepared, pictures)
             predictions += zip(sharing, found, strict=True)
             if tally is not None:
                 quality["psnr"] = tally.psnr
-            if shown:
-                sample = self._sample(decoded, shown[0])
-        return _Seen(quality, predictions, sample)
+        return _Seen(quality, predictions, self._sample(decoded, middle) if sampled else {})
 
     def _score(
         self, seen: _Seen, row: dict[str, Any], bits: tuple[int, ...]
@@ -430,13 +428,13 @@ class _Bench:
 
 
 def _noting(
-    pictures: Iterator[NDArray[np.uint8]], index: int, noted: list[NDArray[np.uint8]]
+    pictures: Iterator[NDArray[np.uint8]], index: int, wanted: Input, noted: dict[Input, NDArray[np.uint8]]
 ) -> Iterator[NDArray[np.uint8]]:
-    """Pass pictures on, having noted one of them."""
+    """Pass pictures on, having noted one of them under what its viewers want to see."""
     at = 0
     for chunk in pictures:
         if at <= index < at + len(chunk):
-            noted.append(chunk[index - at].copy())
+            noted[wanted] = chunk[index - at].copy()
         at += len(chunk)
         yield chunk
 

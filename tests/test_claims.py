@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import json
 import math
+import unicodedata
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -277,10 +278,59 @@ def test_what_was_given_is_not_repeated_where_it_is_long_or_no_word(tmp_path: Pa
     assert "(given" not in fault(tmp_path, ONE + f"region = {given}")
 
 
-@pytest.mark.parametrize("key", ["a\\nb", "a\\u001b[2J", "\\u2028"])
-def test_a_key_of_control_characters_is_shown_without_them(tmp_path: Path, key: str) -> None:
-    assert "there is no key" in fault(tmp_path, f'"{key}" = 1')
-    assert "claim 1: there is no key" in fault(tmp_path, ONE + f'"{key}" = 1')
+@pytest.mark.parametrize(
+    ("key", "shown"),
+    [
+        ("a\\nb", r"'a\nb'"),
+        ("a\\u001b[2J", r"'a\x1b[2J'"),
+        ("\\u2028", r"'\u2028'"),
+        ("a'\\n", r'''"a'\n"'''),
+        ("k" * 60, f"'{'k' * 60}'"),
+        ("k" * 61, f"'{'k' * 60}…'"),
+        ("k" * 5000, f"'{'k' * 60}…'"),
+    ],
+    ids=lambda value: ascii(value[:12]),
+)
+def test_a_key_is_shown_escaped_once_and_cut(tmp_path: Path, key: str, shown: str) -> None:
+    assert f": there is no key {shown}; there are claim." in fault(tmp_path, f'"{key}" = 1')
+    assert f": claim 1: there is no key {shown}; there are " in fault(tmp_path, ONE + f'"{key}" = 1')
+
+
+@pytest.mark.parametrize(
+    ("character", "shown"),
+    [
+        (r"\n", r"'\n'"),
+        (r"\r", r"'\r'"),
+        (r"\t", r"'\t'"),
+        (r"\u001b", r"'\x1b'"),
+        (r"\u007f", r"'\x7f'"),
+        (r"\u0085", r"'\x85'"),
+        (r"\u2028", r"'\u2028'"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [
+        (ONE.replace('"one"', '"o{}e"'), "sentence"),
+        (ONE.replace("max-mix@lite", "max{}mix"), "better"),
+        (ONE + 'targets = ["a", "b{}"]\n', "targets"),
+        (CODED + 'variant = "{}"\n', "variant"),
+    ],
+    ids=["sentence", "better", "targets", "variant"],
+)  # fmt: skip
+def test_control_characters_are_refused_since_terminals_would_obey_them(
+    tmp_path: Path, line: str, place: str, character: str, shown: str
+) -> None:
+    message = fault(tmp_path, line.replace("{}", character))
+    assert (
+        f": claim 1: {place}: text without control characters is expected, but it holds {shown}; leave that out"
+        in message
+    )
+
+
+def test_a_sentence_over_several_lines_of_the_file_is_one_line_where_toml_joins_them(tmp_path: Path) -> None:
+    (claim,) = load(tmp_path, changed('"one"', '"""\none \\\n   two"""'))
+    assert claim.sentence == "one two"
 
 
 @pytest.mark.parametrize(
@@ -429,7 +479,9 @@ def test_any_table_is_a_claim_or_an_input_error_that_names_it(
     assert message.isprintable()
 
 
-WORD = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_characters="#"), min_size=1)
+OBEYED = ["Cc", "Zl", "Zp"]
+"""Categories of characters that what is printed does not hold."""
+WORD = st.text(st.characters(codec="utf-8", exclude_categories=OBEYED, exclude_characters="#"), min_size=1)
 FACTORS = st.lists(st.integers(1, 64), min_size=1, max_size=8, unique=True)
 BARE = st.fixed_dictionaries(
     {"measure": st.sampled_from(["ccc", "pcc", "rmse", "accuracy", "f1"]), "factors": FACTORS}
@@ -464,3 +516,14 @@ def test_what_was_written_is_read_back(tmp_path: Path, tables: list[dict[str, An
         assert {key: list(value) if isinstance(value, tuple) else value for key, value in said.items()} == (
             table
         )
+
+
+@ANY
+@given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=10))
+def test_a_sentence_is_read_as_it_is_or_refused_for_one_of_its_characters(tmp_path: Path, text: str) -> None:
+    # JSON leaves in what TOML forbids as it is: DEL.
+    line = changed('"one"', json.dumps(text, ensure_ascii=False).replace("\x7f", r"\u007f"))
+    if any(unicodedata.category(character) in OBEYED for character in text):
+        assert ": claim 1: sentence: " in fault(tmp_path, line)
+    else:
+        assert [claim.sentence for claim in load(tmp_path, line)] == [text]

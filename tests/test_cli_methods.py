@@ -456,12 +456,20 @@ def test_runs_that_contradict_each_other_are_bad_input(bare: Path, tmp_path: Pat
     assert f"{bare} and {other} do not belong together" in one_sentence(done.err)
 
 
-@pytest.mark.parametrize("words", [(), ("--metric", "accuracy"), ("--partition", "train")], ids=" ".join)
-def test_methods_without_a_row_are_3(bare: Path, coded: Path, words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ((), "Nothing was downsampled only (codec none)"),
+        (("--metric", "accuracy"), "gives accuracy; name a metric that they give (ccc, pcc, rmse)"),
+        (("--partition", "train"), "Partition train has nothing"),
+    ],
+    ids=["coded", "metric", "partition"],
+)
+def test_methods_without_a_row_are_3(bare: Path, coded: Path, words: tuple[str, ...], says: str) -> None:
     done = within("methods", bare if words else coded, *words, "--format", "json")
     assert done.code == 3, done
     assert done.out == ""
-    one_sentence(done.err)
+    assert says in one_sentence(done.err)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -176,6 +176,15 @@ def test_how_many_subjects_are_enough_can_be_said():
     assert bounds(five, min_subjects=7).reason == "only 5 subjects: an interval needs 7"
 
 
+@pytest.mark.parametrize("count", [0, 1])
+@pytest.mark.parametrize("enough", [-1, 0, 1, 2])
+def test_no_number_makes_fewer_than_two_subjects_enough(count, enough):
+    few = Estimate(0.3, Sample("subjects", np.full(count, 0.2)))
+    for got in (bounds(few, min_subjects=enough), *together([few, few], min_subjects=enough)):
+        assert got.reason == f"only {count} subject{'s' * (count != 1)}: an interval needs 2"
+        assert np.isnan([got.low, got.high, got.error, got.freedom]).all()
+
+
 numbers = st.floats(-1, 1).map(lambda v: round(v, 6))
 
 

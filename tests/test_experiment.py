@@ -172,6 +172,32 @@ def test_what_is_no_toml_is_told(tmp_path: Path, content: bytes) -> None:
     assert "mine.toml" in fault(tmp_path, content)
 
 
+HUGE = "0x" + "f" * 5000
+"""TOML has no longest number; Python writes none of more than 4,300 digits."""
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        (f"factors = [{HUGE}]", "factors.0: "),
+        (f"name = {HUGE}", "name: "),
+        (f"[dataset]\nseconds = {HUGE}", "dataset.seconds: "),
+        (f'[[codecs]]\nname = "x264"\nrates = [{HUGE}]', "codecs.0.rates."),
+        (f"zzz = {HUGE}", "zzz: "),
+    ],
+    ids=lambda value: ascii(value[:30]),
+)
+def test_a_number_that_is_too_long_to_be_written_is_told(tmp_path: Path, text: str, part: str) -> None:
+    message = fault(tmp_path, text)
+    assert message.startswith(f"{tmp_path / 'mine.toml'}: {part}")
+    assert "(given" not in message
+
+
+def test_a_long_key_is_cut(tmp_path: Path) -> None:
+    assert f": '{'k' * 60}…': " in fault(tmp_path, f"{'k' * 5000} = 1")
+    assert f": {'k' * 60}: " in fault(tmp_path, f"{'k' * 60} = 1")
+
+
 def test_a_huge_file_is_not_even_read(tmp_path: Path) -> None:
     assert "1048576 bytes" in fault(tmp_path, b"#" * ((1 << 20) + 1))
 
@@ -199,9 +225,14 @@ def test_any_bytes_are_an_experiment_or_an_input_error(tmp_path: Path, content: 
     assert "\n" not in message
 
 
+class Written(str):
+    """A value as the file has it."""
+
+
 values = st.recursive(
     st.one_of(
         *(st.booleans(), st.integers(-(2**70), 2**70), st.floats(), st.text(max_size=10), st.dates()),
+        st.integers(4000, 20_000).map(lambda digits: Written(f"0x{'f' * digits}")),
         st.sampled_from(["x264", "crf", "synthetic", "frame", "face", "constant", 1, 2, 4, 30.0]),
     ),
     lambda inner: (
@@ -217,6 +248,8 @@ keys = st.sampled_from([*Experiment.model_fields, "other", ""])
 
 def toml(value: Any) -> str:
     """A value as TOML writes it within a line."""
+    if isinstance(value, Written):
+        return str(value)
     if isinstance(value, dict):
         return "{" + ", ".join(f"{toml(key)} = {toml(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, list):

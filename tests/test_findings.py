@@ -766,3 +766,5 @@ def test_few_subjects_have_a_difference_and_no_verdict(subjects, measure):
     assert row["reason"] == f"only {subjects} subjects: an interval needs 6"
     assert np.isnan([row["low"], row["sim_high"], row["freedom"]]).all()
     assert found.verdict == "cannot be told"
+    place = "valence, factor 4" if measure == "ccc" else "valence, x264, factor 4"
+    assert found.reason == f"{place}: {row['reason']}"

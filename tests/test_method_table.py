@@ -201,7 +201,7 @@ def test_columns_and_order_are_fixed(continuous):
 
 def test_classes_have_accuracy_and_f1_by_default(categorical):
     assert list(method_table(*categorical[:2])["metric"].unique()) == ["accuracy", "f1"]
-    with pytest.raises(NotComparableError, match="Nothing that was downsampled only"):
+    with pytest.raises(NotComparableError, match="No target of partition test"):
         method_table(*categorical[:2], metrics=["ccc"])
 
 
@@ -274,6 +274,46 @@ def test_an_unknown_metric_is_refused_with_those_that_there_are(continuous, metr
 def test_without_anything_uncoded_it_says_how_to_get_it():
     with pytest.raises(NotComparableError, match="uncoded = true"):
         method_table(*made(factors=(1,), codecs=("x264",), subjects=6)[:2])
+
+
+def why_none(encodes: pd.DataFrame, scores: pd.DataFrame, **options) -> str:
+    with pytest.raises(NotComparableError) as caught:
+        method_table(encodes, scores, **options)
+    return str(caught.value)
+
+
+def test_a_partition_without_anything_uncoded_names_those_that_have(continuous):
+    encodes, scores, _ = continuous
+    assert why_none(encodes, scores, partition="dev") == (
+        "Partition dev has nothing that was downsampled only (codec none); name a partition that has (test)."
+    )
+    coded = made(codecs=("x264",), subjects=6, partition="dev")
+    both = [pd.concat(pair, ignore_index=True) for pair in zip(continuous[:2], coded[:2], strict=True)]
+    assert "name a partition that has (test)" in why_none(*both, partition="dev"), "dev was coded alone"
+
+
+@pytest.mark.parametrize(
+    ("kind", "metrics", "words"),
+    [
+        ("continuous", ["accuracy"], "gives accuracy; name a metric that they give (ccc, pcc, rmse)"),
+        ("continuous", ["f1", "accuracy"], "gives f1 or accuracy; name a metric that they give (ccc, pcc, "),
+        ("categorical", ["ccc"], "gives ccc; name a metric that they give (accuracy, f1)"),
+    ],
+)
+def test_a_metric_that_no_target_gives_names_those_that_there_are(kind, metrics, words, request):
+    message = why_none(*request.getfixturevalue(kind)[:2], metrics=metrics)
+    assert message.startswith("No target of partition test that was scored without a codec ")
+    assert words in message
+
+
+@pytest.mark.parametrize("gone", ["no row", "no frame"])
+def test_what_was_never_scored_is_told_apart_from_what_was_never_made(continuous, gone):
+    encodes, scores, _ = continuous
+    scores = scores.head(0) if gone == "no row" else scores.assign(n=0, mean_pred=np.nan)
+    assert why_none(encodes, scores) == (
+        "Nothing of partition test that was downsampled only (codec none) has been scored; run the experiment "
+        "to its end."
+    )
 
 
 def test_a_score_that_is_there_twice_is_refused(continuous):

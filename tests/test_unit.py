@@ -593,6 +593,20 @@ def test_a_sample_shows_what_a_back_end_restored(doubles):
     assert np.abs(shown["restored"] / 255 - wanted).max() <= 1.01 / 255
 
 
+@pytest.mark.parametrize("first", ["double", "small", "colour"])
+def test_a_sample_shows_what_was_restored_from_other_pictures_than_the_first_saw(doubles, first):
+    doubles["small"] = Double("small", size=48)
+    doubles["restorer"] = Brightener("restorer", independent=True)
+    asked = setup(clip_of(moving(), labels=labelled()), backends=[first, "restorer"], sample="one")
+    (sample,) = rows_of(evaluate(asked, work("frame", 4, CRF)), "samples", 1)
+    shown = {kind: np.asarray(Image.open(io.BytesIO(png))) for kind, png in sample["pictures"].items()}
+    assert set(shown) == {"source", "decoded", "input", "restored"}
+    alike = doubles[first].sessions[-1][0][12]
+    assert np.abs(shown["input"] / 255 - alike).max() <= 0.51 / 255, "the first back-end's, as ever"
+    wanted = np.minimum(doubles["restorer"].sessions[-1][0][12] + 0.4, 1)
+    assert np.abs(shown["restored"] / 255 - wanted).max() <= 0.51 / 255
+
+
 def test_setups_travel_and_stay_themselves():
     asked = setup(weights=Path("somewhere"))
     there = pickle.loads(pickle.dumps(asked))
