@@ -35,7 +35,6 @@ __all__ = [
     "FORMATS",
     "METRIC_NAMES",
     "SINGLE",
-    "USUAL_FORMAT",
     "Drawing",
     "Style",
     "box_words",
@@ -58,8 +57,6 @@ __all__ = [
 
 Style = Literal["screen", "paper"]
 FORMATS = ("png", "pdf", "svg")
-USUAL_FORMAT: dict[Style, str] = {"screen": "png", "paper": "pdf"}
-"""Where no format is asked for: each one more costs as much as the figure itself."""
 METRIC_NAMES = {"ccc": "CCC", "pcc": "PCC", "rmse": "RMSE", "accuracy": "Accuracy", "f1": "Macro F1"}
 FEW_SUBJECTS = 6
 """Under so many subjects an interval says little; each subject is a dot instead."""
@@ -171,7 +168,7 @@ def _in_range(mantissas: Sequence[float], low: float, high: float) -> list[float
     return [value for value in values if low <= value <= high]
 
 
-def save(figure: Figure, stem: Path, formats: Sequence[str] | None = None) -> list[Path]:
+def save(figure: Figure, stem: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
     """Write a figure in several formats, each beside its place and then renamed.
 
     Nothing in the files tells when or with which version they were written, so equal figures are equal files.
@@ -181,8 +178,7 @@ def save(figure: Figure, stem: Path, formats: Sequence[str] | None = None) -> li
     figure : Figure
     stem : Path
         Without suffix; the folder is made where it is missing.
-    formats : sequence of {"png", "pdf", "svg"}, optional
-        By default the one of the figure's style, `USUAL_FORMAT`.
+    formats : sequence of {"png", "pdf", "svg"}
 
     Returns
     -------
@@ -194,7 +190,6 @@ def save(figure: Figure, stem: Path, formats: Sequence[str] | None = None) -> li
         If there is no such format.
     """
     style = figure.style if isinstance(figure, Drawing) else "screen"
-    formats = (USUAL_FORMAT[style],) if formats is None else formats
     unknown = [name for name in formats if name not in FORMATS]
     if unknown or not formats:
         what = repr(unknown[0]) if unknown else "nothing at all"

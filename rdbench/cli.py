@@ -121,6 +121,7 @@ def main() -> None:
 @click.option("--root", metavar="DIR", help="Where the package of avec2016 or recola lies.")
 @click.option("--partition", type=click.Choice(["train", "dev", "test"]))
 @click.option("--region", "regions", multiple=True, type=click.Choice(["face", "frame"]))
+@click.option("--face-size", type=click.IntRange(32, 1024), help="Pixels a side in region face  [96].")
 @click.option("--factor", "factors", multiple=True, type=click.IntRange(1, 64), help="Downsampling factor.")
 @click.option("--codec", "codecs", multiple=True, metavar="NAME", help="A codec profile.")
 @click.option(
@@ -145,6 +146,7 @@ def run(
     root: str | None,
     partition: str | None,
     regions: Sequence[str],
+    face_size: int | None,
     factors: Sequence[int],
     codecs: Sequence[str],
     variants: Sequence[str],
@@ -184,6 +186,7 @@ def run(
         rates=rates,
         backends=backends,
         reference=reference,
+        face_size=face_size,
     )
     plan = make_plan(chosen, weights=weights, device=device)
     out = out or Path("results") / chosen.name

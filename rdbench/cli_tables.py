@@ -63,20 +63,22 @@ def tables_options(command: Any) -> Any:
 @click.option("--out", type=RUN, help="Folder  [RUN/figures].")
 @click.option("--only", metavar="KIND,...", help="Some of the figures; an unknown kind lists them.")
 @click.option("--style", type=click.Choice(["screen", "paper"]), default="screen", show_default=True)
-@click.option("--formats", metavar="FORMAT,...", help="Some of png, pdf and svg  [png; in style paper pdf].")
+@click.option(
+    "--formats", default="png,pdf,svg", show_default=True, metavar="FORMAT,...", help="Some of them."
+)
 @tables_options
 def plot(
     run: Path,
     out: Path | None,
     only: str | None,
     style: str,
-    formats: str | None,
+    formats: str,
     metric: str | None,
     bits: str,
     charge_boxes: bool,
     partition: str | None,
 ) -> None:
-    """Draw a run's figures from its tables alone.
+    """Draw a run's figures as PNG, PDF and SVG from its tables alone.
 
     What is drawn for another metric than the run's own, other bits or another partition has that at the end of
     its name (rd_..._rmse.png), and captions.md gains the captions of what is drawn. What took no part is told.
@@ -94,7 +96,7 @@ def plot(
         out or run / "figures",
         metric=metric,
         style="paper" if style == "paper" else "screen",
-        only=_words(only),
+        only=None if only is None else _words(only),
         bits=bits,
         charge_boxes=charge_boxes,
         partition=partition,
@@ -106,13 +108,9 @@ def plot(
         click.echo(str(file))
 
 
-def _words(text: str | None) -> list[str] | None:
+def _words(text: str) -> list[str]:
     """Words between commas, each once."""
-    return (
-        None
-        if text is None
-        else list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
-    )
+    return list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
 
 
 @click.command()

@@ -44,6 +44,11 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+FACE_SIZE = 96
+"""Side in pixels of the faces that the paper's networks see, and of what is coded in region "face" unless told
+otherwise."""
+
+
 class DatasetChoice(_Part):
     """Which clips.
 
@@ -97,6 +102,8 @@ class Experiment(_Part):
         Names the run's folder.
     dataset : DatasetChoice
     region : tuple of {"face", "frame"}
+    face_size : int
+        Side in pixels of what is coded in region "face" at factor 1, even, 32 to 1024.
     factors : tuple of int
         Downsampling factors, 1 to 64.
     uncoded : bool
@@ -113,6 +120,7 @@ class Experiment(_Part):
     description: str = ""
     dataset: DatasetChoice = DatasetChoice()
     region: Annotated[tuple[Literal["face", "frame"], ...], Field(min_length=1)] = ("frame",)
+    face_size: Annotated[int, Field(ge=32, le=1024, multiple_of=2, strict=True)] = FACE_SIZE
     factors: Annotated[tuple[ListedFactor, ...], Field(min_length=1)] = (1, 2, 3, 4, 6, 8, 12, 16)
     uncoded: bool = True
     codecs: tuple[CodecChoice, ...] = ()
@@ -121,7 +129,9 @@ class Experiment(_Part):
 
     def text(self) -> str:
         """Canonical JSON: equal experiments give equal text."""
-        return json.dumps(self.model_dump(mode="json", exclude={"description"}), sort_keys=True)
+        # What was always so is not told: runs from before it could be chosen go on.
+        silent = {"description"} | ({"face_size"} if self.face_size == FACE_SIZE else set())
+        return json.dumps(self.model_dump(mode="json", exclude=silent), sort_keys=True)
 
 
 @dataclass(frozen=True, order=True)
@@ -203,6 +213,7 @@ def override(
     rates: Sequence[float] = (),
     backends: Sequence[str] = (),
     reference: str | None = None,
+    face_size: int | None = None,
 ) -> Experiment:
     """Change an experiment by options of the command line; what is empty or None stays as it is.
 
@@ -233,6 +244,8 @@ def override(
         data["backends"] = tuple(dict.fromkeys(backends))
     if reference is not None:
         data["reference"] = reference
+    if face_size is not None:
+        data["face_size"] = face_size
     if foreign and mode is None and not rates:
         mode = "crf"
     listed = [choice.model_dump() for choice in experiment.codecs]

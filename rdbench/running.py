@@ -16,7 +16,7 @@ from rdbench.clip import ClipInfo, Dataset
 from rdbench.codecs import Profile, load_profiles
 from rdbench.datasets.registry import NAMES, open_dataset
 from rdbench.errors import InputError
-from rdbench.experiment import Condition, DatasetChoice, Experiment, conditions
+from rdbench.experiment import FACE_SIZE, Condition, DatasetChoice, Experiment, conditions
 from rdbench.store import Store
 from rdbench.sweep import Progress, Summary, local_executor, remote_executor, select_clips, sweep
 from rdbench.unit import Setup, face_margin
@@ -98,9 +98,17 @@ def make_plan(experiment: Experiment, *, weights: Path | None = None, device: st
     )
     asked = tuple(dict.fromkeys(opened[name] for name in experiment.backends))
     judge = opened[experiment.reference] if experiment.reference else None
-    setup = Setup(dataset, choice.seconds, used, asked, weights, judge, None, device)
+    setup = Setup(
+        dataset, choice.seconds, used, asked, weights, judge, None, device, face_size=experiment.face_size
+    )
     identity = _identity(chosen, used, list(backends.values()), device)
     notes = _notes(used, list(backends.values()), chosen)
+    if "face" in experiment.region and experiment.face_size != FACE_SIZE:
+        size = experiment.face_size
+        notes.append(
+            f"Region face: faces are brought to {size}x{size} before they are downsampled, not to "
+            f"{FACE_SIZE}x{FACE_SIZE}."
+        )
     if margin:
         # A run without is as it was before there were any.
         identity["face_margin"] = f"{margin:g}"

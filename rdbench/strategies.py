@@ -14,11 +14,11 @@ from rdbench.backends import constant
 from rdbench.checkpoints import Card, Recipe, stem_of, write_weights
 from rdbench.clip import Dataset
 from rdbench.errors import ClipError, InputError
+from rdbench.experiment import FACE_SIZE
 from rdbench.networks import SIZES
 from rdbench.suggestion import nearest
 from rdbench.training import Epoch, faces_of, train, training_faces, versions
 from rdbench.training_set import load_faces, targets_of
-from rdbench.transcode import FACE_SIZE
 
 __all__ = [
     "FACTORS",

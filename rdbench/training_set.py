@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from rdbench import labels
 from rdbench.clip import Clip, ClipInfo, Dataset, Labels
 from rdbench.errors import ClipError, InputError
+from rdbench.experiment import FACE_SIZE
 from rdbench.scoring import shift_labels
-from rdbench.transcode import FACE_SIZE, face_views
+from rdbench.transcode import face_views
 
 __all__ = ["FaceSet", "hold_out", "load_faces", "targets_of"]
 

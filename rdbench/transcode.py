@@ -28,6 +28,7 @@ from rdbench.bitstream import Bits, count
 from rdbench.clip import Clip
 from rdbench.codecs import Profile, coded_size, encode_arguments, mean_qp, pass_numbers, refused
 from rdbench.errors import EncodeError
+from rdbench.experiment import FACE_SIZE
 from rdbench.faces import Crop
 from rdbench.prepare import Prepared, prepare, source_frames, work_folder
 from rdbench.source import frame_bytes
@@ -52,9 +53,6 @@ __all__ = [
     "psnr",
     "views",
 ]
-
-FACE_SIZE = 96
-"""Side of the coded picture in region ``face`` at factor 1, pixels."""
 
 BATCH = 8
 """Pictures that are read from FFmpeg at once: as many as a processor's cache holds, or little more."""

@@ -29,7 +29,7 @@ from rdbench.backends.registry import find_backend
 from rdbench.clip import Dataset
 from rdbench.codecs import Profile, rate_status
 from rdbench.errors import ClipError, EncodeError, InputError, NoFaceError, RdbenchError
-from rdbench.experiment import Condition
+from rdbench.experiment import FACE_SIZE, Condition
 from rdbench.prepare import Prepared, prepare, work_folder
 from rdbench.samples import encode_png
 from rdbench.scored import Gold, gold_from_labels, gold_from_reference, score_rows
@@ -62,6 +62,8 @@ class Setup:
     sample : str or None
         The clip of which each encode leaves a few pictures to look at.
     device : str
+    face_size : int
+        Side in pixels of what is coded in region ``face`` at factor 1.
     identity : str
         Tells one setup from another where results are kept for the units that follow.
     """
@@ -75,6 +77,7 @@ class Setup:
     keep: Path | None = None
     sample: str | None = None
     device: str = "cpu"
+    face_size: int = FACE_SIZE
     identity: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def __hash__(self) -> int:
@@ -225,7 +228,7 @@ class _Bench:
         self.setup, self.prepared, self.unit, self.folder = setup, prepared, unit, folder
         self.margin = face_margin(_backends(setup)) if unit.region == "face" else 0.0
         if unit.region == "face":
-            side = transcode.FACE_SIZE
+            side = setup.face_size
             self.geometry = transcode.Geometry(side, side, unit.factor)
             pictures = transcode.face_pictures(prepared, side, self.margin)
             self.full = transcode.padded_planes(pictures, self.geometry.padded, folder)
@@ -292,7 +295,7 @@ class _Bench:
         return self._seen[key]
 
     def _row(self, condition: Condition) -> dict[str, Any]:
-        prepared, geometry = self.prepared, self.geometry
+        prepared, geometry, size = self.prepared, self.geometry, self.setup.face_size
         profile = self.setup.profiles[condition.codec].digest if condition.coded else None
         identity = [
             STAGE,
@@ -302,6 +305,7 @@ class _Bench:
             *(condition.mode, condition.rate, profile, ffmpeg.build()),
             # Only where there is any: the rows of all others keep their names.
             *([self.margin] if self.margin else []),
+            *([{"face_size": size}] if condition.region == "face" and size != FACE_SIZE else []),
         ]
         digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:20]
         return {

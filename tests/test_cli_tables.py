@@ -282,7 +282,7 @@ def test_plot_draws_from_tables_alone(made: Path, tmp_path: Path) -> None:
     done = within("plot", made, "--out", tmp_path / "figures", "--only", "standalone")
     assert done.code == 0, done
     files = [Path(line) for line in done.out.splitlines()]
-    assert {file.suffix for file in files} == {".png", ".md"}
+    assert {file.suffix for file in files} == {".png", ".pdf", ".svg", ".md"}
     assert all(file.stat().st_size for file in files)
 
 
@@ -435,7 +435,7 @@ def test_figures_that_are_drawn_no_more_go(reference: Path) -> None:
     drawn = {
         name: {file.name for file in (reference / name / "figures").iterdir()} for name in ("some", "whole")
     }
-    alone = {"captions.md", "standalone.png"}
+    alone = {"captions.md", "standalone.pdf", "standalone.png", "standalone.svg"}
     assert drawn["some"] == alone
     assert drawn["whole"] > alone
     assert not any("orphan" in name for name in drawn["whole"])
@@ -479,7 +479,7 @@ print("loaded", sorted(set({HEAVY!r}) & set(sys.modules)))
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "loaded []"
     first, second = ({file.name: file.read_bytes() for file in place.iterdir()} for place in places)
-    assert {"standalone.png", "captions.md"} == set(first)
+    assert {"standalone.png", "standalone.pdf", "standalone.svg", "captions.md"} == set(first)
     assert first == second
 
 

@@ -428,3 +428,15 @@ def test_the_shipped_files_are_plain_toml() -> None:
     folder = Path(__file__).parents[1] / "rdbench" / "experiments"
     for file in folder.glob("*.toml"):
         assert tomllib.loads(file.read_text(encoding="utf-8"))["name"] == file.stem
+
+
+def test_the_size_of_faces_belongs_to_an_experiment():
+    usual = load_experiment("quick.toml")
+    assert usual.face_size == 96
+    assert "face_size" not in usual.text(), "runs from before it could be chosen go on"
+    large = override(usual, face_size=128)
+    assert large.face_size == 128
+    assert json.loads(large.text()) == {**json.loads(usual.text()), "face_size": 128}
+    for wrong in (33, 16, 2000):
+        with pytest.raises(InputError, match="face_size"):
+            override(usual, face_size=wrong)

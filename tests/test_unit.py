@@ -133,6 +133,21 @@ def rows_of(result, table, count=None):
     return rows
 
 
+def test_faces_are_coded_at_the_size_that_is_asked_for(doubles):
+    for region, differs in (("face", True), ("frame", False)):
+        usual = evaluate(setup(), work(region, 2, None, CRF)).rows["encodes"]
+        large = evaluate(setup(face_size=128), work(region, 2, None, CRF)).rows["encodes"]
+        for before, after in zip(usual, large, strict=True):
+            assert (before["encode"] != after["encode"]) is differs
+            assert (before.get("payload_bits") != after.get("payload_bits")) is (
+                differs and after["codec"] == "x264"
+            )
+            if differs:
+                assert (before["width"], before["height"]) == (48, 48)
+                assert (after["width"], after["height"]) == (64, 64)
+                assert after["face_px"] == pytest.approx(before["face_px"] * 128 / 96)
+
+
 def agreement(scores):
     return metrics.ccc(np.array([[row[name] for name in MOMENTS] for row in scores], dtype=float))
 
