@@ -57,6 +57,25 @@ def test_four_jobs_give_the_tables_of_one(small: Path, small_run: Path, tmp_path
     assert tables(tmp_path / "run") == tables(small_run)
 
 
+def test_rate_control_of_both_encoders_is_the_same_however_many_work(tiny: Path, tmp_path: Path) -> None:
+    head = tiny.read_text(encoding="utf-8").partition("[[codecs]]")[0]
+    grids = {"abr": 20, "2pass": 20, "qp": 36, "crf": 34}
+    experiment = tmp_path / "modes.toml"
+    experiment.write_text(
+        head
+        + "".join(
+            f'[[codecs]]\nname = "{codec}"\nmode = "{mode}"\nrates = [{rate}]\n'
+            for codec in ("x264", "x265")
+            for mode, rate in grids.items()
+        ),
+        encoding="utf-8",
+    )
+    for jobs in (1, 4):
+        done = call("run", experiment, "--factor", 4, "--out", tmp_path / str(jobs), "--jobs", jobs)
+        assert f"{len(CLIPS) * (1 + 2 * len(grids))} encodes done, 0 failed" in done.out, done
+    assert tables(tmp_path / "1") == tables(tmp_path / "4")
+
+
 def test_a_dask_cluster_gives_the_same_tables(small: Path, small_run: Path, tmp_path: Path) -> None:
     distributed = pytest.importorskip("distributed", reason="dask.distributed is an extra")
     with distributed.LocalCluster(
