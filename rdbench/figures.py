@@ -101,7 +101,7 @@ def draw_all(
     bits: str = "payload",
     charge_boxes: bool = False,
     partition: str | None = None,
-    formats: Sequence[str] | None = None,
+    formats: Sequence[str] = FORMATS,
     processes: int = 1,
     tell: Callable[[str], None] | None = None,
 ) -> list[Path]:
@@ -123,8 +123,7 @@ def draw_all(
         Some of `KINDS`.
     bits, charge_boxes, partition
         As in `rdbench.curves.pooled`.
-    formats : sequence of {"png", "pdf", "svg"}, optional
-        By default PNG, and PDF in style "paper".
+    formats : sequence of {"png", "pdf", "svg"}
     processes : int
         Of these, more than one draw where there are many figures; the files are the same. A script that asks for
         more than one must be importable (``if __name__ == "__main__":``).
@@ -222,7 +221,7 @@ def _caption_order(stem: str) -> tuple[int, list[tuple[str, int]]]:
 
 
 def _drawn(
-    figures: Iterator[tuple[Path, Callable[[], Drawing]]], formats: Sequence[str] | None, processes: int
+    figures: Iterator[tuple[Path, Callable[[], Drawing]]], formats: Sequence[str], processes: int
 ) -> Iterator[tuple[list[Path], str]]:
     """Files and caption of each figure, in order."""
     first = list(itertools.islice(figures, _FEW + 1))
@@ -240,14 +239,12 @@ def _drawn(
             yield one.result()
 
 
-def _draw(stem: Path, draw: Callable[[], Drawing], formats: Sequence[str] | None) -> tuple[list[Path], str]:
+def _draw(stem: Path, draw: Callable[[], Drawing], formats: Sequence[str]) -> tuple[list[Path], str]:
     drawing = draw()
     return save(drawing, stem, formats), drawing.caption
 
 
-def _draw_alone(
-    stem: Path, draw: Callable[[], Drawing], formats: Sequence[str] | None
-) -> tuple[list[Path], str]:
+def _draw_alone(stem: Path, draw: Callable[[], Drawing], formats: Sequence[str]) -> tuple[list[Path], str]:
     made = _draw(stem, draw, formats)
     gc.collect()
     return made
