@@ -168,7 +168,7 @@ def bd(
     table = bd_table(*tables, anchor, test, boot=bootstrap, **options)
     drawing, nothing = None, None
     if picture is not None:
-        from rdbench.figures import differences
+        from rdbench.delta_figures import differences
 
         try:
             drawing = differences(table, relative_differences(*tables, anchor, test, **options))

@@ -21,7 +21,6 @@ from scipy.special import stdtrit
 
 from rdbench import bd
 from rdbench.bd import Delta, Side, bd_accuracy, bd_rate
-from rdbench.check import POWER, judge
 from rdbench.envelope import GROUP, Chooser, envelope_of
 from rdbench.intervals import (
     LEVEL,
@@ -33,6 +32,7 @@ from rdbench.intervals import (
     paired,
     percentile,
 )
+from rdbench.judging import POWER, judge
 from rdbench.points import Points, kbps, metric_of_sums
 
 __all__ = [

@@ -232,7 +232,7 @@ def test_tables_of_two_runs_are_refused(run):
     "module",
     [
         *("metrics", "intervals", "points", "curves", "envelope", "interpolation", "bd", "bd_table"),
-        *("check", "verdict_formats", "simulate", "runs"),
+        *("paired_cells", "charged_bits", "judging", "check", "verdict_formats", "simulate", "runs"),
     ],
 )
 def test_nothing_right_of_the_tables_knows_video_or_networks(module):

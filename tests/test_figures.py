@@ -13,10 +13,20 @@ from made_runs import FACTORS, csv_run, made_tables
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 
-from rdbench import curve_figures, curves, envelope, figures, samples
+from rdbench import (
+    bd_figures,
+    curve_figures,
+    curves,
+    delta_figures,
+    envelope,
+    figures,
+    samples,
+    strip_figures,
+)
 from rdbench.bd_table import bd_table, relative_differences
 from rdbench.canvas import DOUBLE, SINGLE, gold_phrase, log_ticks, ratio_ticks
 from rdbench.errors import InputError, NotComparableError
+from rdbench.figure_source import Source
 from rdbench.runs import open_run
 from rdbench.style import factor_look, looks
 
@@ -418,12 +428,12 @@ def test_names_with_markup_are_text_and_stay_in_the_folder(tmp_path):
 def test_a_strip_shows_each_picture_as_it_is():
     random = np.random.default_rng(0)
     pictures = [(str(f), random.integers(0, 256, (96, 96), dtype=np.uint8)) for f in FACTORS]
-    figure = figures.strip([("colour", np.zeros((64, 48, 3), np.uint8)), *pictures])
+    figure = strip_figures.strip([("colour", np.zeros((64, 48, 3), np.uint8)), *pictures])
     shown = [axes.images[0].get_array() for axes in figure.axes]
     assert len(shown) == 9
     assert all((a == b).all() for a, (_, b) in zip(shown[1:], pictures, strict=True))
     with pytest.raises(InputError):
-        figures.strip([])
+        strip_figures.strip([])
 
 
 def test_the_strip_of_a_run_comes_from_its_samples(tmp_path):
@@ -529,7 +539,7 @@ def deltas(**ends: float) -> pd.DataFrame:
 
 
 def test_an_endless_interval_of_a_rate_leaves_room_for_the_others():
-    figure = figures.forest(deltas(**{"": 100.0, "_low": -50.0, "_high": 3000.0}))
+    figure = bd_figures.forest(deltas(**{"": 100.0, "_low": -50.0, "_high": 3000.0}))
     left = figure.axes[0]
     (bar,) = (
         line for line in left.get_lines() if list(line.get_xdata()) == pytest.approx(np.log([0.8, 1.0]))
@@ -540,7 +550,7 @@ def test_an_endless_interval_of_a_rate_leaves_room_for_the_others():
     labels = {label.get_text(): label.get_position()[0] for label in left.get_xticklabels()}
     assert labels["0"] == 0
     assert labels["−50"] == pytest.approx(-labels["100"]), "half as many bits, or twice"
-    nothing_left = figures.forest(deltas(**{"": -50.0, "_low": -100.0, "_high": 0.0}))
+    nothing_left = bd_figures.forest(deltas(**{"": -50.0, "_low": -100.0, "_high": 0.0}))
     assert np.isfinite(nothing_left.axes[0].get_xlim()).all()
 
 
@@ -555,7 +565,7 @@ def bars_of(axes: Axes, colour: str) -> dict[float, list[float]]:
 
 def test_thin_bars_of_a_forest_hold_for_all_rows_at_once():
     table = deltas(**{"": 5.0, "_low": 1.0, "_high": 9.0})
-    figure = figures.forest(table)
+    figure = bd_figures.forest(table)
     for axes, plain, thin in (
         (figure.axes[0], np.log([0.8, 1.0]), np.log([0.7, 1.1])),
         (figure.axes[1], [0.0, 0.02], [-0.01, 0.03]),
@@ -569,10 +579,10 @@ def test_thin_bars_of_a_forest_hold_for_all_rows_at_once():
     assert "Thin bars: 95 % for all curves of the two codecs at once" in figure.caption
     assert "best factors" not in figure.caption
     both = pd.concat([table, table.assign(test_factor="best")], ignore_index=True)
-    assert "best factors among themselves" in figures.forest(both).caption
+    assert "best factors among themselves" in bd_figures.forest(both).caption
     without = table.assign(**{name: np.nan for name in table if "_sim_" in name})
-    assert "Thin bars" not in figures.forest(without).caption
-    assert len(bars_of(figures.forest(without).axes[0], factor_look(1).colour)) == 1
+    assert "Thin bars" not in bd_figures.forest(without).caption
+    assert len(bars_of(bd_figures.forest(without).axes[0], factor_look(1).colour)) == 1
 
 
 @pytest.mark.parametrize(
@@ -585,7 +595,7 @@ def test_thin_bars_of_a_forest_hold_for_all_rows_at_once():
 )
 def test_a_forest_tells_whether_boxes_are_in_its_rates(region, bits, told):
     table = deltas(**{"": 5.0, "_low": 1.0, "_high": 9.0}).assign(test_region=region, bits=bits)
-    assert told in figures.forest(table).caption
+    assert told in bd_figures.forest(table).caption
 
 
 def test_the_flag_that_charges_boxes_reaches_the_captions_of_deltas(tmp_path):
@@ -602,7 +612,7 @@ def test_numbers_of_small_deltas_do_not_run_into_each_other(style):
     table = deltas(**{"": 5.0, "_low": 1.0, "_high": 9.0})
     small = {"": 0.0, "_low": -0.001, "_high": 0.001, "_sim_low": -0.003, "_sim_high": 0.004}
     table = table.assign(**{f"bd_accuracy{part}": value for part, value in small.items()})
-    figure = figures.forest(table, style=style)
+    figure = bd_figures.forest(table, style=style)
     figure.canvas.draw()
     renderer = figure.canvas.get_renderer()
     for axes in figure.axes:
@@ -618,7 +628,7 @@ def test_differences_have_a_panel_for_each_pair_of_codecs():
         ("vp9", "x264", [("1", accuracy, np.full(101, 10.0))]),
         ("vp9", "x265", [("1", np.zeros(0), np.zeros(0))]),
     ]
-    figure = figures.difference(pairs)
+    figure = bd_figures.difference(pairs)
     assert [axes.get_ylabel() for axes in figure.axes] == [
         "Rate of x265 over x264 (%)",
         "Rate of vp9 over x264 (%)",
@@ -632,15 +642,13 @@ def test_differences_have_a_panel_for_each_pair_of_codecs():
     assert line.get_ydata() == pytest.approx(np.full(101, np.log(0.5)))
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["1", "4"]
     with pytest.raises(InputError, match="share a range"):
-        figures.difference(pairs[2:])
+        bd_figures.difference(pairs[2:])
 
 
 def test_differences_of_codecs_have_a_line_of_the_best_factors_too(tmp_path):
     run = small_run(tmp_path / "run", subjects=6, rates=5)
-    source = figures._Source(
-        run, "ccc", {"bits": "payload", "charge_boxes": False, "partition": None}, "screen"
-    )
-    ((_, draw),) = list(figures._differences(source, ["x264", "x265"]))
+    source = Source(run, "ccc", {"bits": "payload", "charge_boxes": False, "partition": None}, "screen")
+    ((_, draw),) = list(delta_figures._differences(source, ["x264", "x265"]))
     figure = draw()
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["1", "4", "best"]
     assert "chosen on other subjects" in figure.caption
@@ -651,15 +659,15 @@ def test_differences_of_codecs_have_a_line_of_the_best_factors_too(tmp_path):
     np.testing.assert_allclose(line.get_xdata(), expected[0][0])
     np.testing.assert_allclose(np.expm1(line.get_ydata()) * 100, expected[0][1])
     one = small_run(tmp_path / "one", factors=(4,))
-    source = figures._Source(one, "ccc", source.options, "screen")
-    ((_, draw),) = list(figures._differences(source, ["x264", "x265"]))
+    source = Source(one, "ccc", source.options, "screen")
+    ((_, draw),) = list(delta_figures._differences(source, ["x264", "x265"]))
     assert [text.get_text() for text in draw().legends[0].get_texts()] == ["4"]
 
 
 def drawn_pairs(anchor: str, test: str, **options):
     tables = made_tables(4, **{"factors": (1, 4), "rates": 5, **options})
     table = bd_table(*tables, anchor, test, per_clip=False)
-    return figures.differences(table, relative_differences(*tables, anchor, test))
+    return delta_figures.differences(table, relative_differences(*tables, anchor, test))
 
 
 def lines_of(axes: Axes) -> int:
@@ -704,10 +712,10 @@ def test_pairs_without_a_common_range_are_not_drawn():
     tables = made_tables(4, factors=(1, 4), targets=("valence",), backends=("one",))
     table = bd_table(*tables, "codec=x264", "codec=x265", per_clip=False)
     (whole, empty), nothing = relative_differences(*tables, "codec=x264", "codec=x265"), np.zeros(0)
-    figure = figures.differences(table, [whole, (nothing, nothing)])
+    figure = delta_figures.differences(table, [whole, (nothing, nothing)])
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["1"]
     with pytest.raises(NotComparableError, match="share a range"):
-        figures.differences(table, [(nothing, nothing)] * 2)
+        delta_figures.differences(table, [(nothing, nothing)] * 2)
     assert len(empty[0])
 
 
