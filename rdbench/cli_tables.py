@@ -180,7 +180,7 @@ def bd(
     if nothing is not None:
         raise nothing
     if picture is not None and drawing is not None:
-        from rdbench.figures import save
+        from rdbench.canvas import save
 
         save(drawing, picture.with_suffix(""), [picture.suffix[1:]])
         click.echo(f"drawn: {picture}", err=True)

@@ -310,6 +310,7 @@ def _must_match(vary: Collection[str], scored: bool) -> list[tuple[str, str]]:
         ("source", "the clips differ (another source, or other labels or boxes)"),
         ("subject", "a clip belongs to another subject"),
         ("frames", "the clips have another number of frames"),
+        ("width", "the pictures were brought to another size before coding (--face-size)"),
     ]
     if "encoder" not in vary:
         checks.append(("build", "another FFmpeg build (declare it: --vary encoder)"))

@@ -353,8 +353,10 @@ def test_other_clips_are_not_comparable(tables):
         ("source", "the clips differ"),
         ("subject", "another subject"),
         ("frames", "number of frames"),
+        ("width", "another size"),
     ):
-        other = encodes.assign(**{column: encodes[column].astype(str) + "0" if column != "frames" else 61})
+        changed = encodes[column] + 1 if column in ("frames", "width") else encodes[column].astype(str) + "0"
+        other = encodes.assign(**{column: changed})
         found = check((other, scores), tables, vary=["weights", "encoder", "profile"])
         assert found.exit_code == 3
         assert found.rows.reason.str.contains(says).all()
