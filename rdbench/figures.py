@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
@@ -186,14 +187,24 @@ def _drawn(
         for stem, draw in itertools.chain(first, figures):
             yield _draw(stem, draw, formats)
         return
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, spawn, initializer=_start_drawing) as pool:
+    with ProcessPoolExecutor(processes, _context(), initializer=_start_drawing) as pool:
         # Those that come first are drawn while the tables of the others are still being made.
         waiting = [
             pool.submit(_draw_alone, stem, draw, formats) for stem, draw in itertools.chain(first, figures)
         ]
         for one in waiting:
             yield one.result()
+
+
+def _context() -> BaseContext:
+    """Fresh processes, which share their imports where the system can do that."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        [__name__, "matplotlib.backends.backend_pdf", "matplotlib.backends.backend_svg"]
+    )
+    return context
 
 
 def _draw(stem: Path, draw: Callable[[], Drawing], formats: Sequence[str]) -> tuple[list[Path], str]:
