@@ -49,7 +49,7 @@ def _draw_line(
     few = int(rows["subjects"].min()) < FEW_SUBJECTS
     low, high = (rows[name].to_numpy(dtype=float) for name in ("low", "high"))
     if not few:
-        axes.fill_between(x, low, high, color=look.colour, alpha=0.09, linewidth=0, zorder=1)
+        _band(axes, x, low, high, color=look.colour, alpha=0.09, linewidth=0, zorder=1)
     axes.plot(x, y, color=look.colour, linestyle=look.dash, zorder=3)
     hollow = is_hollow(rows)
     for mask, face in ((~hollow, look.colour), (hollow, "white")):
@@ -76,6 +76,17 @@ def _draw_line(
             alpha=0.5,
             zorder=2,
         )
+
+
+def _band(
+    axes: Axes, x: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64], **look: Any
+) -> None:
+    """The area between two curves, with gaps where an end is missing."""
+    if np.isfinite([low, high]).all():
+        # One polygon takes a quarter of the time of what can have gaps.
+        axes.fill(np.append(x, x[::-1]), np.append(low, high[::-1]), **look)
+    else:
+        axes.fill_between(x, low, high, **look)
 
 
 def is_hollow(rows: pd.DataFrame) -> NDArray[np.bool_]:
@@ -504,7 +515,7 @@ def _envelope_line(axes: Axes, line: pd.DataFrame, look: Look, *, by_factor: boo
     x, y, low, high = (line[name].to_numpy(dtype=float) for name in ("bitrate_kbps", "value", "low", "high"))
     axes.plot(x, y, color=look.colour, linestyle=look.dash, zorder=3)
     if int(line["subjects"].min()) >= FEW_SUBJECTS:
-        axes.fill_between(x, low, high, color=look.colour, alpha=0.14, linewidth=0, zorder=0)
+        _band(axes, x, low, high, color=look.colour, alpha=0.14, linewidth=0, zorder=0)
     if not by_factor:
         return
     chosen = line["chosen_factor"].to_numpy(dtype=int)

@@ -12,6 +12,8 @@ is extrapolated.
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -497,6 +499,11 @@ def _interval(envelope: Envelope, level: float) -> Interval:
     return jackknife(envelope.side.value, envelope.side.values, scale=SCALE_OF[envelope.metric], level=level)
 
 
+_LARGE = 3000
+"""Subjects times points of a group from which on threads gain something (measured: 1.5 times with 4800 on two cores,
+a third lost with 1280)."""
+
+
 def _all(
     encodes: pd.DataFrame,
     scores: pd.DataFrame,
@@ -514,15 +521,24 @@ def _all(
     if arrays is None:
         arrays = Arrays(encodes, scores, metric, **options)  # type: ignore[arg-type]
     chooser = Chooser(encodes, scores, metric, oracle=factor == "oracle", arrays=arrays, **options)  # type: ignore[arg-type]
-    out = []
-    for points in arrays.parts(uncoded=False):
-        for key, rows in groups(points):
-            try:
-                out.append((points, chooser.envelope(points, rows, key, larger=larger)))
-            except NotComparableError:
-                # A group with nothing to choose from has no envelope; the others still have theirs.
-                continue
-    return out
+    asked = [(points, *group) for points in arrays.parts(uncoded=False) for group in groups(points)]
+
+    def one(points: Points, key: dict[str, object], rows: NDArray[np.integer]) -> Envelope | None:
+        try:
+            return chooser.envelope(points, rows, key, larger=larger)
+        except NotComparableError:
+            # A group with nothing to choose from has no envelope; the others still have theirs.
+            return None
+
+    size = sum(len(points.subjects) * len(rows) for points, _, rows in asked) / max(len(asked), 1)
+    # Python lets other threads run during arithmetic on large arrays; on small ones they wait for each other.
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 4) if size > _LARGE else 1) as pool:
+        found = list(pool.map(lambda each: one(*each), asked))
+    return [
+        (points, envelope)
+        for (points, _, _), envelope in zip(asked, found, strict=True)
+        if envelope is not None
+    ]
 
 
 def switch_points(

@@ -142,7 +142,7 @@ class Peak:
         me = psutil.Process()
         while not self._over.wait(0.2):
             held = 0
-            for process in (me, *me.children()):
+            for process in (me, *me.children(recursive=True)):
                 with contextlib.suppress(psutil.Error):
                     held += process.memory_info().rss
             self.bytes = max(self.bytes, held)

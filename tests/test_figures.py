@@ -75,7 +75,7 @@ def test_few_subjects_are_dots_and_many_a_band(subjects: int, bands: int):
     table, each = one_curve_set(subjects=subjects, factors=(1, 4), codecs=("x264",))
     figure = figures.rd(table, subjects=each)
     dots = [line for line in figure.axes[0].get_lines() if line.get_marker() == "."]
-    assert len(figure.axes[0].collections) == bands
+    assert len(figure.axes[0].patches) == bands
     assert sum(len(line.get_xdata()) for line in dots) == (0 if bands else 2 * 5 * subjects)
     assert ("a dot for each" in figure.caption) == (bands == 0)
 
