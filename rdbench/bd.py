@@ -5,8 +5,8 @@ mean log ratio of rates at equal accuracy, over the common range of accuracy. Re
 and tie where PSNR never does, so before BD-rate accuracy is made rising (isotonic least squares), each flat
 block is kept as its lowest-rate point, and ends whose slope cannot be told from zero are cut off.
 
-Sources: Bjøntegaard, VCEG-M33 (2001); Herglotz et al., arXiv 2202.12565 and 2304.12852 (akima and pchip
-compared, and relative curve differences). Nothing is extrapolated; what cannot be computed is NaN, with its reason.
+Sources: Bjøntegaard, VCEG-M33 (2001); Herglotz et al., arXiv 2202.12565 and 2304.12852 (akima, and relative
+curve differences). Nothing is extrapolated; what cannot be computed is NaN, with its reason.
 """
 
 from __future__ import annotations
@@ -359,7 +359,7 @@ def relative_difference(
     if high <= low:
         return np.zeros(0), np.zeros(0)
     at = np.linspace(low, high, points)
-    rate = [evaluate(x, y, slopes(x, y, method), at) for x, y in knots]
+    rate = [evaluate(x, y, slopes(x, y, method, rising=True), at) for x, y in knots]
     return (at if anchor.rising else -at), percent(rate[1] - rate[0])
 
 
@@ -477,7 +477,7 @@ def _mean_log_rate(level: Array, x: Array, low: Array, high: Array, method: str)
         picked = keep[rows]
         knots = level[rows][picked].reshape(len(rows), k)
         rates = x[rows][picked].reshape(len(rows), k)
-        out[rows] = mean_height(knots, rates, low[rows], high[rows], method)
+        out[rows] = mean_height(knots, rates, low[rows], high[rows], method, rising=True)
     return out
 
 

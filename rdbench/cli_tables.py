@@ -117,7 +117,7 @@ def _words(text: str) -> list[str]:
 @click.argument("run", type=RUN)
 @click.option("--anchor", required=True, metavar="KEY=VALUE,...", help="Such as codec=x264.")
 @click.option("--test", required=True, metavar="KEY=VALUE,...", help="Such as codec=x265,factor=best.")
-@click.option("--method", type=click.Choice(["akima", "pchip"]), default="pchip", show_default=True)
+@click.option("--method", type=click.Choice(["akima", "pchip"]), default="akima", show_default=True)
 @click.option("--larger", is_flag=True, help="Let points in that were coded larger than asked.")
 @click.option(
     "--bootstrap", type=click.IntRange(0, 100_000), default=0, help="Resamples, as a second opinion."

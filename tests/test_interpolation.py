@@ -40,6 +40,34 @@ def test_a_straight_line_stays_one(method):
     assert interpolation.slopes(x[:2], 3 * x[:2], method) == pytest.approx([3, 3])
 
 
+steps = arrays(np.float64, st.integers(1, 8), elements=st.floats(0, 3).map(lambda v: 10.0 ** (-2 * v)))
+
+
+@settings(deadline=None, max_examples=200)
+@given(steps, st.data())
+def test_what_rises_keeps_rising(rise, data):
+    run = data.draw(arrays(np.float64, len(rise), elements=st.floats(0.1, 2)))
+    x, y = (np.append(0, np.cumsum(step)) for step in (run, rise))
+    at = np.linspace(x[0], x[-1], 401)[1:-1]
+    for method in PIECEWISE:
+        got = interpolation.evaluate(x, y, interpolation.slopes(x, y, method, rising=True), at)
+        assert (np.diff(got) >= -1e-9).all()
+        between = np.searchsorted(x, at, side="right") - 1
+        assert (got >= y[between] - 1e-9).all()
+        assert (got <= y[between + 1] + 1e-9).all()
+
+
+def test_only_steps_of_unlike_size_are_limited():
+    x = np.arange(6.0)
+    even = np.cumsum([0, 1, 1.4, 1.1, 1.7, 1.2])
+    plain, limited = (interpolation.slopes(x, even, "akima", rising=rising) for rising in (False, True))
+    assert (plain == limited).all()
+    # A level step of 1e-6 before a long one: by hand 3e-6 where akima has half of the long step.
+    uneven = np.array([0.0, 1e-6, 2.0, 2.5, 3.0, 3.2])
+    assert interpolation.slopes(x, uneven, "akima")[1] > 0.5
+    assert interpolation.slopes(x, uneven, "akima", rising=True)[1] == pytest.approx(3e-6)
+
+
 def test_nothing_is_extrapolated():
     x, y = np.array([0.0, 1, 2]), np.array([1.0, 1, 1])
     slope = interpolation.slopes(x, y, "pchip")
