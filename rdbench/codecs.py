@@ -31,6 +31,7 @@ from pydantic import (
 
 from rdbench.bitstream import Format
 from rdbench.errors import InputError
+from rdbench.quoted import bare
 from rdbench.suggestion import did_you_mean
 
 __all__ = [
@@ -361,7 +362,7 @@ def parse_profile(content: bytes | str, origin: str = "shipped") -> Profile:
         profile = Profile.model_validate(table)
     except ValidationError as error:
         fault = error.errors(include_url=False, include_context=False)[0]
-        place = ".".join(str(part) for part in fault["loc"]) or "the file"
+        place = ".".join(bare(str(part)) for part in fault["loc"]) or "the file"
         raise InputError(f"Codec profile {origin}: {_one_line(place)}: {_one_line(fault['msg'])}.") from error
     except RecursionError as error:
         raise InputError(f"Codec profile {origin} is nested too deeply.") from error

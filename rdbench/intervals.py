@@ -145,6 +145,7 @@ def jackknife(
         A key of `SCALES`.
     level : float
     min_subjects : int
+        Below 2 it is taken for 2: what varies between subjects cannot be seen in one.
 
     Returns
     -------
@@ -161,12 +162,19 @@ def jackknife(
     reason = np.full(point.shape, "", dtype=object)
     reason[missing > 0] = "a leave-one-subject-out value is missing"
     reason[~np.isfinite(point)] = "there is no estimate"
-    if n < min_subjects:
-        reason[...] = f"only {n} subject{'s' * (n != 1)}: an interval needs {min_subjects}"
+    if few := _too_few(n, min_subjects, "subject"):
+        reason[...] = few
     none = reason != ""
     half = np.where(none, np.nan, stdtrit(max(n - 1, 1), (1 + level) / 2) * error)
     low, high = s.back(point - half), s.back(point + half)
     return Interval(low, high, np.where(none, np.nan, error), reason)
+
+
+def _too_few(number: int, least: int, what: str) -> str:
+    needed = max(least, 2)
+    return (
+        "" if number >= needed else f"only {number} {what}{'s' * (number != 1)}: an interval needs {needed}"
+    )
 
 
 def paired(
@@ -443,12 +451,8 @@ def crossed(
     estimate = float(x.mean())
     by_subject = float(jackknife_error(reps.mean(axis=0)) ** 2) if subjects > 1 else np.nan
     by_seed = float(x.var(ddof=1) / seeds) if seeds > 1 else np.nan
-    reason = ""
-    if seeds < min_seeds:
-        reason = f"only {seeds} seed{'s' * (seeds != 1)}: an interval needs {min_seeds}"
-    elif subjects < min_subjects:
-        reason = f"only {subjects} subject{'s' * (subjects != 1)}: an interval needs {min_subjects}"
-    elif not (np.isfinite(x).all() and np.isfinite(reps).all()):
+    reason = _too_few(seeds, min_seeds, "seed") or _too_few(subjects, min_subjects, "subject")
+    if not reason and not (np.isfinite(x).all() and np.isfinite(reps).all()):
         reason = "a seed's value or a leave-one-subject-out value is missing"
     if reason:
         return Crossed(estimate, np.nan, np.nan, by_seed, by_subject, seeds, subjects, reason)

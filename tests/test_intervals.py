@@ -227,3 +227,13 @@ def test_crossed_bootstrap_spreads_as_both_components_do():
     drawn = intervals.crossed_bootstrap(stats, lambda sums: sums[..., 0] / sums[..., 1], replicates=3000)
     expected = table.mean(axis=1).var() / 8 + table.mean(axis=0).var() / 30
     assert drawn.var() == pytest.approx(expected, rel=0.15)
+
+
+def test_no_number_makes_fewer_than_two_an_interval():
+    one = intervals.jackknife([0.5], np.array([[0.4]]), min_subjects=1)
+    assert list(one.reason) == ["only 1 subject: an interval needs 2"]
+    assert np.isnan([one.low, one.high]).all()
+    seeds = intervals.crossed([0.5], np.array([[0.4, 0.6]]), min_seeds=1, min_subjects=1)
+    assert seeds.reason == "only 1 seed: an interval needs 2"
+    subjects = intervals.crossed([0.5, 0.6], np.array([[0.4], [0.6]]), min_seeds=1, min_subjects=1)
+    assert subjects.reason == "only 1 subject: an interval needs 2"

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from rdbench.backends.protocol import Context, Input, Session
 from rdbench.backends.registry import ONNX
 from rdbench.errors import EncodeError, InputError
+from rdbench.quoted import bare
 
 __all__ = ["OnnxBackend", "Settings", "open_file", "read_settings"]
 
@@ -274,7 +275,7 @@ def read_settings(file: Path) -> Settings:
         if not isinstance(error, ValidationError):
             raise InputError(f"{file}: nested too deeply.") from error
         fault = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in fault["loc"])
+        place = ".".join(bare(str(part)) for part in fault["loc"])
         text = " ".join(str(fault["msg"]).removeprefix("Value error, ").split())
         known = f" (known: {', '.join(Settings.model_fields)})" if fault["type"] == "extra_forbidden" else ""
         raise InputError(f"{file}: {f'{place}: ' if place else ''}{text}{known}.") from error
