@@ -229,7 +229,8 @@ def bd_rate(
     for name, count in zip(("anchor", "test"), knots, strict=True):
         if count < MIN_KNOTS:
             reason = (
-                f"the {name} surely rises through {count} levels of accuracy only; {MIN_KNOTS} are needed"
+                f"only {count} point{'s' * (count != 1)} of the {name} can be told to rise in accuracy, and BD-rate needs "
+                f"{MIN_KNOTS}: more subjects, or rates further apart"
             )
             return _none(reason, knots, displacement=moved)
     value, overlap, span = _rate(a.log_rate, a.value, b.log_rate, b.value, method, floor)

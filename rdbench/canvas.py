@@ -274,8 +274,8 @@ def new_figure(
 
 
 def describe(figure: Drawing, title: str, caption: str) -> None:
-    """Give a figure its caption, and on screens draw it and the title."""
-    figure.caption = caption
+    """Give a figure its caption, which begins with the title, and on screens draw both."""
+    figure.caption = f"{title}. {caption}" if title else caption
     if figure.style == "paper":
         return
     if title:

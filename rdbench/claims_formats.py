@@ -122,6 +122,7 @@ def to_markdown(findings: Sequence[Finding]) -> str:
             {
                 "claim": finding.claim.sentence,
                 "verdict": f"**{finding.verdict}**",
+                "holds in": _share(finding),
                 "decided by": _place(decides) if decides else finding.reason,
                 "difference (95 % of all)": _interval(finding, decides) if decides else "",
                 "margin": _margin(finding),
@@ -134,6 +135,11 @@ def to_markdown(findings: Sequence[Finding]) -> str:
         lines += [finding.reason + "."] if finding.reason else []
         lines += ["", markdown(members_for_people(finding)), ""]
     return "\n".join(lines)
+
+
+def _share(finding: Finding) -> str:
+    """How many of the members hold by themselves, at the level that all of them share."""
+    return f"{int((finding.members['verdict'] == 'holds').sum())} of {len(finding.members)}"
 
 
 def _margin(finding: Finding) -> str:

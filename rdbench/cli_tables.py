@@ -265,8 +265,7 @@ def check(
     elif format_ == "markdown":
         click.echo(markdown)
     else:
-        hidden = ["decides", "encodes", "encodes_changed", "payload_bits"]
-        print_table(verdict.rows.drop(columns=hidden), "table")
+        print_table(verdict_formats.for_people(verdict), "table")
         click.echo(f"{verdict.overall} (exit code {verdict.exit_code})")
         for note in verdict.notes:
             click.echo(f"note: {note}")

@@ -448,7 +448,7 @@ def envelope(
         legend(figure, "Envelope", entries)
         describe(
             figure,
-            f"{only(rows, 'target').capitalize()}, {only(rows, 'backend')}: the best factor at each rate",
+            f"{only(rows, 'target').capitalize()}, {only(rows, 'backend')}: the factor that was chosen at each rate",
             _sentences(
                 _envelope_caption(rows, metric, bits, boxes_charged, points is not None),
                 _SWITCH_WORDS if marked else "",
@@ -529,7 +529,8 @@ def _envelope_caption(rows: pd.DataFrame, metric: str, bits: str, boxes: bool, t
     region = only(rows, "region")
     parts = [
         f"{gold_phrase(only(rows, 'gold'), metric)}.",
-        f"Markers: the factor chosen at each rate, on {only(rows, 'chosen_on')}.",
+        f"Markers: the factor chosen at each rate, on {only(rows, 'chosen_on')}; where few tell it, this may lie below "
+        "single factors.",
         f"Region {region}, variant {only(rows, 'variant')}, mode {only(rows, 'mode')}. Rate: {bits} bits.",
     ]
     if (rows["factor"] == "oracle").any():

@@ -140,7 +140,8 @@ def _difference_caption(
         f"{gold_phrase(gold, metric)}. Below 0: what is named first needs fewer bits at this {what}.",
         f"Region {region}, variant {variant}, mode {mode}; {bits} bits.",
         box_words(region, boxes),
-        "Accuracy is made rising before rates are compared.",
+        "Accuracy is made rising before rates are compared. Lines have no intervals: where a curve is nearly flat they "
+        "say little, and more than BD-rate, which leaves such parts out.",
     ]
     if chosen_on:
         parts.append(f"Dashed: the best factor at each rate, chosen on {chosen_on}.")

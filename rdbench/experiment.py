@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from rdbench.codecs import DEFAULT_VARIANT, Profile, check_rate
 from rdbench.errors import InputError
@@ -126,6 +126,15 @@ class Experiment(_Part):
     codecs: tuple[CodecChoice, ...] = ()
     backends: Annotated[tuple[str, ...], Field(min_length=1)] = ("direct@lite",)
     reference: str | None = None
+
+    @model_validator(mode="after")
+    def _faces_are_coded(self) -> Experiment:
+        if self.face_size != FACE_SIZE and "face" not in self.region:
+            raise ValueError(
+                "face_size (--face-size) is the size of what is coded in region face, but only whole frames are coded; "
+                "add region face"
+            )
+        return self
 
     def text(self) -> str:
         """Canonical JSON: equal experiments give equal text."""
@@ -340,5 +349,6 @@ def _first_fault(error: Exception) -> str:
     fault = error.errors(include_url=False)[0]
     # A key of the file may hold anything, and be of any length.
     place = ".".join(bare(str(part)) for part in fault["loc"])
-    message = " ".join(str(fault["msg"]).split()).rstrip(".") + as_given(fault.get("input"))
+    message = " ".join(str(fault["msg"]).removeprefix("Value error, ").split()).rstrip(".")
+    message += as_given(fault.get("input"))
     return f"{place}: {message}" if place else message

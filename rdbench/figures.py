@@ -96,7 +96,7 @@ def draw_all(
     Raises
     ------
     InputError
-        If a kind, style, metric or format is unknown.
+        If a kind, style, metric or format is unknown, or the run has nothing of the partition.
     NotComparableError
         If there is nothing to draw.
     """
@@ -104,6 +104,11 @@ def draw_all(
     unknown = sorted(wanted - set(KINDS))
     if unknown:
         raise InputError(f"There is no figure {unknown[0]!r}; choose from {', '.join(KINDS)}.")
+    there = sorted(run.encodes["partition"].dropna().unique())
+    if partition is not None and partition not in there:
+        raise InputError(
+            f"{run.path} has no encodes of partition {partition}; it has {', '.join(there) or 'none'}."
+        )
     usual = default_metric(run.scores)
     metric = metric or usual
     options: dict[str, Any] = {"bits": bits, "charge_boxes": charge_boxes, "partition": partition}

@@ -19,7 +19,7 @@ from typing import Any
 
 from plotly.offline import get_plotlyjs
 
-from rdbench.errors import InputError
+from rdbench.errors import InputError, NotComparableError
 from rdbench.metrics import FROM_MOMENTS
 from rdbench.report_data import report_data
 from rdbench.runs import Run
@@ -89,7 +89,13 @@ def build(
     ------
     InputError
         If two runs have one name, a table cannot be read, or a run has nothing of the metric or the partition.
+    NotComparableError
+        If no run has an encode.
     """
+    if all(run.encodes.empty for _, run in runs):
+        raise NotComparableError(
+            f"{', '.join(str(run.path) for _, run in runs)}: there is no encode to report on; finish the run first."
+        )
     for name, run in runs:
         _check_asked(name, run, metric, partition)
     data = report_data(runs, metric=metric, bits=bits, charge_boxes=charge_boxes, partition=partition)

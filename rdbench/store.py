@@ -126,8 +126,7 @@ class Store:
         if changed:
             raise InputError(
                 f"{self.folder} holds a run of a different experiment ({', '.join(changed)} changed: "
-                f"{_short(known.get(changed[0]))} there, {_short(identity[changed[0]])} now); "
-                "name another folder with --out."
+                f"{_change(known.get(changed[0]), identity[changed[0]])}); name another folder with --out."
             )
 
     def close(self) -> None:
@@ -332,6 +331,19 @@ def _explained(error: sqlite3.DatabaseError, file: Path) -> Exception:
             f"{file} was not written by this version of rdbench ({error}); name another folder with --out."
         )
     return error
+
+
+def _change(before: str | None, after: str) -> str:
+    """What differs; of two experiments the first part that does."""
+    try:
+        there, now = json.loads(before or ""), json.loads(after)
+    except ValueError:
+        there = now = None
+    if isinstance(there, dict) and isinstance(now, dict):
+        name = next(key for key in sorted({*there, *now}) if there.get(key) != now.get(key))
+        parts = [_short(json.dumps(one[name]) if name in one else None) for one in (there, now)]
+        return f"{name} {parts[0]} there, {parts[1]} now"
+    return f"{_short(before)} there, {_short(after)} now"
 
 
 def _short(text: str | None) -> str:

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -246,9 +246,7 @@ def sweep(
                     suspects = len(broken)
                     report(progress, "A worker died (out of memory?); what it was at is tried once more.")
     except BaseException:
-        for future in pending:
-            future.cancel()
-        _stop(executor)
+        _stop(executor, pending)
         raise
     finally:
         restore()
@@ -366,12 +364,21 @@ def _killed_by(error: Exception) -> bool:
     return distributed is not None and isinstance(error, distributed.scheduler.KilledWorker)
 
 
-def _stop(executor: Executor) -> None:
+def _stop(executor: Executor, pending: Iterable[Future[Any]] = ()) -> None:
     # Taken before: an executor that is shut down knows its processes no more.
     workers = list((getattr(executor, "_processes", None) or {}).values())
+    results = getattr(executor, "_result_queue", None)
+    if not workers:
+        for future in pending:
+            future.cancel()
+    # Those of a pool are left to fail with it: its own thread stumbles over cancelled ones, and prints that.
     executor.shutdown(wait=False)
     for worker in workers:
         worker.terminate()
+    if results is not None:
+        # Of a worker that was ended while it sent a result, the pool's thread awaits the rest for as long as anybody
+        # could still send it: this process would never end.
+        results._writer.close()
 
 
 @contextlib.contextmanager

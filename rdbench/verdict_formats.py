@@ -13,7 +13,7 @@ import pandas as pd
 from rdbench.check import VERDICTS, Verdict
 from rdbench.points import CURVE
 
-__all__ = ["curve_name", "to_json", "to_junit", "to_markdown"]
+__all__ = ["curve_name", "for_people", "to_json", "to_junit", "to_markdown"]
 
 _SIGNS = {
     "regressed": "❌ regressed",
@@ -43,27 +43,50 @@ def curve_name(row: Any) -> str:
     return f"{who}, {how}" if who else how
 
 
-def to_markdown(verdict: Verdict) -> str:
-    """A heading, a table of the curves, and the notes; what is as it was comes last."""
-    counts = ", ".join(f"{number} {name}" for name, number in verdict.counts().items() if number)
-    lines = [f"### rdbench check: {verdict.overall}", "", f"{counts or 'no curves'}.", ""]
+def for_people(verdict: Verdict) -> pd.DataFrame:
+    """The curves as they are read, a row each; what is as it was comes last.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``curve``, ``verdict``, ``bits at equal accuracy``, ``accuracy at equal bits``, ``bits, exact`` and
+        ``why``, all text.
+    """
     order = {name: i for i, name in enumerate(VERDICTS)}
     rows = verdict.rows.sort_values("verdict", key=lambda names: names.map(order), kind="stable")
-    if len(rows):
-        lines += [
-            "| curve | verdict | bits at equal accuracy | accuracy at equal bits | bits, exact | why |",
-            "|---|---|---|---|---|---|",
-        ]
+    shown = []
     for row in rows.to_dict("records"):
-        rate = _with_ends(row, "bd_rate", "{:+.2f} %")
-        accuracy = _with_ends(row, "bd_accuracy", "{:+.4f}")
         exact = "" if pd.isna(row["payload_change"]) else f"{row['payload_change']:+.3f} %"
         if row["payload_bits"] and row["payload_bits_change"] == 0:
             exact = "equal"
-        verdict_cell = _SIGNS[row["verdict"]] + (" (⚠️ underpowered)" if row["underpowered"] else "")
-        cells = [_code(curve_name(row)), verdict_cell, rate, accuracy, exact, _plain(row["reason"])]
-        lines.append("| " + " | ".join(cells) + " |")
-    if len(rows):
+        shown.append(
+            {
+                "curve": curve_name(row),
+                "verdict": row["verdict"] + (" (underpowered)" if row["underpowered"] else ""),
+                "bits at equal accuracy": _with_ends(row, "bd_rate", "{:+.2f} %"),
+                "accuracy at equal bits": _with_ends(row, "bd_accuracy", "{:+.4f}"),
+                "bits, exact": exact,
+                "why": "" if pd.isna(row["reason"]) else str(row["reason"]),
+            }
+        )
+    return pd.DataFrame(shown, columns=list(_READ))
+
+
+_READ = ("curve", "verdict", "bits at equal accuracy", "accuracy at equal bits", "bits, exact", "why")
+
+
+def to_markdown(verdict: Verdict) -> str:
+    """A heading, a table of the curves, and the notes."""
+    counts = ", ".join(f"{number} {name}" for name, number in verdict.counts().items() if number)
+    lines = [f"### rdbench check: {verdict.overall}", "", f"{counts or 'no curves'}.", ""]
+    shown = for_people(verdict)
+    if len(shown):
+        lines += ["| " + " | ".join(_READ) + " |", "|" + "---|" * len(_READ)]
+    for curve, judged, *figures, why in shown.itertuples(index=False, name=None):
+        word, _, weak = judged.partition(" (")
+        sign = _SIGNS[word] + (" (⚠️ underpowered)" if weak else "")
+        lines.append("| " + " | ".join([_code(curve), sign, *figures, _plain(why)]) + " |")
+    if len(shown):
         lines.append("")
     lines += [f"- {_plain(note)}" for note in verdict.notes]
     lines += [f"- left out: {_plain(one)}" for one in verdict.left_out]

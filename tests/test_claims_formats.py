@@ -329,17 +329,17 @@ def test_markdown_is_a_table_of_claims_and_a_table_of_members_for_each() -> None
     silent = finding(absent(), sentence="silent", verdict="cannot be told", reason="hr@lite was not scored")
     lines = to_markdown([holds, bits, silent]).splitlines()
     assert lines[:5] == [
-        "| claim | verdict | decided by | difference (95 % of all) | margin | remark |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| claim | verdict | holds in | decided by | difference (95 % of all) | margin | remark |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
         (
-            "| one is better | **holds** | valence, factor 4 | +0.125 (+0.062 to +0.188) | -0.03 "
+            "| one is better | **holds** | 1 of 1 | valence, factor 4 | +0.125 (+0.062 to +0.188) | -0.03 "
             "| hr@lite: 1 seed: subjects only |"
         ),
         (
-            "| fewer bits | **does not hold** | valence, x264, factor 4 | -12.5 % (-25.0 % to -1.5 %) | 5 % "
+            "| fewer bits | **does not hold** | 1 of 1 | valence, x264, factor 4 | -12.5 % (-25.0 % to -1.5 %) | 5 % "
             "|  |"
         ),
-        "| silent | **cannot be told** | hr@lite was not scored |  | 0 |  |",
+        "| silent | **cannot be told** | 0 of 1 | hr@lite was not scored |  | 0 |  |",
     ]
     headings = [place for place, line in enumerate(lines) if line.startswith("#")]
     assert [lines[place] for place in headings] == ["### one is better", "### fewer bits", "### silent"]
@@ -365,7 +365,7 @@ def test_markdown_cells_stay_in_their_cells() -> None:
         else:
             assert len(set(widths)) <= 1, text
             widths = []
-    assert r"| p\|q | **holds** | a\|b, factor 4 |" in text
+    assert r"| p\|q | **holds** | 1 of 2 | a\|b, factor 4 |" in text
 
 
 # For programs

@@ -434,9 +434,12 @@ def test_the_size_of_faces_belongs_to_an_experiment():
     usual = load_experiment("quick.toml")
     assert usual.face_size == 96
     assert "face_size" not in usual.text(), "runs from before it could be chosen go on"
-    large = override(usual, face_size=128)
+    faces = override(usual, regions=["face"])
+    large = override(faces, face_size=128)
     assert large.face_size == 128
-    assert json.loads(large.text()) == {**json.loads(usual.text()), "face_size": 128}
+    assert json.loads(large.text()) == {**json.loads(faces.text()), "face_size": 128}
     for wrong in (33, 16, 2000):
         with pytest.raises(InputError, match="face_size"):
-            override(usual, face_size=wrong)
+            override(faces, face_size=wrong)
+    with pytest.raises(InputError, match="only whole frames are coded"):
+        override(usual, face_size=128)

@@ -211,6 +211,13 @@ def test_captions_of_what_was_drawn_before_stay(tmp_path):
     assert (apart / "captions.md").read_bytes() == whole, "the order of drawing does not show"
 
 
+def test_captions_begin_with_the_title_that_paper_leaves_out(tmp_path):
+    table, each = one_curve_set(subjects=6, factors=(1, 4), codecs=("x264",))
+    paper, screen = (figures.rd(table, subjects=each, style=style) for style in ("paper", "screen"))
+    assert paper.caption == screen.caption
+    assert paper.caption.startswith("Valence, direct@lite: CCC against bitrate. CCC against the labels.")
+
+
 def test_captions_of_figures_that_are_gone_go(tmp_path):
     run, out = small_run(tmp_path / "run"), tmp_path / "out"
     figures.draw_all(run, out, only={"standalone", "rd"}, formats=["svg"])
@@ -239,6 +246,8 @@ def test_other_bits_and_partitions_have_figures_of_their_own(tmp_path):
     usual = draw()
     before = {file: file.read_bytes() for file in usual if file.suffix == ".svg"}
     assert draw(bits="payload", partition="test") == usual
+    with pytest.raises(InputError, match="no encodes of partition train; it has dev, test"):
+        draw(partition="train")
     stems = [file.stem for file in before]
     for options, end in (
         ({"bits": "stream", "charge_boxes": True}, "_stream_boxes"),

@@ -22,7 +22,7 @@ from rdbench.bd import relative_difference
 from rdbench.bd_table import bd_table
 from rdbench.canvas import ratio_ticks
 from rdbench.envelope import Chooser, groups, side_of
-from rdbench.errors import InputError
+from rdbench.errors import InputError, NotComparableError
 from rdbench.points import Arrays
 from rdbench.report import build, page
 from rdbench.report_data import report_data
@@ -756,6 +756,14 @@ def test_runs_stand_side_by_side(browser, run, tmp_path):
         assert any(title.startswith("a, ") for title in titles)
         assert any(title.startswith("b, ") for title in titles)
         assert "must not be compared" in page.locator("#gold").inner_text()
+
+
+def test_a_run_without_an_encode_has_no_report(tmp_path):
+    run = csv_run(tmp_path / "run", subjects=3)
+    run.encodes, run.scores = run.encodes.head(0), run.scores.head(0)
+    with pytest.raises(NotComparableError, match="no encode to report on"):
+        build([("a", run)], tmp_path / "r.html")
+    assert not (tmp_path / "r.html").exists()
 
 
 def test_a_run_without_a_value_of_the_metric_says_so(browser, tmp_path):

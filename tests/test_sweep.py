@@ -7,9 +7,10 @@ import pickle
 import platform
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,45 @@ def test_four_jobs_give_the_tables_of_one(small: Path, small_run: Path, tmp_path
     assert done.code == 0, done
     assert f"2 clips, {ENCODES} encodes done, 0 failed" in done.out
     assert tables(tmp_path / "run") == tables(small_run)
+
+
+def test_a_pool_that_is_stopped_at_work_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", said.append)
+    with local_executor(2) as fresh:
+        executor = fresh()
+        pending = [executor.submit(time.sleep, 60) for _ in range(8)]
+        while not any(future.running() for future in pending):
+            time.sleep(0.01)
+        thread = executor._executor_manager_thread  # type: ignore[attr-defined]
+        sweeping._stop(executor, pending)
+        for future in pending:
+            with pytest.raises((BrokenProcessPool, CancelledError)):
+                future.result(timeout=60)
+        thread.join(60)
+    assert said == []
+
+
+def much(started: Path) -> bytes:
+    """More than passes in a moment."""
+    started.touch()
+    return b"x" * 200_000_000
+
+
+@pytest.mark.parametrize("delay", [0.1, 0.25, 0.4])
+def test_a_worker_that_is_ended_while_it_sends_its_result_holds_nobody_up(
+    tmp_path: Path, delay: float
+) -> None:
+    with local_executor(1) as fresh:
+        executor = fresh()
+        future = executor.submit(much, tmp_path / "started")
+        while not (tmp_path / "started").exists():
+            time.sleep(0.01)
+        time.sleep(delay)
+        thread = executor._executor_manager_thread  # type: ignore[attr-defined]
+        sweeping._stop(executor, [future])
+    thread.join(30)
+    assert not thread.is_alive()
 
 
 def test_rate_control_of_both_encoders_is_the_same_however_many_work(tiny: Path, tmp_path: Path) -> None:
