@@ -192,7 +192,7 @@ def load_experiment(name: str | Path) -> Experiment:
             content = (shipped / f"{stem}.toml").read_bytes()
         else:
             known = [item.name for item in shipped.iterdir() if item.name.endswith(".toml")]
-            hint = did_you_mean(f"{stem}.toml", known)
+            hint = did_you_mean(f"{stem}.toml", known) if len(path.parts) == 1 else ""
             raise InputError(
                 f"No experiment {str(name)!r}{hint or '.'} Those that ship: {', '.join(sorted(known))}."
             )

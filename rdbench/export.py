@@ -112,6 +112,7 @@ def run_status(path: Path) -> dict[str, Any]:
     return {
         "run": str(path),
         "encodes": len(run.encodes),
+        "unfinished": run.unfinished,
         "clips": int((clips["state"] == "used").sum()) if len(clips) else int(run.encodes["clip"].nunique()),
         "skipped": [str(reason) for reason in clips.loc[clips["state"] == "skipped", "reason"]]
         if len(clips)

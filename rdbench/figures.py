@@ -86,7 +86,8 @@ def draw_all(
         Of these, more than one draw where there are many figures; the files are the same. A script that asks for
         more than one must be importable (``if __name__ == "__main__":``).
     tell : callable, optional
-        Is given a line for each clip and point that took no part in what was drawn, with the reason.
+        Is given a line for each clip and point that took no part in what was drawn, with the reason, and one if the
+        run is unfinished.
 
     Returns
     -------
@@ -141,6 +142,8 @@ def draw_all(
             f"{run.path} has nothing to draw of {', '.join(sorted(wanted))}: its tables hold no scored encodes for it."
         )
     if tell:
+        if run.unfinished:
+            tell(f"the run is unfinished: {run.unfinished} of its encodes are still to be made")
         for name, reason in source.left_out.items():
             tell(f"left out: {name} {reason}")
     return [*written, _write_captions(out / "captions.md", captions)]

@@ -93,6 +93,10 @@ def report_data(
     room = _Room(TRACE_BYTES)
     for name, run in runs:
         found, told = _tables(run, metric, options)
+        if run.unfinished:
+            told.append(
+                ("rd", f"The run is unfinished: {run.unfinished} of its encodes are still to be made.")
+            )
         for kind, table in found.items():
             if len(table):
                 tables.setdefault(kind, []).append(table.assign(run=name))

@@ -139,6 +139,8 @@ def run_plan(
         What was finished is kept.
     """
     with Store(out, plan.identity) as store:
+        counts = {"planned_clips": len(plan.clips), "planned_conditions": len(plan.conditions)}
+        store.add({"meta": [{"key": key, "value": str(count)} for key, count in counts.items()]})
         setup = dataclasses.replace(plan.setup, sample=plan.clips[0].name)
         if keep_bitstreams:
             folder = out / "bitstreams"

@@ -88,6 +88,19 @@ class Run:
             return {}
         return dict(zip(table["key"], table["value"], strict=True))
 
+    @property
+    def unfinished(self) -> int:
+        """Encodes that were planned and are neither made nor failed, nor of a clip that cannot be used.
+
+        0 where the run does not say what was planned.
+        """
+        planned = [str(self.meta.get(f"planned_{what}", "")) for what in ("clips", "conditions")]
+        if not all(number.isascii() and number.isdigit() and len(number) < 10 for number in planned):
+            return 0
+        clips, conditions = map(int, planned)
+        gone = int((self.clips["state"] != "used").sum()) if "state" in self.clips else 0
+        return max((clips - gone) * conditions - len(self.encodes) - len(self.failures), 0)
+
     def arrays(
         self,
         metric: str = "ccc",

@@ -188,6 +188,7 @@ def test_the_state_of_a_run(tiny_run: Path, tmp_path: Path) -> None:
     assert run_status(tiny_run) == {
         "run": str(tiny_run),
         "encodes": ENCODES,
+        "unfinished": 0,
         "clips": 2,
         "skipped": [],
         "failures": [],

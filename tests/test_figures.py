@@ -218,6 +218,18 @@ def test_captions_begin_with_the_title_that_paper_leaves_out(tmp_path):
     assert paper.caption.startswith("Valence, direct@lite: CCC against bitrate. CCC against the labels.")
 
 
+def test_that_a_run_is_unfinished_is_told(tmp_path):
+    run, told = small_run(tmp_path / "run"), []
+    figures.draw_all(run, tmp_path / "out", only={"standalone"}, formats=["svg"], tell=told.append)
+    assert told == []
+    run.meta = {"planned_clips": "3", "planned_conditions": str(len(run.encodes) // 3 + 2)}
+    figures.draw_all(run, tmp_path / "out", only={"standalone"}, formats=["svg"], tell=told.append)
+    assert told == ["the run is unfinished: 6 of its encodes are still to be made"]
+    for odd in ({"planned_clips": "-3", "planned_conditions": "²"}, {"planned_clips": "9" * 5000}):
+        run.meta = odd
+        assert run.unfinished == 0
+
+
 def test_captions_of_figures_that_are_gone_go(tmp_path):
     run, out = small_run(tmp_path / "run"), tmp_path / "out"
     figures.draw_all(run, out, only={"standalone", "rd"}, formats=["svg"])

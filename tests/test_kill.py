@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -170,6 +171,10 @@ def test_workers_end_when_their_parent_is_killed_alone(tiny: Path, tmp_path: Pat
     assert done.code == 0, done
 
 
+def unfinished(run: Path) -> int:
+    return int(json.loads(within("status", run, "--format", "json").out)["unfinished"])
+
+
 def test_interrupted_run_says_so_and_goes_on(tiny: Path, tiny_run: Path, tmp_path: Path) -> None:
     process = start(*command(tiny, tmp_path / "run"), cache=tmp_path / "cache")
     wait_for(lambda: stored(tmp_path / "run") >= 1, process)
@@ -180,6 +185,9 @@ def test_interrupted_run_says_so_and_goes_on(tiny: Path, tiny_run: Path, tmp_pat
         "rdbench: Interrupted: what was finished is kept; the same command goes on from there."
     )
     wait_gone(process.pid)
-    assert 1 <= stored(tmp_path / "run") < ENCODES
+    made = stored(tmp_path / "run")
+    assert 1 <= made < ENCODES
+    assert unfinished(tmp_path / "run") == ENCODES - made
     resume(tiny, tmp_path)
+    assert unfinished(tmp_path / "run") == 0
     hold_equal(tmp_path / "run", tiny_run)
