@@ -177,18 +177,14 @@ def unfinished(run: Path) -> int:
 
 
 def interrupt(experiment: Path, folder: Path) -> Done | None:
-    """Interrupt a run that has stored something, and how it ends; None where it was done before that."""
+    """Interrupt a run while its workers work, and how it ends; None where it was done before that."""
     run = folder / "run"
     process = start(*command(experiment, run), cache=folder / "cache")
-    wait_for(lambda: stored(run) >= 1, process)
-    if process.poll() is None:
-        os.kill(process.pid, signal.SIGSTOP)
-    late = stored(run) == ENCODES
+    wait_for(lambda: any((folder / "cache" / "work").glob("*@*")), process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does it: to all of them
-    os.kill(process.pid, signal.SIGCONT)
     done = finish(process, timeout=60)
     wait_gone(process.pid)
-    return None if late or (done.code == 0 and stored(run) == ENCODES) else done
+    return None if done.code == 0 and stored(run) == ENCODES else done
 
 
 def test_interrupted_run_says_so_and_goes_on(tiny: Path, tiny_run: Path, tmp_path: Path) -> None:
@@ -197,13 +193,13 @@ def test_interrupted_run_says_so_and_goes_on(tiny: Path, tiny_run: Path, tmp_pat
         done = interrupt(tiny, folder)
         if done is not None:
             break
-    assert done is not None, "this machine is too fast for the run: all attempts came late"
+    assert done is not None, "all attempts came when the run was done"
     assert done.code == 130, done
     assert one_sentence(done.err) == (
         "rdbench: Interrupted: what was finished is kept; the same command goes on from there."
     )
     made = stored(folder / "run")
-    assert 1 <= made <= ENCODES
+    assert 0 <= made <= ENCODES
     assert unfinished(folder / "run") == ENCODES - made
     resume(tiny, folder)
     assert unfinished(folder / "run") == 0
