@@ -91,6 +91,8 @@ def start(*words: object, cache: Path | None = None, cwd: Path | None = None) ->
         env=environment(cache),
         cwd=cwd,
         start_new_session=True,
+        # In the background of a shell without job control interrupts are ignored, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
