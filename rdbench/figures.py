@@ -29,7 +29,7 @@ from rdbench.delta_figures import deltas
 from rdbench.envelope import envelopes, switch_points
 from rdbench.errors import InputError, NotComparableError
 from rdbench.figure_source import PANEL, Named, Source, panel_rows
-from rdbench.points import SCOPE, Points, default_metric, default_partition
+from rdbench.points import SCOPE, Points, default_metric, default_partition, require_partition
 from rdbench.runs import Run
 from rdbench.seeds import split_seed
 from rdbench.strip_figures import strips
@@ -105,11 +105,7 @@ def draw_all(
     unknown = sorted(wanted - set(KINDS))
     if unknown:
         raise InputError(f"There is no figure {unknown[0]!r}; choose from {', '.join(KINDS)}.")
-    there = sorted(run.encodes["partition"].dropna().unique())
-    if partition is not None and partition not in there:
-        raise InputError(
-            f"{run.path} has no encodes of partition {partition}; it has {', '.join(there) or 'none'}."
-        )
+    require_partition(run.encodes, partition, str(run.path))
     usual = default_metric(run.scores)
     metric = metric or usual
     options: dict[str, Any] = {"bits": bits, "charge_boxes": charge_boxes, "partition": partition}

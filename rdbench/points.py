@@ -34,6 +34,7 @@ __all__ = [
     "default_metric",
     "default_partition",
     "kbps",
+    "require_partition",
 ]
 
 Array = NDArray[np.float64]
@@ -140,6 +141,20 @@ def default_partition(encodes: pd.DataFrame) -> str:
     """The partition that is reported: test, else dev, else the only one there is."""
     present = list(pd.unique(encodes["partition"].dropna()))
     return next((name for name in ("test", "dev", *present) if name in present), "test")
+
+
+def require_partition(encodes: pd.DataFrame, partition: str | None, where: str) -> None:
+    """Refuse a partition that the encodes of `where` do not have; None asks for none in particular.
+
+    Raises
+    ------
+    InputError
+    """
+    there = sorted(encodes["partition"].dropna().unique())
+    if partition is not None and partition not in there:
+        raise InputError(
+            f"{where} has no encodes of partition {partition}; it has {', '.join(there) or 'none'}."
+        )
 
 
 def collect(

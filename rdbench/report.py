@@ -21,6 +21,7 @@ from plotly.offline import get_plotlyjs
 
 from rdbench.errors import InputError, NotComparableError
 from rdbench.metrics import FROM_MOMENTS
+from rdbench.points import require_partition
 from rdbench.report_data import report_data
 from rdbench.runs import Run
 
@@ -111,11 +112,7 @@ def build(
 
 
 def _check_asked(name: str, run: Run, metric: str | None, partition: str | None) -> None:
-    there = sorted(run.encodes["partition"].dropna().unique())
-    if partition is not None and partition not in there:
-        raise InputError(
-            f"The run {name} has no encodes of partition {partition}; it has {', '.join(there)}."
-        )
+    require_partition(run.encodes, partition, f"The run {name}")
     if metric is not None:
         source = "mean_pred" if metric in FROM_MOMENTS else "confusion"
         if not run.scores[source].notna().any():
