@@ -50,8 +50,8 @@ test: $(STAMP) ## the test suite
 	$(BIN)/python -m pytest -q -n 2 -m "not long"
 
 bench: $(STAMP) ## speed of inference as a ratio; what a million rows take
-	$(BIN)/python tests/bench_inference.py
-	$(BIN)/python tests/bench_scale.py
+	$(BIN)/python tests/bench/bench_inference.py
+	$(BIN)/python tests/bench/bench_scale.py
 
 test-long: $(STAMP) ## what takes long, too
 	$(BIN)/python -m pytest -q
@@ -99,7 +99,7 @@ paper: $(STAMP) ## tables and figures of the paper's models (after train-seeds)
 	for run in paper-standalone paper-specialists paper; do $(BIN)/rdbench plot results/$$run $(DRAWN) || exit 1; done
 
 grids: $(STAMP) ## find the bitrate grids of quick.toml on dev clips
-	$(BIN)/python -m rdbench.grids rdbench/experiments/quick.toml
+	$(BIN)/python -m rdbench.sweep.grids rdbench/experiments/quick.toml
 
 clean: ## remove the environment and what was built
 	rm -rf $(VENV) build dist *.egg-info

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 import torch
 
-from rdbench.checkpoints import Weights
+from rdbench.backends.weights import Weights
 from rdbench.errors import InputError
 
 __all__ = ["TOLERANCE", "VARIABLE", "Arithmetic", "choose_arithmetic", "is_fast"]

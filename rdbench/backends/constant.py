@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdbench.backends.protocol import Backend, Context, Input, Session
-from rdbench.checkpoints import read_weights, weights_folder
+from rdbench.backends.weights import read_weights, weights_folder
 from rdbench.errors import InputError
 
 __all__ = ["Constant", "open_backend"]

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from rdbench.backends.arithmetic import TOLERANCE, choose_arithmetic
+from rdbench.backends.networks import FACE, SIZES, RestoredRecogniser, build, choose_device
 from rdbench.backends.protocol import Context, Input, Session
-from rdbench.checkpoints import Weights, read_weights, weights_folder
+from rdbench.backends.weights import Weights, read_weights, weights_folder
 from rdbench.errors import InputError
-from rdbench.networks import FACE, SIZES, RestoredRecogniser, build, choose_device
 
 __all__ = ["Recognisers", "open_recognisers"]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import cast
 
 from rdbench.backends.protocol import Backend, Opener
-from rdbench.checkpoints import weights_folder
+from rdbench.backends.weights import weights_folder
 from rdbench.errors import InputError
-from rdbench.seeds import FIRST, folder_of, split_seed
+from rdbench.tables.names import FIRST, folder_of, split_seed
 
 __all__ = ["GROUP", "ONNX", "find_backend", "list_backends", "name_for_workers"]
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rdbench.clip import PARTITIONS, Clip, ClipInfo, Labels
 from rdbench.datasets import arff, package
 from rdbench.errors import ClipError, InputError
-from rdbench.labels import EXACT
-from rdbench.suggestion import did_you_mean
+from rdbench.video.clip import PARTITIONS, Clip, ClipInfo, Labels
+from rdbench.video.labels import EXACT
+from rdbench.words import did_you_mean
 
 __all__ = ["RECORDINGS", "TARGETS", "Avec2016Dataset", "inspect_package"]
 

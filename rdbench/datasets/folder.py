@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from rdbench.clip import PARTITIONS, Boxes, Clip, ClipInfo, Labels
 from rdbench.datasets import delimited
 from rdbench.errors import ClipError, InputError
-from rdbench.suggestion import did_you_mean
+from rdbench.video.clip import PARTITIONS, Boxes, Clip, ClipInfo, Labels
+from rdbench.words import did_you_mean
 
 __all__ = ["SUFFIXES", "FolderDataset", "parse_boxes", "parse_labels"]
 

@@ -11,13 +11,13 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from rdbench import faces
-from rdbench.clip import Boxes, Clip, ClipInfo, Dataset
 from rdbench.datasets import delimited
 from rdbench.datasets.folder import parse_boxes
 from rdbench.errors import ClipError, InputError
-from rdbench.labels import join
-from rdbench.source import decode, describe
+from rdbench.video import faces
+from rdbench.video.clip import Boxes, Clip, ClipInfo, Dataset
+from rdbench.video.labels import join
+from rdbench.video.source import decode, describe
 
 __all__ = [
     "Inspection",

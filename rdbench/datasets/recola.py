@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rdbench import metrics
-from rdbench.clip import PARTITIONS, Clip, ClipInfo, Labels
 from rdbench.datasets import delimited, package
 from rdbench.errors import ClipError, InputError
-from rdbench.labels import EXACT
-from rdbench.suggestion import did_you_mean
+from rdbench.stats import metrics
+from rdbench.video.clip import PARTITIONS, Clip, ClipInfo, Labels
+from rdbench.video.labels import EXACT
+from rdbench.words import did_you_mean
 
 __all__ = ["TARGETS", "RecolaDataset", "gold_standard", "inspect_package"]
 

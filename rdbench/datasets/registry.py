@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rdbench.clip import Dataset
 from rdbench.datasets.folder import FolderDataset
 from rdbench.datasets.synthetic import SyntheticDataset
 from rdbench.errors import InputError
-from rdbench.suggestion import did_you_mean
+from rdbench.video.clip import Dataset
+from rdbench.words import did_you_mean
 
 __all__ = ["NAMES", "open_dataset"]
 

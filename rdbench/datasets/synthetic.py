@@ -20,12 +20,12 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from rdbench import ffmpeg
-from rdbench.cache import cache_dir
-from rdbench.clip import Boxes, Clip, ClipInfo, Labels
 from rdbench.datasets.drawing.picture import Recording
 from rdbench.datasets.drawing.signals import FPS, FRAMES
 from rdbench.errors import ClipError, EncodeError, InputError
+from rdbench.machine import cache_dir
+from rdbench.video import process
+from rdbench.video.clip import Boxes, Clip, ClipInfo, Labels
 
 __all__ = ["TARGETS", "SyntheticDataset", "generator_version"]
 
@@ -173,9 +173,9 @@ def _planes(frame: NDArray[np.uint8]) -> bytes:
 def _write_lossless(planes: Iterable[bytes], width: int, height: int, file: Path) -> None:
     colour = ["-color_range", "tv", "-colorspace", "bt709", "-color_primaries", "bt709"]
     colour += ["-color_trc", "bt709"]
-    command = [ffmpeg.executable(), "-v", "error", "-nostdin", "-y"]
+    command = [process.executable(), "-v", "error", "-nostdin", "-y"]
     command += ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", f"{width}x{height}", "-framerate", str(FPS)]
     command += [*colour, "-i", "-", "-an", "-c:v", "utvideo"]
     command += ["-threads", "1", "-fflags", "+bitexact", "-flags:v", "+bitexact", *colour]
     command += ["-f", "matroska", str(file)]
-    ffmpeg.run(command, feed=planes)
+    process.run(command, feed=planes)

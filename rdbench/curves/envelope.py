@@ -1,0 +1,634 @@
+"""The best factor at each rate, chosen on data that is not reported.
+
+A factor that is chosen where it is evaluated looks better than it is (the best of eight equal ones by 0.04 to
+0.08 CCC). So it is chosen on another partition of the run where there is one, else for each subject on the
+other subjects; the subject's own statistics are then taken at the factor that the others chose.
+
+Factors are compared at the rates of all their points. Between two points of one factor its sums are mixed in
+shares that are linear in log rate: a mixture of statistics is a statistic again, so no metric leaves its
+range, which curves through the sums do not promise. Beyond its ends a factor is not available, since nothing
+is extrapolated.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from rdbench.curves.points import CURVE, Arrays, Points, codes, default_partition, kbps, metric_of_sums
+from rdbench.errors import InputError, NotComparableError
+from rdbench.stats.bd import Side, bd_accuracy
+from rdbench.stats.interpolation import DEFAULT
+from rdbench.stats.intervals import LEVEL, SCALE_OF, Interval, delete_one, jackknife
+from rdbench.stats.metrics import higher_is_better
+
+__all__ = ["GROUP", "Chooser", "Envelope", "envelope_of", "envelopes", "gains", "side_of", "switch_points"]
+
+Array = NDArray[np.float64]
+
+GROUP = tuple(column for column in CURVE if column != "factor")
+"""The columns that name an envelope."""
+NEAR = 0.02
+"""Points of one factor whose rates differ by less than this share are one: slopes between them are noise."""
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """One envelope and how it was chosen.
+
+    Parameters
+    ----------
+    key : dict
+        Values of `GROUP`.
+    chosen_on : str
+        "partition dev" (or train), "other subjects", or "in-sample" (factor=oracle: too good to be true).
+    factor : (points,) int
+        The factor at each rate; the most common one where subjects differ.
+    agreement : (points,) float64
+        Share of the subjects for whom `factor` was chosen.
+    stats : (subjects, points, 2 + k) float64
+        As in `rdbench.points.Points`.
+    side : Side
+        The envelope as a curve, with replicates in which the factor was chosen anew.
+    centre : (2,) float64
+    metric : str
+    judged : Judged
+        What the factors were chosen by; see `switches`.
+    """
+
+    key: dict[str, object]
+    chosen_on: str
+    factor: NDArray[np.int64]
+    agreement: Array
+    stats: Array
+    side: Side
+    centre: Array
+    metric: str
+    judged: Judged
+
+    def switches(self) -> pd.DataFrame:
+        """Where the best factor changes: ``from_factor to_factor kbps low high reason``."""
+        return _switches(self.judged, self.metric)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The factors' sums (factors, rates, 2 + k) on the data that they are chosen on, whole and without each
+    subject in turn, with the rates at which each factor is available."""
+
+    log_rate: Array
+    factors: NDArray[np.int64]
+    total: Array
+    without: Array
+    available: NDArray[np.bool_]
+    centre: Array
+
+
+@dataclass(frozen=True)
+class _Factors:
+    """The curves of a group on one grid of rates."""
+
+    factors: NDArray[np.int64]
+    sums: Array  # (subjects, factors, rates, 2 + k)
+    available: NDArray[np.bool_]  # (factors, rates)
+
+
+def side_of(points: Points, rows: NDArray[np.integer]) -> Side:
+    """The curve of these points, with its delete-one-subject replicates."""
+    stats = points.stats[:, rows]
+    return _side(stats.sum(axis=0), delete_one(stats), points.centre[rows], points, rows)
+
+
+def _side(
+    total: Array, without: Array, centre: Array, points: Points, rows: NDArray[np.integer] | None
+) -> Side:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        log_rate, log_rates = np.log(kbps(total)), np.log(kbps(without))
+    metric = points.metric
+    return Side(
+        log_rate,
+        metric_of_sums(total, centre, metric),
+        log_rates,
+        metric_of_sums(without, centre, metric),
+        np.zeros(0, bool) if rows is None else points.keys["coded_larger"].to_numpy()[rows],
+        metric in ("ccc", "pcc"),
+        higher_is_better(metric),
+    )
+
+
+class Chooser:
+    """Finds where the factors of an envelope are chosen; holds the other partition's points.
+
+    Parameters
+    ----------
+    encodes, scores : DataFrame
+    metric : str
+    bits, charge_boxes, partition
+        As in `rdbench.curves.pooled`.
+    oracle : bool
+        Choose in-sample.
+    arrays : Arrays, optional
+        As in `rdbench.curves.pooled`.
+    """
+
+    def __init__(
+        self,
+        encodes: pd.DataFrame,
+        scores: pd.DataFrame,
+        metric: str = "ccc",
+        *,
+        bits: str = "payload",
+        charge_boxes: bool = False,
+        partition: str | None = None,
+        oracle: bool = False,
+        arrays: Arrays | None = None,
+    ) -> None:
+        self.oracle = oracle
+        self.partition: str | None = None
+        self._kept: dict[Any, tuple[Points, Envelope]] = {} if arrays is None else arrays.kept
+        self._groups: dict[tuple[object, ...], tuple[Points, NDArray[np.integer]]] = {}
+        reported = default_partition(encodes) if partition is None else partition
+        present = set(encodes["partition"].dropna())
+        others = [name for name in ("dev", "train", "test") if name in present and name != reported]
+        if oracle or not others:
+            return
+        if arrays is None:
+            arrays = Arrays(encodes, scores, metric, bits=bits, charge_boxes=charge_boxes)
+        try:
+            parts = arrays.parts(partition=others[0], uncoded=False)
+        except NotComparableError:
+            return
+        self.partition = others[0]
+        for points in parts:
+            for key, rows in groups(points):
+                self._groups[tuple(key.values())] = (points, rows)
+
+    def envelope(
+        self, points: Points, rows: NDArray[np.integer], key: dict[str, object], *, larger: bool = False
+    ) -> Envelope:
+        """`envelope_of`, made once for all who share the arrays."""
+        name = ("envelope", self.oracle, self.partition, larger, id(points), *key.values())
+        if name not in self._kept:
+            # The points are kept too: another object may only have their id while they are there.
+            self._kept[name] = points, envelope_of(points, rows, key, self, larger=larger)
+        return self._kept[name][1]
+
+    def other(self, key: dict[str, object]) -> tuple[Points, NDArray[np.integer]] | None:
+        """The same group in the other partition, if it has one."""
+        return self._groups.get(tuple(key.values()))
+
+
+def groups(points: Points) -> list[tuple[dict[str, object], NDArray[np.integer]]]:
+    """The coded points of each envelope."""
+    coded = np.flatnonzero((points.keys["codec"] != "none").to_numpy())
+    label, keys = codes(points.keys.iloc[coded], GROUP)
+    return [
+        ({str(k): v for k, v in keys.iloc[i].to_dict().items()}, coded[label == i]) for i in range(len(keys))
+    ]
+
+
+def envelope_of(
+    points: Points,
+    rows: NDArray[np.integer],
+    key: dict[str, object],
+    chooser: Chooser,
+    *,
+    larger: bool = False,
+) -> Envelope:
+    """The envelope of one group of points.
+
+    Parameters
+    ----------
+    points : Points
+    rows : (n,) int
+        Points of all factors of one group.
+    key : dict
+        The group's values of `GROUP`.
+    chooser : Chooser
+    larger : bool
+        Whether points coded larger than asked take part.
+
+    Raises
+    ------
+    NotComparableError
+        If no factor could be chosen at any rate.
+    """
+    curves = _curves(points, rows, larger)
+    if not curves:
+        raise NotComparableError("An envelope needs points that were coded at the size asked for.")
+    grid = _grid(points, curves)
+    mine = _on_grid(points, curves, grid)
+    centre, metric = points.centre[rows[0]], points.metric
+    subjects = len(points.subjects)
+    sign = 1.0 if higher_is_better(metric) else -1.0
+
+    def choose(sums: Array, available: NDArray[np.bool_], about: Array) -> NDArray[np.int64]:
+        """Index of the best factor for sums (..., factors, rates, 2 + k); -1 where there is none."""
+        value = np.full(sums.shape[:-1], -np.inf)
+        one = sign * metric_of_sums(sums[..., available, :], about, metric)
+        value[..., available] = np.where(np.isfinite(one), one, -np.inf)
+        best = value.argmax(axis=-2)
+        return np.where(np.isneginf(value.max(axis=-2)), -1, best)
+
+    other = chooser.other(key)
+    total = mine.sums.sum(axis=0)
+    judged: tuple[Array, Array, NDArray[np.bool_], Array]
+    if chooser.oracle:
+        chosen_on = "in-sample"
+        choice = np.broadcast_to(choose(total, mine.available, centre), (subjects, len(grid)))
+        without = delete_one(mine.sums)
+        again = choose(without, mine.available, centre)
+        replicates = _picked_without(mine.sums, np.broadcast_to(again[:, None], (subjects, *choice.shape)))
+        judged = total, without, mine.available, centre
+    elif other is not None:
+        chosen_on = f"partition {chooser.partition}"
+        theirs = _on_grid(other[0], _curves(other[0], other[1], larger), grid, mine.factors)
+        about = other[0].centre[other[1][0]]
+        available = mine.available & theirs.available
+        one = choose(theirs.sums.sum(axis=0), available, about)
+        choice = np.broadcast_to(one, (subjects, len(grid)))
+        replicates = delete_one(_picked(mine.sums, choice))
+        judged = theirs.sums.sum(axis=0), delete_one(theirs.sums), available, about
+    else:
+        chosen_on = "other subjects"
+        without = delete_one(mine.sums)
+        choice = choose(without, mine.available, centre)
+        again = np.empty((subjects, subjects, len(grid)), dtype=np.int64)
+        again[np.arange(subjects), np.arange(subjects)] = choice
+        for i in range(subjects - 1):
+            # Without i and s is without s and i.
+            again[i, i + 1 :] = choose(without[i] - mine.sums[i + 1 :], mine.available, centre)
+            again[i + 1 :, i] = again[i, i + 1 :]
+        replicates = _picked_without(mine.sums, again)
+        judged = total, without, mine.available, centre
+
+    good = (choice >= 0).all(axis=0)
+    if not good.any():
+        raise NotComparableError(
+            f"No factor can be chosen on {chosen_on} at any rate; an envelope needs 2 subjects or more."
+        )
+    stats = _picked(mine.sums, choice)[:, good]
+    side = _side(stats.sum(axis=0), replicates[:, good], centre, points, None)
+    common, agreement = _most_common(choice[:, good], len(mine.factors))
+    return Envelope(
+        key,
+        chosen_on,
+        mine.factors[common],
+        agreement,
+        stats,
+        side,
+        centre,
+        metric,
+        Judged(grid, mine.factors, *judged),
+    )
+
+
+def _curves(
+    points: Points, rows: NDArray[np.integer], larger: bool
+) -> dict[int, tuple[NDArray[np.integer], Array]]:
+    """Points and log rates of each factor, by rising rate, without near ties."""
+    total = points.stats[:, rows].sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        log_rate = np.log(kbps(total))
+    usable = np.isfinite(log_rate) & np.isfinite(metric_of_sums(total, points.centre[rows], points.metric))
+    if not larger:
+        usable &= ~points.keys["coded_larger"].to_numpy()[rows]
+    factor = points.keys["factor"].to_numpy(dtype=np.int64)[rows]
+    out = {}
+    for one in np.unique(factor[usable]):
+        own = np.flatnonzero(usable & (factor == one))
+        own = own[np.argsort(log_rate[own], kind="stable")]
+        kept: list[int] = []
+        for i in own:
+            if not kept or log_rate[i] - log_rate[kept[-1]] > NEAR:
+                kept.append(int(i))
+        out[int(one)] = (rows[kept], log_rate[kept])
+    return out
+
+
+def _grid(points: Points, curves: dict[int, tuple[NDArray[np.integer], Array]]) -> Array:
+    rates = np.sort(np.concatenate([log_rate for _, log_rate in curves.values()]))
+    grid: list[float] = []
+    for rate in rates:
+        if not grid or rate - grid[-1] > NEAR:
+            grid.append(float(rate))
+    return np.array(grid)
+
+
+def _on_grid(
+    points: Points,
+    curves: dict[int, tuple[NDArray[np.integer], Array]],
+    grid: Array,
+    factors: NDArray[np.int64] | None = None,
+) -> _Factors:
+    names = np.array(sorted(curves), dtype=np.int64) if factors is None else factors
+    sums = np.zeros((len(points.subjects), len(names), len(grid), points.stats.shape[-1]))
+    available = np.zeros((len(names), len(grid)), dtype=bool)
+    for i, factor in enumerate(names):
+        if int(factor) not in curves:
+            continue
+        rows, log_rate = curves[int(factor)]
+        # Half of what makes two rates one, so that the ends of a curve are still its own.
+        inside = (grid >= log_rate[0] - NEAR) & (grid <= log_rate[-1] + NEAR)
+        available[i] = inside
+        at = np.clip(grid[inside], log_rate[0], log_rate[-1])
+        own = points.stats[:, rows]
+        # Bits by shares that are linear in the rate, so that the pooled rate is the grid's; the rest in its log.
+        bits = np.einsum("gp,spk->sgk", _weights(np.exp(log_rate), np.exp(at)), own[..., :1])
+        rest = np.einsum("gp,spk->sgk", _weights(log_rate, at), own[..., 1:])
+        sums[:, i, inside] = np.concatenate([bits, rest], axis=-1)
+    return _Factors(names, sums, available)
+
+
+def _weights(x: Array, at: Array) -> Array:
+    """How much each point of a curve counts at each place: (places, points), 0 to 1, adding up to 1."""
+    return np.stack([np.interp(at, x, unit) for unit in np.eye(len(x))], axis=1)
+
+
+def _picked(sums: Array, choice: NDArray[np.int64]) -> Array:
+    """Each subject's sums at its chosen factor: (subjects, rates, 2 + k); NaN where nothing was chosen."""
+    subject, rate = np.indices(choice.shape)
+    out = sums[subject, np.maximum(choice, 0), rate]
+    return np.where((choice < 0)[..., None], np.nan, out)
+
+
+def _picked_without(sums: Array, again: NDArray[np.int64]) -> Array:
+    """Sums over all subjects but i, each at the factor chosen for it without i: (i, rates, 2 + k)."""
+    out = []
+    for i, choice in enumerate(again):
+        keep = np.arange(len(sums)) != i
+        out.append(_picked(sums[keep], choice[keep]).sum(axis=0))
+    return np.stack(out)
+
+
+def _most_common(choice: NDArray[np.int64], factors: int) -> tuple[NDArray[np.int64], Array]:
+    votes = (choice[None] == np.arange(factors)[:, None, None]).sum(axis=1)
+    return votes.argmax(axis=0), votes.max(axis=0) / len(choice)
+
+
+def _switches(judged: Judged, metric: str) -> pd.DataFrame:
+    sign = 1.0 if higher_is_better(metric) else -1.0
+
+    def value(sums: Array) -> Array:
+        v = sign * metric_of_sums(sums, judged.centre, metric)
+        return np.where(judged.available & np.isfinite(v), v, -np.inf)
+
+    estimate = _crossings(judged.log_rate, value(judged.total))
+    replicates = [_crossings(judged.log_rate, one) for one in value(judged.without)]
+    rows = []
+    for (a, b), log_rate in estimate.items():
+        reps = np.array([found.get((a, b), np.nan) for found in replicates])
+        interval = jackknife(log_rate, reps)
+        reason = str(interval.reason[()])
+        missing = int(np.isnan(reps).sum())
+        if missing and "only" not in reason:
+            reason = f"without one subject there is no such switch ({missing} of {len(reps)} times)"
+        rows.append(
+            {
+                "from_factor": int(judged.factors[a]),
+                "to_factor": int(judged.factors[b]),
+                "kbps": float(np.exp(log_rate)),
+                "low": float(np.exp(interval.low)),
+                "high": float(np.exp(interval.high)),
+                "reason": reason,
+            }
+        )
+    return pd.DataFrame(rows, columns=["from_factor", "to_factor", "kbps", "low", "high", "reason"])
+
+
+def _crossings(grid: Array, value: Array) -> dict[tuple[int, int], float]:
+    """Log rates at which the best of (factors, rates) changes; of repeated changes the first."""
+    best = value.argmax(axis=0)
+    none = np.isneginf(value.max(axis=0))
+    out: dict[tuple[int, int], float] = {}
+    for g in range(len(grid) - 1):
+        a, b = int(best[g]), int(best[g + 1])
+        if a == b or none[g] or none[g + 1] or (a, b) in out:
+            continue
+        before, after = value[a, g] - value[b, g], value[b, g + 1] - value[a, g + 1]
+        # Where one of the two cannot be coded on the other side, it changes at the last rate of its range.
+        share = before / (before + after) if np.isfinite(before + after) and before + after > 0 else np.nan
+        if np.isnan(share):
+            share = 0.0 if np.isfinite(before) else 1.0
+        out[a, b] = float(grid[g] + share * (grid[g + 1] - grid[g]))
+    return out
+
+
+def envelopes(
+    encodes: pd.DataFrame,
+    scores: pd.DataFrame,
+    metric: str = "ccc",
+    bits: str = "payload",
+    charge_boxes: bool = False,
+    *,
+    partition: str | None = None,
+    factor: str = "best",
+    larger: bool = False,
+    level: float = LEVEL,
+    arrays: Arrays | None = None,
+) -> pd.DataFrame:
+    """All envelopes, one row a rate.
+
+    Parameters
+    ----------
+    encodes, scores, metric, bits, charge_boxes, partition, arrays
+        As in `rdbench.curves.pooled`.
+    factor : {"best", "oracle"}
+        "oracle" chooses in-sample: for looking at how optimistic that is, never for a claim.
+    larger : bool
+        Whether points coded larger than asked take part.
+    level : float
+
+    Returns
+    -------
+    DataFrame
+        `GROUP`, ``factor`` ("best" or "oracle"), ``chosen_on``, ``chosen_factor``, ``agreement``, ``metric``,
+        ``bitrate_kbps``, ``value``, ``low``, ``high``, ``reason``, ``n``, ``subjects``, ``clips``. The table
+        of switch points is `switch_points`.
+
+    Raises
+    ------
+    InputError
+        If `factor` is neither of the two.
+    """
+    columns = [
+        *GROUP,
+        *("factor", "chosen_on", "chosen_factor", "agreement", "metric", "bitrate_kbps", "value", "low"),
+        *("high", "reason", "n", "subjects", "clips"),
+    ]
+    found: dict[str, list[NDArray[Any]]] = {name: [] for name in columns}
+    for points, envelope in _all(
+        encodes, scores, metric, bits, charge_boxes, partition, factor, larger, arrays
+    ):
+        interval = _interval(envelope, level)
+        body = envelope.stats[..., 2:].sum(axis=0)
+        n = body[:, 0] if metric in ("ccc", "pcc", "rmse") else body.sum(axis=-1)
+        same = {
+            **envelope.key,
+            "factor": factor,
+            "chosen_on": envelope.chosen_on,
+            "metric": metric,
+            "subjects": len(points.subjects),
+            "clips": len(points.clips),
+        }
+        each = {
+            "chosen_factor": envelope.factor,
+            "agreement": envelope.agreement,
+            "bitrate_kbps": np.exp(envelope.side.log_rate),
+            "value": envelope.side.value,
+            "low": interval.low,
+            "high": interval.high,
+            "reason": interval.reason,
+            "n": np.rint(n).astype(np.int64),
+        }
+        for name in columns:
+            found[name].append(each[name] if name in each else np.full(len(n), same[name], dtype=object))
+    if not found["n"]:
+        return pd.DataFrame(columns=columns)
+    table = pd.DataFrame({name: np.concatenate(parts) for name, parts in found.items()})
+    return table.infer_objects()
+
+
+def _interval(envelope: Envelope, level: float) -> Interval:
+    return jackknife(envelope.side.value, envelope.side.values, scale=SCALE_OF[envelope.metric], level=level)
+
+
+_LARGE = 3000
+"""Subjects times points of a group from which on threads gain something (measured: 1.5 times with 4800 on two cores,
+a third lost with 1280)."""
+
+
+def _all(
+    encodes: pd.DataFrame,
+    scores: pd.DataFrame,
+    metric: str,
+    bits: str,
+    charge_boxes: bool,
+    partition: str | None,
+    factor: str,
+    larger: bool,
+    arrays: Arrays | None,
+) -> list[tuple[Points, Envelope]]:
+    if factor not in ("best", "oracle"):
+        raise InputError(f"An envelope's factor is best or oracle, not {factor!r}.")
+    options = {"bits": bits, "charge_boxes": charge_boxes, "partition": partition}
+    if arrays is None:
+        arrays = Arrays(encodes, scores, metric, **options)  # type: ignore[arg-type]
+    chooser = Chooser(encodes, scores, metric, oracle=factor == "oracle", arrays=arrays, **options)  # type: ignore[arg-type]
+    asked = [(points, *group) for points in arrays.parts(uncoded=False) for group in groups(points)]
+
+    def one(points: Points, key: dict[str, object], rows: NDArray[np.integer]) -> Envelope | None:
+        try:
+            return chooser.envelope(points, rows, key, larger=larger)
+        except NotComparableError:
+            # A group with nothing to choose from has no envelope; the others still have theirs.
+            return None
+
+    size = sum(len(points.subjects) * len(rows) for points, _, rows in asked) / max(len(asked), 1)
+    # Python lets other threads run during arithmetic on large arrays; on small ones they wait for each other.
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 4) if size > _LARGE else 1) as pool:
+        found = list(pool.map(lambda each: one(*each), asked))
+    return [
+        (points, envelope)
+        for (points, _, _), envelope in zip(asked, found, strict=True)
+        if envelope is not None
+    ]
+
+
+def switch_points(
+    encodes: pd.DataFrame,
+    scores: pd.DataFrame,
+    metric: str = "ccc",
+    bits: str = "payload",
+    charge_boxes: bool = False,
+    *,
+    partition: str | None = None,
+    larger: bool = False,
+    arrays: Arrays | None = None,
+) -> pd.DataFrame:
+    """Rates at which the best factor changes, on the data that it is chosen on.
+
+    Returns
+    -------
+    DataFrame
+        `GROUP`, ``chosen_on``, ``from_factor``, ``to_factor`` (by rising rate), ``kbps``, ``low``, ``high``
+        (jackknife on log rate), ``reason``.
+    """
+    tables = []
+    for _, envelope in _all(encodes, scores, metric, bits, charge_boxes, partition, "best", larger, arrays):
+        switches = envelope.switches()
+        named = pd.DataFrame([{**envelope.key, "chosen_on": envelope.chosen_on}] * len(switches))
+        tables.append(pd.concat([named, switches], axis=1))
+    columns = [*GROUP, "chosen_on", "from_factor", "to_factor", "kbps", "low", "high", "reason"]
+    tables = [table[columns] for table in tables if len(table)]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
+
+
+def gains(
+    encodes: pd.DataFrame,
+    scores: pd.DataFrame,
+    metric: str = "ccc",
+    bits: str = "payload",
+    charge_boxes: bool = False,
+    *,
+    partition: str | None = None,
+    larger: bool = False,
+    method: str = DEFAULT,
+    arrays: Arrays | None = None,
+) -> pd.DataFrame:
+    """What choosing the factor by rate gains over keeping any one factor, at equal rate.
+
+    Returns
+    -------
+    DataFrame
+        `GROUP`, ``chosen_on``, ``factor`` (the one that is kept), ``gain`` (BD-accuracy of the envelope over
+        it, in the range of rates that both cover), ``low``, ``high``, ``kbps_low``, ``kbps_high`` (that
+        range), ``share`` (of the envelope's range), ``best_single`` (the smallest gain among factors that
+        cover at least half of the envelope's range; since it is picked in-sample, the gain over it is
+        understated rather than overstated), ``reason``.
+    """
+    tables = []
+    for points, envelope in _all(
+        encodes, scores, metric, bits, charge_boxes, partition, "best", larger, arrays
+    ):
+        rows_of = {tuple(one.values()): rows for one, rows in groups(points)}
+        rows = rows_of[tuple(envelope.key.values())]
+        factor = points.keys["factor"].to_numpy(dtype=np.int64)[rows]
+        width = np.ptp(envelope.side.log_rate)
+        lines = []
+        for one in np.unique(factor):
+            side = side_of(points, rows[factor == one])
+            delta = bd_accuracy(side, envelope.side, method=method, larger=larger)
+            share = float(np.log(delta.span[1] / delta.span[0]) / width) if not delta.reason else 0.0
+            lines.append(
+                {
+                    **envelope.key,
+                    "chosen_on": envelope.chosen_on,
+                    "factor": int(one),
+                    "gain": delta.value,
+                    "low": delta.low,
+                    "high": delta.high,
+                    "kbps_low": delta.span[0],
+                    "kbps_high": delta.span[1],
+                    "share": share,
+                    "best_single": False,
+                    "reason": delta.reason or delta.interval_reason,
+                }
+            )
+        table = pd.DataFrame(lines)
+        wide = table[(table["share"] >= 0.5) & table["gain"].notna()]
+        if len(wide):
+            table.loc[wide["gain"].idxmin(), "best_single"] = True
+        tables.append(table)
+    columns = [
+        *GROUP,
+        *("chosen_on", "factor", "gain", "low", "high", "kbps_low", "kbps_high", "share", "best_single"),
+        "reason",
+    ]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)

@@ -1,0 +1,133 @@
+"""The tables of a run as files that anyone can read, and a run's state in a few lines."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rdbench.curves.envelope import GROUP, envelopes, gains, switch_points
+from rdbench.curves.points import Arrays
+from rdbench.curves.pooling import CURVES, curves_table, pooled
+from rdbench.errors import InputError
+from rdbench.tables.label_counts import counted
+from rdbench.tables.reading import Run, open_run
+
+__all__ = ["export_run", "run_status"]
+
+
+def export_run(path: Path, out: Path, kind: str) -> list[Path]:
+    """Write `encodes`, `scores` and `curves`, sorted, so that equal runs give equal files.
+
+    A run with categorical targets has `class_curves` too, with accuracy and macro F1 instead of CCC; one that was
+    coded at several factors has `envelopes`, `switches` and `gains`; and one that was rescored has `fitted`.
+
+    Parameters
+    ----------
+    path : Path
+        The run.
+    out : Path
+    kind : {"csv", "parquet"}
+
+    Raises
+    ------
+    InputError
+        If it is not a run, or has no rows.
+    """
+    run = open_run(path)
+    if run.encodes.empty:
+        raise InputError(f"{path} has no encodes yet; there is nothing to export.")
+    order = ["clip", "region", "factor", "codec", "variant", "mode", "rate"]
+    encodes = run.encodes.sort_values(order, kind="stable")
+    rank = {encode: index for index, encode in enumerate(encodes["encode"])}
+    keyed = run.scores.assign(order=run.scores["encode"].map(rank))
+    # A run that is being written may have gone on between the reading of the two tables.
+    keyed = keyed[keyed["order"].notna()]
+    scores = keyed.sort_values(["order", "backend", "target", "gold", "scoring"], kind="stable").drop(
+        columns="order"
+    )
+    tables = {"encodes": encodes, "scores": scores, "curves": curves_table(run.encodes, scores)}
+    if scores["confusion"].notna().any():
+        tables["class_curves"] = _class_curves(run.encodes, scores)
+    coded = run.encodes.loc[run.encodes["codec"] != "none", "factor"]
+    if coded.nunique() > 1:
+        tables |= _best_factors(run.encodes, scores)
+    if not run.fitted.empty:
+        tables["fitted"] = run.fitted.sort_values(["scoring", "region", "backend", "target"], kind="stable")
+    out.mkdir(parents=True, exist_ok=True)
+    return [_write(table.reset_index(drop=True), out / f"{name}.{kind}") for name, table in tables.items()]
+
+
+def _class_curves(encodes: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+    """Pooled plain curves of everything categorical and coded: accuracy and macro F1, each with its interval."""
+    key = [name for name in CURVES if not name.startswith("ccc") and name != "n"]
+    tables = []
+    for metric in ("accuracy", "f1"):
+        table = pooled(encodes, scores, metric)
+        table = table[table["codec"] != "none"]
+        names = {"value": metric, "low": f"{metric}_low", "high": f"{metric}_high"}
+        tables.append(table.rename(columns=names)[[*key, "n", *names.values()]])
+    first, second = tables
+    out = first.assign(**{name: second[name].to_numpy() for name in second.columns if name.startswith("f1")})
+    return out[[*(name for name in out.columns if name != "n"), "n"]]
+
+
+def _best_factors(encodes: pd.DataFrame, scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The best factor at each rate, where it changes, and what that gains; by accuracy for targets with classes."""
+    kinds = (("ccc", scores["mean_pred"]), ("accuracy", scores["confusion"]))
+    found: dict[str, list[pd.DataFrame]] = {"envelopes": [], "switches": [], "gains": []}
+    for metric in (metric for metric, has in kinds if has.notna().any()):
+        arrays = Arrays(encodes, scores, metric)
+        for name, made in (("envelopes", envelopes), ("switches", switch_points), ("gains", gains)):
+            table = made(encodes, scores, metric, arrays=arrays)
+            found[name].append(table.assign(metric=metric)[_with_metric(table)])
+    # An empty table has no types, and would take those of the others away.
+    whole = {name: [table for table in tables if len(table)] or tables for name, tables in found.items()}
+    return {name: pd.concat(tables, ignore_index=True) for name, tables in whole.items()}
+
+
+def _with_metric(table: pd.DataFrame) -> list[str]:
+    """The table's columns with the metric behind those that name a curve."""
+    rest = [str(name) for name in table.columns if name not in (*GROUP, "metric")]
+    return [*GROUP, "metric", *rest]
+
+
+def _write(table: pd.DataFrame, file: Path) -> Path:
+    part = file.with_name(f".{file.name}.part")
+    if file.suffix == ".csv":
+        table.to_csv(part, index=False, lineterminator="\n")
+    else:
+        table.to_parquet(part, index=False)
+    os.replace(part, file)
+    return file
+
+
+def run_status(path: Path) -> dict[str, Any]:
+    """Counts and failures of a run, as plain values."""
+    run: Run = open_run(path)
+    clips = run.clips
+    failures = run.failures
+    return {
+        "run": str(path),
+        "encodes": len(run.encodes),
+        "unfinished": run.unfinished,
+        "clips": int((clips["state"] == "used").sum()) if len(clips) else int(run.encodes["clip"].nunique()),
+        "skipped": [str(reason) for reason in clips.loc[clips["state"] == "skipped", "reason"]]
+        if len(clips)
+        else [],
+        "failures": [
+            *(
+                [str(reason) for reason in clips.loc[clips["state"] == "failed", "reason"]]
+                if len(clips)
+                else []
+            ),
+            *(
+                f"{row['clip']} {row['region']} factor {row['factor']} {row['codec']} {row['rate']:g}: {row['reason']}"
+                for _, row in failures.iterrows()
+            ),
+        ],
+        "golds": sorted(run.scores["gold"].dropna().unique()),
+        "labels": counted(clips.loc[clips["state"] == "used", "labels"] if len(clips) else []).row(),
+    }

@@ -1,0 +1,209 @@
+"""Rate against accuracy: pooled over clips, for each recording, for each subject.
+
+A pooled point costs the sum of its clips' bits over the sum of their seconds, and its accuracy comes from
+the summed statistics (the concatenation of all frames), over one and the same set of clips in everything
+compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from rdbench.curves.points import GRID, Arrays, Points, collect, kbps
+from rdbench.stats.intervals import LEVEL, SCALE_OF, Interval, delete_one, jackknife
+from rdbench.stats.metrics import METRICS
+
+__all__ = ["CURVES", "curves_table", "left_out", "per_recording", "per_subject", "pooled", "pooled_points"]
+
+CURVES = [
+    *("backend", "codec", "variant", "region", "factor", "mode", "rate", "target"),
+    *("bitrate_kbps", "ccc", "ccc_low", "ccc_high", "n"),
+]
+"""The columns of the exported table `curves`."""
+
+_CHUNK = 4_000_000
+
+
+def pooled(
+    encodes: pd.DataFrame,
+    scores: pd.DataFrame,
+    metric: str = "ccc",
+    bits: str = "payload",
+    charge_boxes: bool = False,
+    *,
+    partition: str | None = None,
+    level: float = LEVEL,
+    arrays: Arrays | None = None,
+) -> pd.DataFrame:
+    """Pooled points with intervals over subjects, one row a grid index.
+
+    Parameters
+    ----------
+    encodes, scores : DataFrame
+        With the columns of `rdbench.tables`.
+    metric : {"ccc", "pcc", "rmse", "accuracy", "f1"}
+    bits : {"payload", "framing", "informational", "filler", "stream"}
+    charge_boxes : bool
+        Add what sending the face boxes would cost to the rate.
+    partition : str, optional
+        By default test, else dev, else the only one there is.
+    level : float
+    arrays : Arrays, optional
+        Those of these very tables and options, where several calls share them.
+
+    Returns
+    -------
+    DataFrame
+        Columns: `rdbench.points.GRID`, ``partition``, ``rate_status`` (the worst of the clips; "ok" only
+        where the pooled rate of abr and 2pass is within 10 % of its target), ``face_px``, ``coded_larger``,
+        ``psnr``, ``metric``, ``bitrate_kbps`` (NaN where uncoded), ``value``, ``low``, ``high``, ``reason``
+        (why there is no interval), ``n`` (frames), ``subjects``, ``clips``. Under 6 subjects there are no
+        intervals: see `per_subject`. Rows of codec "none" give accuracy against factor without a codec.
+        ``attrs["left_out"]`` lists what takes no part, as text; `left_out` has it as a table.
+
+    Raises
+    ------
+    InputError
+        If the metric or the bits are unknown, or a row is there twice.
+    NotComparableError
+        If no clip has a value at every point.
+    """
+    if arrays is None:
+        arrays = Arrays(encodes, scores, metric, bits=bits, charge_boxes=charge_boxes, partition=partition)
+    parts = arrays.parts()
+    tables = [pooled_points(points, level=level) for points in parts]
+    if not tables:
+        nothing = pd.DataFrame(columns=[*GRID, *_EXTRA])
+        nothing.attrs["left_out"] = []
+        return nothing
+    table = pd.concat(tables, ignore_index=True)
+    missing = pd.concat([points.left_out for points in parts], ignore_index=True)
+    lines = (missing["kind"] + " " + missing["name"] + " " + missing["reason"]).drop_duplicates()
+    table.attrs["left_out"] = list(lines)
+    return table
+
+
+_EXTRA = [
+    *("partition", "rate_status", "face_px", "coded_larger", "psnr", "metric", "bitrate_kbps"),
+    *("value", "low", "high", "reason", "n", "subjects", "clips"),
+]
+
+
+def pooled_points(points: Points, *, level: float = LEVEL) -> pd.DataFrame:
+    """The pooled table of one scope; see `pooled`."""
+    total = points.stats.sum(axis=0)
+    interval = _intervals(points, points.value(total), level)
+    table = points.keys.copy()
+    table["metric"] = points.metric
+    table["bitrate_kbps"] = kbps(total)
+    table["value"] = points.value(total)
+    table["low"], table["high"], table["reason"] = interval.low, interval.high, interval.reason
+    table["n"] = points.frames()
+    table["subjects"] = len(points.subjects)
+    table["clips"] = len(points.clips)
+    return table[[*GRID, *_EXTRA]]
+
+
+def _intervals(points: Points, value: NDArray[np.float64], level: float) -> Interval:
+    parts = []
+    for at in _chunks(points):
+        replicates = points.value(delete_one(points.stats[:, at]), at)
+        parts.append(jackknife(value[at], replicates, scale=SCALE_OF[points.metric], level=level))
+    names = ("low", "high", "error", "reason")
+    return Interval(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+def _chunks(points: Points) -> Iterator[slice]:
+    # Replicates are as large as the statistics themselves, several times over: some points at a time.
+    subjects, count, k = points.stats.shape
+    step = max(1, _CHUNK // (subjects * k))
+    return (slice(start, min(start + step, count)) for start in range(0, count, step))
+
+
+def per_subject(
+    encodes: pd.DataFrame,
+    scores: pd.DataFrame,
+    metric: str = "ccc",
+    bits: str = "payload",
+    charge_boxes: bool = False,
+    *,
+    partition: str | None = None,
+) -> pd.DataFrame:
+    """Each subject's own rate and value at each point, over the clips that `pooled` uses.
+
+    Returns
+    -------
+    DataFrame
+        Columns: `rdbench.points.GRID`, ``subject``, ``metric``, ``bitrate_kbps``, ``value``, ``n``.
+    """
+    parts = collect(encodes, scores, metric, bits=bits, charge_boxes=charge_boxes, partition=partition)
+    tables = []
+    for points in parts:
+        subjects, count, _ = points.stats.shape
+        table = points.keys.loc[np.tile(np.arange(count), subjects), list(GRID)].reset_index(drop=True)
+        table["subject"] = np.repeat(points.subjects, count)
+        table["metric"] = metric
+        table["bitrate_kbps"] = kbps(points.stats).ravel()
+        table["value"] = points.value(points.stats).ravel()
+        body = points.stats[..., 2:]
+        n = body[..., 0] if metric in METRICS[:3] else body.sum(axis=-1)
+        table["n"] = n.ravel().astype(np.int64)
+        tables.append(table)
+    columns = [*GRID, "subject", "metric", "bitrate_kbps", "value", "n"]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
+
+
+def per_recording(
+    encodes: pd.DataFrame,
+    scores: pd.DataFrame,
+    metric: str = "ccc",
+    bits: str = "payload",
+    charge_boxes: bool = False,
+    *,
+    partition: str | None = None,
+) -> pd.DataFrame:
+    """Each recording's own rate and value at each point (the mean of which is the score of some challenges).
+
+    Returns
+    -------
+    DataFrame
+        Columns: `rdbench.points.GRID`, ``clip``, ``subject``, ``metric``, ``bitrate_kbps``, ``value``, ``n``.
+    """
+    table = per_subject(
+        encodes.assign(subject=encodes["clip"]), scores, metric, bits, charge_boxes, partition=partition
+    ).rename(columns={"subject": "clip"})
+    subject = encodes.drop_duplicates("clip").set_index("clip")["subject"]
+    table.insert(len(GRID) + 1, "subject", table["clip"].map(subject))
+    return table
+
+
+def left_out(
+    encodes: pd.DataFrame, scores: pd.DataFrame, metric: str = "ccc", *, partition: str | None = None
+) -> pd.DataFrame:
+    """Clips and points that pooling leaves out, each with its reason.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``kind`` ("clip" or "point"), ``name``, ``reason``, ``target``, ``gold``, ``scoring``.
+    """
+    parts = collect(encodes, scores, metric, partition=partition)
+    columns = ["kind", "name", "reason", "target", "gold", "scoring"]
+    tables = [points.left_out for points in parts if len(points.left_out)]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
+
+
+def curves_table(
+    encodes: pd.DataFrame, scores: pd.DataFrame, *, bits: str = "payload", charge_boxes: bool = False
+) -> pd.DataFrame:
+    """The exported table `curves`: pooled plain curves of everything coded, with the columns `CURVES`."""
+    table = pooled(encodes, scores, "ccc", bits, charge_boxes)
+    table = table[table["codec"] != "none"]
+    renamed = table.rename(columns={"value": "ccc", "low": "ccc_low", "high": "ccc_high"})
+    out = renamed[CURVES].reset_index(drop=True)
+    out.attrs = {}
+    return out

@@ -1,0 +1,395 @@
+"""Figures of a run, as pure functions of its tables: the same tables give the same bytes.
+
+Two styles: "screen" has titles and a caption below; "paper" has neither, the widths of a single and a double
+column, and embedded fonts. Captions of both are in ``captions.md`` beside the figures.
+"""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import multiprocessing
+import os
+import re
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing.context import BaseContext
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rdbench.curves.deltas import clips_are_subjects
+from rdbench.curves.envelope import envelopes, switch_points
+from rdbench.curves.points import SCOPE, Points, default_metric, default_partition, require_partition
+from rdbench.errors import InputError, NotComparableError
+from rdbench.figures.canvas import FORMATS, Drawing, Style, save
+from rdbench.figures.confusion import confusions
+from rdbench.figures.curves import envelope, methods, rd, standalone
+from rdbench.figures.delta_figures import deltas
+from rdbench.figures.source import PANEL, Named, Source, panel_rows
+from rdbench.figures.strip import strips
+from rdbench.tables.names import split_seed
+from rdbench.tables.reading import Run
+
+__all__ = ["KINDS", "draw_all", "envelope", "methods", "rd", "save", "standalone"]
+
+KINDS = ("rd", "envelope", "methods", "standalone", "bd", "confusion", "strip")
+"""What `draw_all` draws; "methods" only where it is asked for, or a back-end was trained with several seeds."""
+
+_WITHOUT_METRIC = ("confusion", "strip")
+"""Kinds that are the same whatever the metric."""
+
+_WITHOUT_RATE = ("standalone", "confusion", "strip")
+"""Kinds that are the same whatever makes the rate."""
+
+_FEW = 4
+"""So many figures are drawn sooner than other processes have started."""
+
+
+def draw_all(
+    run: Run,
+    out: Path,
+    *,
+    metric: str | None = None,
+    style: Style = "screen",
+    only: Collection[str] | None = None,
+    bits: str = "payload",
+    charge_boxes: bool = False,
+    partition: str | None = None,
+    formats: Sequence[str] = FORMATS,
+    processes: int = 1,
+    tell: Callable[[str], None] | None = None,
+) -> list[Path]:
+    """Draw every figure that the tables of a run have the data for.
+
+    What is drawn for another metric than the run's own, other bits or another partition has that at the end of its
+    name, and ``captions.md`` keeps the captions of figures that were drawn before and are still there: neither
+    takes the place of what it does not draw.
+
+    Parameters
+    ----------
+    run : Run
+    out : Path
+        Folder; made where it is missing.
+    metric : str, optional
+        By default CCC, or accuracy where everything is categorical.
+    style : {"screen", "paper"}
+    only : collection of str, optional
+        Some of `KINDS`.
+    bits, charge_boxes, partition
+        As in `rdbench.curves.pooled`.
+    formats : sequence of {"png", "pdf", "svg"}
+    processes : int
+        Of these, more than one draw where there are many figures; the files are the same. A script that asks for
+        more than one must be importable (``if __name__ == "__main__":``).
+    tell : callable, optional
+        Is given a line for each clip and point that took no part in what was drawn, with the reason, and one if the
+        run is unfinished.
+
+    Returns
+    -------
+    list of Path
+        The figures, then ``captions.md``.
+
+    Raises
+    ------
+    InputError
+        If a kind, style, metric or format is unknown, or the run has nothing of the partition.
+    NotComparableError
+        If there is nothing to draw.
+    """
+    wanted = set(KINDS if only is None else only)
+    unknown = sorted(wanted - set(KINDS))
+    if unknown:
+        raise InputError(f"There is no figure {unknown[0]!r}; choose from {', '.join(KINDS)}.")
+    require_partition(run.encodes, partition, str(run.path))
+    usual = default_metric(run.scores)
+    metric = metric or usual
+    options: dict[str, Any] = {"bits": bits, "charge_boxes": charge_boxes, "partition": partition}
+    source = Source(run, metric, options, style)
+    if only is None and not source.seeded:
+        # Comparing every pair of recognisers is one question among many, unless they were trained to be compared.
+        wanted.discard("methods")
+    makers = {
+        "rd": _rd,
+        "envelope": _envelope,
+        "methods": _methods,
+        "standalone": _standalone,
+        "bd": deltas,
+        "confusion": _confusion,
+        "strip": strips,
+    }
+    figures = (
+        (out / _slug((*name, *_unusual(kind, source, usual))), draw)
+        for kind in KINDS
+        if kind in wanted
+        for name, draw in makers[kind](source)
+    )
+    written: list[Path] = []
+    captions: dict[str, str] = {}
+    for files, caption in _drawn(figures, formats, processes):
+        written += files
+        captions[files[0].stem] = caption
+    if not written:
+        raise NotComparableError(
+            f"{run.path} has nothing to draw of {', '.join(sorted(wanted))}: its tables hold no scored encodes for it."
+        )
+    if tell:
+        if run.unfinished:
+            tell(f"the run is unfinished: {run.unfinished} of its encodes are still to be made")
+        for name, reason in source.left_out.items():
+            tell(f"left out: {name} {reason}")
+    return [*written, _write_captions(out / "captions.md", captions)]
+
+
+def _unusual(kind: str, source: Source, metric: str) -> Iterator[str]:
+    """Words that keep a figure of other options than the usual ones from taking the place of the usual one."""
+    bits, boxes, partition = (source.options[name] for name in ("bits", "charge_boxes", "partition"))
+    if kind not in _WITHOUT_METRIC and source.metric != metric:
+        yield source.metric
+    if kind not in _WITHOUT_RATE and bits != "payload":
+        yield bits
+    if kind not in _WITHOUT_RATE and boxes:
+        yield "boxes"
+    if kind != "strip" and partition not in (None, default_partition(source.run.encodes)):
+        yield partition
+
+
+def _write_captions(file: Path, drawn: dict[str, str]) -> Path:
+    """Put captions into a file of captions, which keeps those of other figures that are still there."""
+    captions = dict(_CAPTION.findall(file.read_text("utf-8", "replace"))) if file.is_file() else {}
+    captions = {
+        stem: text
+        for stem, text in captions.items()
+        if any(file.with_name(f"{stem}.{suffix}").is_file() for suffix in FORMATS)
+    }
+    captions |= {stem: " ".join(text.split()) for stem, text in drawn.items()}
+    lines = [f"**{stem}** {captions[stem]}\n" for stem in sorted(captions, key=_caption_order)]
+    return _write(file, "\n".join(lines))
+
+
+_CAPTION = re.compile(r"^\*\*([A-Za-z0-9._-]+)\*\* (.*)$", re.MULTILINE)
+
+
+def _caption_order(stem: str) -> tuple[int, list[tuple[str, int]]]:
+    """Kinds as they are drawn, then names with numbers by size: the file depends on its figures alone."""
+    kind = stem.partition("_")[0]
+    place = KINDS.index(kind) if kind in KINDS else KINDS.index("bd") + (kind != "difference")
+    parts = re.findall(r"([^0-9]*)([0-9]{0,9})", stem)
+    return place, [(text, int(number or -1)) for text, number in parts]
+
+
+def _drawn(
+    figures: Iterator[tuple[Path, Callable[[], Drawing]]], formats: Sequence[str], processes: int
+) -> Iterator[tuple[list[Path], str]]:
+    """Files and caption of each figure, in order."""
+    first = list(itertools.islice(figures, _FEW + 1))
+    if processes < 2 or len(first) <= _FEW:
+        for stem, draw in itertools.chain(first, figures):
+            yield _draw(stem, draw, formats)
+        return
+    with ProcessPoolExecutor(processes, _context(), initializer=_start_drawing) as pool:
+        # Those that come first are drawn while the tables of the others are still being made.
+        waiting = [
+            pool.submit(_draw_alone, stem, draw, formats) for stem, draw in itertools.chain(first, figures)
+        ]
+        for one in waiting:
+            yield one.result()
+
+
+def _context() -> BaseContext:
+    """Fresh processes, which share their imports where the system can do that."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        [__name__, "matplotlib.backends.backend_pdf", "matplotlib.backends.backend_svg"]
+    )
+    return context
+
+
+def _draw(stem: Path, draw: Callable[[], Drawing], formats: Sequence[str]) -> tuple[list[Path], str]:
+    drawing = draw()
+    return save(drawing, stem, formats), drawing.caption
+
+
+def _draw_alone(stem: Path, draw: Callable[[], Drawing], formats: Sequence[str]) -> tuple[list[Path], str]:
+    made = _draw(stem, draw, formats)
+    gc.collect()
+    return made
+
+
+def _start_drawing() -> None:
+    """Set up a process that does nothing but draw, and ends with the one that started it."""
+    # A figure is many small objects that all live until it is saved: looking for garbage among them meanwhile takes an
+    # eighth of the time.
+    gc.freeze()
+    gc.disable()
+    parent = multiprocessing.parent_process()
+
+    def wait() -> None:
+        if parent is not None:
+            parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _clip_words(parts: Sequence[Points], rows: pd.DataFrame) -> str:
+    """What a caption says of the clips of these rows: how many took no part, and that each is its own subject."""
+    scopes = set(rows[list(SCOPE)].itertuples(index=False, name=None))
+    used = [points for points in parts if tuple(points.keys[list(SCOPE)].iloc[0]) in scopes]
+    lost = {
+        str(points.keys["target"].iloc[0]): (len(points.clips), int(points.left_out["kind"].eq("clip").sum()))
+        for points in used
+    }
+    words = []
+    if any(number for _, number in lost.values()):
+        alike = len(set(lost.values())) == 1
+        each = [
+            f"{there} clip{'s' * (there != 1)}, {gone} left out" + ("" if alike else f" ({target})")
+            for target, (there, gone) in sorted(lost.items())
+        ]
+        words.append(f"Over {each[0] if alike else '; '.join(each)}.")
+    if used and all(clips_are_subjects(points) for points in used):
+        words.append("Each clip is its own subject: clips are treated as independent.")
+    return " ".join(words)
+
+
+def _confusion(source: Source) -> Iterator[Named]:
+    run, partition = source.run, source.options["partition"]
+    yield from confusions(run.encodes, run.scores, source.style, partition)
+
+
+def _slug(parts: Sequence[str]) -> str:
+    return "_".join(re.sub(r"[^A-Za-z0-9.]+", "-", part).strip("-.") for part in parts if part) or "figure"
+
+
+def _write(file: Path, text: str) -> Path:
+    beside = file.with_name(f".{file.name}.{os.getpid()}.part")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(file)
+    return file
+
+
+def _uncoded(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `table` without a codec that belong to the same recogniser and region."""
+    use = table["codec"] == "none"
+    for name in ("target", "backend", "gold", "scoring", "region"):
+        use &= table[name] == rows[name].iloc[0]
+    return table[use]
+
+
+def _rd(source: Source) -> Iterator[Named]:
+    table, each = source.pooled, source.per_subject
+    for name, rows in panel_rows(table[table["codec"] != "none"]):
+        if not (rows["bitrate_kbps"].gt(0) & rows["value"].notna()).any():
+            continue
+        yield (
+            ("rd", *name),
+            partial(
+                rd,
+                pd.concat([rows, _uncoded(table, rows)]),
+                subjects=_matching(each, rows),
+                metric=source.metric,
+                style=source.style,
+                bits=str(source.options["bits"]),
+                boxes_charged=bool(source.options["charge_boxes"]),
+                remark=_clip_words(source.points, rows),
+            ),
+        )
+
+
+def _matching(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    use = pd.Series(True, index=table.index)
+    for name in PANEL:
+        use &= table[name] == rows[name].iloc[0]
+    return table[use]
+
+
+def _envelope(source: Source) -> Iterator[Named]:
+    table = source.pooled
+    if table.loc[table["codec"] != "none", "factor"].nunique() < 2:
+        return
+    tables = (source.run.encodes, source.scores, source.metric)
+    best = envelopes(*tables, arrays=source.arrays, **source.options)
+    switches = switch_points(*tables, arrays=source.arrays, **source.options)
+    for name, rows in panel_rows(best):
+        if not rows["value"].notna().any():
+            continue
+        yield (
+            ("envelope", *name),
+            partial(
+                envelope,
+                rows,
+                points=_matching(table, rows),
+                switches=_matching(switches, rows),
+                metric=source.metric,
+                style=source.style,
+                bits=str(source.options["bits"]),
+                boxes_charged=bool(source.options["charge_boxes"]),
+                remark=_clip_words(source.coded, rows),
+            ),
+        )
+
+
+def _methods(source: Source) -> Iterator[Named]:
+    names = {split_seed(str(name))[0] for name in source.run.scores["backend"].unique()}
+    if len(names) < 2 or not (source.run.encodes["codec"] != "none").any():
+        return
+    keys = [name for name in PANEL if name != "backend"]
+    coded = source.families[source.families["codec"] != "none"]
+    telling = [name for name in keys if name not in ("gold", "scoring") or coded[name].nunique() > 1]
+    for key, rows in coded.groupby([*keys, "factor"], sort=True):
+        if rows["backend"].nunique() < 2 or not (rows["bitrate_kbps"].gt(0) & rows["value"].notna()).any():
+            continue
+        named = dict(zip([*keys, "factor"], key, strict=True))
+        yield (
+            ("methods", *(str(named[name]) for name in telling), f"x{named['factor']}"),
+            partial(
+                methods,
+                rows,
+                metric=source.metric,
+                style=source.style,
+                bits=str(source.options["bits"]),
+                boxes_charged=bool(source.options["charge_boxes"]),
+                remark=_clip_words(source.of_families, rows),
+            ),
+        )
+
+
+def _standalone(source: Source) -> Iterator[Named]:
+    table, each, parts = source.pooled, source.per_subject, source.points
+    if source.seeded:
+        table, parts = source.families, source.of_families
+    bare = table[(table["codec"] == "none") & table["value"].notna()]
+    if bare.empty:
+        return
+    several = bare[["gold", "scoring"]].drop_duplicates().shape[0] > 1
+    for (gold, scoring), rows in bare.groupby(["gold", "scoring"], sort=True):
+        named = (str(gold), str(scoring)) if several else ()
+        own = each[(each["codec"] == "none") & (each["gold"] == gold) & (each["scoring"] == scoring)]
+        remark = _clip_words(parts, rows)
+        if rows["factor"].nunique() > 1:
+            yield (
+                ("standalone", *named),
+                partial(
+                    standalone, rows, subjects=own, metric=source.metric, style=source.style, remark=remark
+                ),
+            )
+        if rows["region"].nunique() > 1:
+            yield (
+                ("standalone", *named, "face_px"),
+                partial(
+                    standalone,
+                    rows,
+                    subjects=own,
+                    metric=source.metric,
+                    style=source.style,
+                    against="face_px",
+                    remark=remark,
+                ),
+            )

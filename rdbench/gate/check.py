@@ -1,0 +1,235 @@
+"""A run against a reference: has recognition got worse, or dearer?
+
+Each curve that both have gets a verdict, and a gate that would miss losses larger than its tolerance passes nothing,
+whatever the verdicts. Identical tables are the same before anything is asked of them, so they need neither a metric
+nor a complete clip; the exact differences on this very set of clips are told beside the verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from rdbench.curves.points import BITS, CURVE, default_partition
+from rdbench.errors import InputError
+from rdbench.gate.cells import paired_cells, unscored
+from rdbench.gate.exact import Charged, exact_rows
+from rdbench.gate.judging import ACCURACY, RATE, judged_rows
+from rdbench.stats.interpolation import DEFAULT
+from rdbench.stats.intervals import LEVEL
+from rdbench.stats.metrics import METRICS
+from rdbench.words import did_you_mean
+
+__all__ = ["COLUMNS", "VARY", "VERDICTS", "Verdict", "check", "parse_share"]
+
+VARY = {"weights": "weights", "encoder": "build", "profile": "profile"}
+"""What may be declared to differ, and the column that shows it."""
+VERDICTS = ("regressed", "improved", "same", "inconclusive", "not comparable")
+"""What a curve, or all of them, may be found to be."""
+
+COLUMNS = (
+    *CURVE,
+    *("metric", "verdict", "reason", "decides", "identical", "points", "subjects", "clips"),
+    *("bd_rate", "bd_rate_low", "bd_rate_high", "bd_rate_detectable"),
+    *("bd_accuracy", "bd_accuracy_low", "bd_accuracy_high", "bd_accuracy_detectable"),
+    "underpowered",
+    *("encodes", "encodes_changed", "payload_bits", "payload_bits_change", "payload_change"),
+    *("largest_value_change", "warning"),
+)
+"""The columns of `Verdict.rows`. ``decides`` is whether the curve counts for the exit code: one that only one side
+has, or that has no value on either, does not. ``bd_rate`` is in per cent (positive: the run needs more bits),
+``bd_accuracy`` in units of the metric (negative: the run recognises worse), their ends are simultaneous,
+``_detectable`` is the smallest loss that is found 8 times in 10, and ``underpowered`` whether it exceeds the
+tolerance. The last ones are exact: encodes in common and those that differ anywhere; the reference's bits (those
+that are charged) over the encodes that have bits on both sides, the difference in bits and in per cent; and the
+largest change of the pooled metric at any point."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What `check` found.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        One row a curve, with the columns `COLUMNS`.
+    overall : str
+        One of `VERDICTS`.
+    exit_code : int
+        0 good; 1 regressed; 3 nothing comparable, inconclusive, or a curve underpowered; 4 some units of the run
+        had failed.
+    settings : dict
+        The tolerances and what may vary.
+    notes : list of str
+        What a reader must know besides the rows.
+    left_out : list of str
+        Clips and points that take no part, each with its reason.
+    failed : int
+        Units of the run that had failed.
+    """
+
+    rows: pd.DataFrame
+    overall: str
+    exit_code: int
+    settings: dict[str, object]
+    notes: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    failed: int = 0
+
+    def counts(self) -> dict[str, int]:
+        """How many curves have each verdict."""
+        have = self.rows["verdict"].value_counts()
+        return {name: int(have.get(name, 0)) for name in VERDICTS}
+
+
+def parse_share(text: str) -> float | None:
+    """A tolerance such as ``1%`` or ``0.01`` as a share; None for ``none``, where nothing is to be judged.
+
+    Raises
+    ------
+    InputError
+        If it is no number, negative, or not finite.
+    """
+    stripped = text.strip()
+    if stripped.lower() == "none":
+        return None
+    try:
+        value = float(stripped.removesuffix("%")) / (100 if stripped.endswith("%") else 1)
+    except ValueError:
+        value = np.nan
+    if not np.isfinite(value) or value < 0:
+        raise InputError(f"A tolerance is a number of 0 or more, such as 1% or 0.01, or none, not {text!r}.")
+    return value
+
+
+def check(
+    run_tables: tuple[pd.DataFrame, pd.DataFrame],
+    reference_tables: tuple[pd.DataFrame, pd.DataFrame],
+    *,
+    max_bd_rate: float | None = 0.01,
+    max_accuracy_drop: float | None = 0.01,
+    vary: Collection[str] = (),
+    rate_only: bool = False,
+    allow_inconclusive: bool = False,
+    metric: str | None = None,
+    method: str = DEFAULT,
+    bits: str = "payload",
+    charge_boxes: bool = False,
+    partition: str | None = None,
+    failed: int = 0,
+    level: float = LEVEL,
+) -> Verdict:
+    """Compare a run with a reference, curve by curve.
+
+    Parameters
+    ----------
+    run_tables, reference_tables : (encodes, scores)
+        Tables with the columns of `rdbench.tables`.
+    max_bd_rate : float or None
+        Tolerated loss as a share of the rate (0.01 is 1 %); None: rate is not judged.
+    max_accuracy_drop : float or None
+        Tolerated loss in units of the metric; None: accuracy is not judged.
+    vary : collection of {"weights", "encoder", "profile"}
+        What is allowed to differ. Anything else that differs makes a curve not comparable.
+    rate_only : bool
+        Compare bits alone, exactly and without inference; scores are not looked at.
+    allow_inconclusive : bool
+        Inconclusive and underpowered curves do not fail the check, nor do single ones that are not comparable.
+    metric : str, optional
+        By default each curve's own: CCC, or accuracy where the target has classes. Curves that cannot give the
+        metric that is asked for are listed and do not decide.
+    method, bits, charge_boxes, partition
+        As in `rdbench.bd_table.bd_table`.
+    failed : int
+        Units of the run that failed; the exit code is then 4.
+    level : float
+
+    Returns
+    -------
+    Verdict
+
+    Raises
+    ------
+    InputError
+        If `vary` names what cannot vary, the metric or the bits are unknown, or nothing is to be judged.
+    """
+    for name in vary:
+        if name not in VARY:
+            raise InputError(
+                f"{name!r} cannot vary{did_you_mean(name, VARY) or '.'} There are {', '.join(VARY)}."
+            )
+    if metric is not None and metric not in METRICS:
+        raise InputError(f"There is no metric {metric!r}; there are {', '.join(METRICS)}.")
+    if bits not in BITS:
+        raise InputError(f"There are no {bits!r} bits; there are {', '.join(BITS)}.")
+    if max_bd_rate is None and (max_accuracy_drop is None or rate_only):
+        raise InputError("Nothing is judged: give a tolerance for the rate or for accuracy.")
+    tolerance = {
+        RATE: None if max_bd_rate is None else float(np.log1p(max_bd_rate)),
+        ACCURACY: None if rate_only else max_accuracy_drop,
+    }
+    settings: dict[str, object] = {
+        "max_bd_rate": max_bd_rate,
+        "max_accuracy_drop": None if rate_only else max_accuracy_drop,
+        "vary": sorted(vary),
+        "rate_only": rate_only,
+        "allow_inconclusive": allow_inconclusive,
+        "level": level,
+        "bits": bits,
+        "charge_boxes": charge_boxes,
+    }
+    chosen = default_partition(run_tables[0]) if partition is None else partition
+    cells = paired_cells(run_tables, reference_tables, chosen, vary, scored=not rate_only)
+    if not rate_only and cells.curves.empty:
+        cells = unscored(paired_cells(run_tables, reference_tables, chosen, vary, scored=False))
+    charged = Charged(cells, bits, charge_boxes)
+    if rate_only:
+        rows = exact_rows(cells, charged, tolerance[RATE] or 0.0)
+        notes = ["Bits are compared exactly, on these clips alone; nothing is inferred about others."]
+        left_out = cells.left_out
+    else:
+        rows, notes, left_out = judged_rows(cells, charged, metric, method, tolerance, level)
+        used = {row["metric"] for row in rows if row["metric"]}
+        settings |= {"metric": metric or (str(used.pop()) if len(used) == 1 else None), "method": method}
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    return _verdict(table, settings, notes, left_out, allow_inconclusive, failed)
+
+
+def _verdict(
+    rows: pd.DataFrame,
+    settings: dict[str, object],
+    notes: list[str],
+    left_out: list[str],
+    allow_inconclusive: bool,
+    failed: int,
+) -> Verdict:
+    verdicts = rows["verdict"]
+    compared = verdicts.isin(("regressed", "improved", "same", "inconclusive"))
+    # A curve that only one side has was never asked for there; one that both have must not drop out unseen.
+    decides, weak = (rows[name].to_numpy(dtype=bool) for name in ("decides", "underpowered"))
+    open_ends = (verdicts == "inconclusive") | ((verdicts == "not comparable") & decides) | weak
+    if not compared.any():
+        overall = "not comparable"
+        notes = ["The run and the reference share nothing that may be compared.", *notes]
+    elif (verdicts == "regressed").any():
+        overall = "regressed"
+    elif open_ends.any():
+        overall = "inconclusive"
+    elif (verdicts == "improved").any():
+        overall = "improved"
+    else:
+        overall = "same"
+    if failed:
+        code = 4
+    elif overall == "regressed":
+        code = 1
+    elif overall == "not comparable" or (open_ends.any() and not allow_inconclusive):
+        code = 3
+    else:
+        code = 0
+    if failed:
+        notes = [f"{failed} units of the run had failed; what is compared is what is left.", *notes]
+    return Verdict(rows, overall, code, settings, notes, left_out, failed)

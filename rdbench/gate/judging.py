@@ -1,0 +1,356 @@
+"""Verdicts by inference: each curve's loss against its tolerance, by intervals that hold for all curves at once.
+
+A curve is regressed where even the lower end is above the tolerance, improved where even the upper end is below minus
+the tolerance, same where the interval lies within, else inconclusive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import stdtrit
+
+from rdbench.curves.envelope import side_of
+from rdbench.curves.points import CURVE, SCOPE, Points, codes
+from rdbench.errors import NotComparableError
+from rdbench.gate.cells import Cells, both_sides
+from rdbench.gate.exact import Charged, named_rows
+from rdbench.stats.bd import Delta, Side, bd_accuracy, bd_rate, percent
+from rdbench.stats.intervals import LEVEL, MIN_SUBJECTS, simultaneous
+from rdbench.stats.metrics import FROM_CONFUSION, FROM_MOMENTS, higher_is_better
+
+__all__ = ["ACCURACY", "POWER", "RATE", "Judged", "judge", "judged_rows"]
+
+RATE, ACCURACY = "rate", "accuracy"
+"""The measures that a curve may lose in."""
+POWER = 0.8
+"""The smallest detectable loss is the one that is found this often."""
+
+# The metric of each kind of score unless another is asked for, and those that it can give.
+_DEFAULT = {"continuous": "ccc", "classes": "accuracy", "": ""}
+_GIVES: dict[str, tuple[str, ...]] = {
+    "continuous": tuple(FROM_MOMENTS),
+    "classes": tuple(FROM_CONFUSION),
+    "": (),
+}
+
+
+@dataclass
+class Judged:
+    """A curve's loss in one measure."""
+
+    curve: int
+    measure: str
+    loss: Delta
+    sign: float  # turns the delta into a loss
+    subjects: tuple[str, ...]
+    low: float = np.nan
+    high: float = np.nan
+    detectable: float = np.nan
+    verdict: str = "inconclusive"
+    reason: str = ""
+
+
+def judged_rows(
+    cells: Cells,
+    charged: Charged,
+    metric: str | None,
+    method: str,
+    tolerance: dict[str, float | None],
+    level: float,
+) -> tuple[list[dict[str, object]], list[str], list[str]]:
+    """A row of `rdbench.check.Verdict.rows` for each curve, judged by intervals.
+
+    Parameters
+    ----------
+    cells : Cells
+    charged : Charged
+        Of the same cells.
+    metric : str or None
+        None: each curve's own.
+    method : str
+        As in `rdbench.bd_table.bd_table`.
+    tolerance : dict
+        Tolerated loss by measure: a log ratio of rates, and a difference of the metric. None: it is not judged.
+    level : float
+
+    Returns
+    -------
+    rows : list of dict
+    notes : list of str
+        What losses would be found.
+    left_out : list of str
+        Clips and points that take no part, each with its reason.
+    """
+    rows, sizes = named_rows(cells, charged), charged.sizes(cells)
+    left_out = list(cells.left_out)
+    judged: list[Judged] = []
+    families: dict[tuple[str, ...], list[int]] = {}
+    scopes = cells.curves[list(SCOPE)].itertuples(index=False, name=None)
+    for i, (row, same, scope) in enumerate(zip(rows, cells.same(), scopes, strict=True)):
+        kind = cells.kind[i]
+        own = metric or _DEFAULT[kind]
+        row["metric"] = own or None
+        if same:
+            row |= sizes[i] | _unchanged(tolerance, row["codec"] != "none")
+        elif not cells.reason[i] and own not in _GIVES[kind]:
+            row |= _no_value(own)
+        elif not cells.reason[i]:
+            families.setdefault((own, *scope), []).append(i)
+    for (own, *_), members in families.items():
+        try:
+            parts = both_sides(cells, members, own, charged.bits, charged.charge_boxes)
+        except NotComparableError as error:
+            for i in members:
+                rows[i] |= {"verdict": "not comparable", "reason": str(error)}
+            continue
+        for points in parts:
+            clips = points.left_out[points.left_out["kind"] == "clip"]
+            left_out += list(clips["kind"] + " " + clips["name"] + " " + clips["reason"])
+            judged += _deltas(points, cells, members, rows, own, method, tolerance)
+    _intervals(judged, level)
+    _compare(judged, tolerance)
+    weak = _underpowered(judged, tolerance)
+    of_curve: dict[int, list[Judged]] = {}
+    for one in judged:
+        of_curve.setdefault(one.curve, []).append(one)
+    for i in (i for members in families.values() for i in members):
+        if "verdict" not in rows[i]:
+            _settle(rows[i], of_curve.get(i, []))
+        rows[i]["underpowered"] = i in weak
+    return rows, _power_notes(judged, tolerance), sorted(set(left_out))
+
+
+def _no_value(metric: str) -> dict[str, object]:
+    reason = f"neither side has a {f'value of {metric}' if metric else 'score'}, so it does not decide"
+    return {"verdict": "not comparable", "reason": reason, "decides": False}
+
+
+def _unchanged(tolerance: dict[str, float | None], coded: bool) -> dict[str, object]:
+    row: dict[str, object] = {"verdict": "same", "reason": "identical"}
+    row |= {"largest_value_change": 0.0, "warning": ""}
+    for measure, name in ((RATE, "bd_rate"), (ACCURACY, "bd_accuracy")):
+        if tolerance[measure] is not None and (coded or measure == ACCURACY):
+            row |= {f"{name}{part}": 0.0 for part in ("", "_low", "_high", "_detectable")}
+    return row
+
+
+def _deltas(
+    points: Points,
+    cells: Cells,
+    members: list[int],
+    rows: list[dict[str, object]],
+    metric: str,
+    method: str,
+    tolerance: dict[str, float | None],
+) -> list[Judged]:
+    keys = points.keys.assign(side=points.keys["backend"].str[0], backend=points.keys["backend"].str[1:])
+    label, names = codes(keys, ("side", *CURVE))
+    at = {
+        tuple(name): np.flatnonzero(label == i)
+        for i, name in enumerate(names.itertuples(index=False, name=None))
+    }
+    out = []
+    curves = cells.curves.iloc[members].itertuples(index=False, name=None)
+    for i, name in zip(members, curves, strict=True):
+        before, after = at.get(("A", *name)), at.get(("B", *name))
+        if before is None or after is None:
+            reason = f"no point has a value of {metric} on both sides"
+            rows[i] |= {"verdict": "not comparable", "reason": reason}
+            continue
+        anchor, test = side_of(points, before), side_of(points, after)
+        if not (np.isfinite(anchor.value).any() or np.isfinite(test.value).any()):
+            rows[i] |= _no_value(metric)
+            continue
+        rows[i] |= {
+            "points": len(after),
+            "subjects": len(points.subjects),
+            "clips": len(points.clips),
+            "largest_value_change": _largest_change(keys, before, after, anchor, test),
+        }
+        uncoded = name[CURVE.index("codec")] == "none"
+        subjects = tuple(points.subjects)
+        warnings = []
+        if tolerance[RATE] is not None and not uncoded:
+            delta = bd_rate(anchor, test, method=method, leave_out=False)
+            warnings.append(delta.warning)
+            out.append(Judged(i, RATE, delta, 1.0, subjects))
+            rows[i]["bd_rate"] = float(percent(delta.value))
+        if tolerance[ACCURACY] is not None:
+            delta = (
+                _difference(anchor, test, metric)
+                if uncoded
+                else bd_accuracy(anchor, test, method=method, leave_out=False)
+            )
+            warnings.append(delta.warning)
+            out.append(Judged(i, ACCURACY, delta, -1.0, subjects))
+            rows[i]["bd_accuracy"] = delta.value
+        rows[i]["warning"] = "; ".join(dict.fromkeys(one for one in warnings if one))
+    return out
+
+
+def judge(
+    rate: tuple[NDArray[np.float64], NDArray[np.float64]],
+    accuracy: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
+    *,
+    tolerances: Sequence[tuple[float, float | None]],
+    level: float = LEVEL,
+    draws: int = 4000,
+) -> list[list[str]]:
+    """The verdicts of a family of curves over the same subjects, as `check` gives them.
+
+    Parameters
+    ----------
+    rate : (curves,) and (curves, subjects) float64
+        Log ratios of rates, and without each subject in turn, as `rdbench.bd.many` gives them.
+    accuracy : the same, optional
+        Differences of accuracy; without them rates alone are judged.
+    tolerances : sequence of (float, float or None)
+        Pairs of `max_bd_rate` and `max_accuracy_drop`; the family is judged under each.
+    level : float
+    draws : int
+        As in `rdbench.intervals.simultaneous`.
+
+    Returns
+    -------
+    list of list of str
+        For each pair of tolerances and each curve "regressed", "improved", "same" or "inconclusive".
+    """
+    subjects = tuple(map(str, range(rate[1].shape[1])))
+    judged: list[Judged] = []
+    for measure, found, sign in ((RATE, rate, 1.0), (ACCURACY, accuracy, -1.0)):
+        for i in range(len(rate[0]) if found is not None else 0):
+            loss = Delta(float(found[0][i]), replicates=found[1][i])  # type: ignore[index]
+            judged.append(Judged(i, measure, loss, sign, subjects))
+    _intervals(judged, level, draws)
+    out = []
+    for limit, drop in tolerances:
+        fresh = [replace(one) for one in judged]
+        _compare(fresh, {RATE: float(np.log1p(limit)), ACCURACY: drop})
+        rows: list[dict[str, object]] = [{} for _ in rate[0]]
+        for i, row in enumerate(rows):
+            _settle(row, [one for one in fresh if one.curve == i])
+        out.append([str(row["verdict"]) for row in rows])
+    return out
+
+
+def _difference(anchor: Side, test: Side, metric: str) -> Delta:
+    """Without a codec there is one point, and its difference."""
+    sign = 1.0 if higher_is_better(metric) else -1.0
+    value = sign * float(test.value[0] - anchor.value[0])
+    if not np.isfinite(value):
+        return Delta(np.nan, reason="there is no value", interval_reason="there is no value")
+    return Delta(value, replicates=sign * (test.values[:, 0] - anchor.values[:, 0]))
+
+
+def _largest_change(
+    keys: pd.DataFrame,
+    before: NDArray[np.integer],
+    after: NDArray[np.integer],
+    anchor: Side,
+    test: Side,
+) -> float:
+    old = dict(zip(keys["rate"].iloc[before], anchor.value, strict=True))
+    new = dict(zip(keys["rate"].iloc[after], test.value, strict=True))
+    change = [abs(new[rate] - old[rate]) for rate in new if rate in old]
+    return float(np.nanmax(change)) if change and not np.isnan(change).all() else np.nan
+
+
+def _intervals(judged: list[Judged], level: float, draws: int = 4000) -> None:
+    families: dict[tuple[str, ...], list[Judged]] = {}
+    for one in judged:
+        if len(one.loss.replicates) == len(one.subjects) and np.isfinite(one.loss.value):
+            # A curve that does not move at all needs no room in the family.
+            if np.any(one.loss.replicates != one.loss.value):
+                families.setdefault(one.subjects, []).append(one)
+            elif len(one.subjects) >= MIN_SUBJECTS:
+                one.low = one.high = one.sign * one.loss.value
+                one.detectable = 0.0
+    for subjects, family in families.items():
+        # Families over different subjects share the allowance for error.
+        own_level = 1 - (1 - level) / len(families)
+        values = np.array([one.sign * one.loss.value for one in family])
+        replicates = np.stack([one.sign * one.loss.replicates for one in family], axis=1)
+        found = simultaneous(values, replicates, level=own_level, draws=draws)
+        reach = found.critical + stdtrit(max(len(subjects) - 1, 1), POWER)
+        for k, one in enumerate(family):
+            one.low, one.high = float(found.interval.low[k]), float(found.interval.high[k])
+            one.detectable = float(reach * found.interval.error[k])
+            one.reason = str(found.interval.reason[k])
+
+
+def _underpowered(judged: list[Judged], tolerance: dict[str, float | None]) -> set[int]:
+    """Curves of which larger losses than the tolerance would often go unseen."""
+    limits = [(one, tolerance[one.measure]) for one in judged]
+    return {one.curve for one, limit in limits if limit is not None and one.detectable > limit}
+
+
+def _compare(judged: list[Judged], tolerance: dict[str, float | None]) -> None:
+    for one in judged:
+        limit = tolerance[one.measure]
+        assert limit is not None
+        if np.isnan(one.low):
+            one.reason = one.loss.reason or one.reason or one.loss.interval_reason
+        elif one.low > limit:
+            one.verdict = "regressed"
+        elif one.high < -limit:
+            one.verdict = "improved"
+        elif one.low >= -limit and one.high <= limit:
+            one.verdict = "same"
+        else:
+            one.reason = "the interval reaches beyond the tolerance"
+
+
+def _settle(row: dict[str, object], judged: list[Judged]) -> None:
+    for one in judged:
+        name = "bd_rate" if one.measure == RATE else "bd_accuracy"
+        ends = sorted((one.sign * one.low, one.sign * one.high))
+        scale = percent if one.measure == RATE else float
+        row |= {
+            f"{name}_low": float(scale(ends[0])),
+            f"{name}_high": float(scale(ends[1])),
+            f"{name}_detectable": float(scale(one.detectable)),
+        }
+    verdicts = {one.measure: one.verdict for one in judged}
+    found = next((name for name in ("regressed", "improved") if name in verdicts.values()), None)
+    if found:
+        which = [measure for measure, verdict in verdicts.items() if verdict == found]
+        row |= {"verdict": found, "reason": " and ".join(which)}
+    elif judged and set(verdicts.values()) == {"same"}:
+        row |= {"verdict": "same", "reason": ""}
+    elif judged:
+        texts = [f"{one.measure}: {one.reason}" for one in judged if one.verdict == "inconclusive"]
+        row |= {"verdict": "inconclusive", "reason": "; ".join(texts)}
+    else:
+        reason = "it was not coded, and accuracy is not judged, so it does not decide"
+        row |= {"verdict": "not comparable", "reason": reason, "decides": False}
+
+
+def _power_notes(judged: list[Judged], tolerance: dict[str, float | None]) -> list[str]:
+    notes = []
+    for measure in (RATE, ACCURACY):
+        some = [
+            one.detectable
+            for one in judged
+            if one.measure == measure and np.isfinite(one.detectable) and one.detectable > 0
+        ]
+        limit = tolerance[measure]
+        if not some or limit is None:
+            continue
+        scale, unit = (percent, " %") if measure == RATE else (float, "")
+        name = "BD-rate" if measure == RATE else "accuracy"
+        text = (
+            f"The smallest loss of {name} that is found {round(10 * POWER)} times in 10: "
+            f"{scale(min(some)):.3g} to {scale(max(some)):.3g}{unit}; the tolerance is {scale(limit):.3g}{unit}."
+        )
+        if max(some) > limit:
+            text += (
+                " Where it exceeds the tolerance the gate cannot tell, whatever its verdict: it takes more subjects, "
+                "fewer curves or a wider tolerance."
+            )
+        notes.append(text)
+    return notes

@@ -1,0 +1,196 @@
+"""Claims about ways of training, as a file says them: each one sentence, and what it says as numbers.
+
+A claim says that one family of back-ends (all seeds of one name) is better than another, or not worse by more
+than a margin, at every factor, target and codec that it names. `rdbench.findings` holds it against tables.
+"""
+
+from __future__ import annotations
+
+import tomllib
+import unicodedata
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from rdbench.errors import InputError
+from rdbench.quoted import as_given, quoted
+from rdbench.sweep.experiment import did_you_mean
+from rdbench.tables.names import split_seed
+
+__all__ = ["FALLING", "Claim", "load_claims", "shipped_claims"]
+
+_MAX_BYTES = 1 << 20
+FALLING = ("rmse", "bd-rate")
+"""Measures of which less is better."""
+
+Factor = Annotated[int, Field(ge=1, le=64, strict=True)] | Literal["best"]
+
+
+def _one_line(text: str) -> str:
+    """What a claim says ends up in tables, Markdown and terminals, which would obey a control character."""
+    found = next((c for c in text if unicodedata.category(c) in ("Cc", "Zl", "Zp")), None)
+    if found is not None:
+        raise ValueError(
+            f"text without control characters is expected, but it holds {found!r}; leave that out"
+        )
+    return text
+
+
+Text = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_one_line)]
+
+
+class Claim(BaseModel):
+    """One sentence, and what it says as numbers.
+
+    Parameters
+    ----------
+    sentence : str
+        For people; nothing is read from it. Like all text here one line, without control characters.
+    better, than : str
+        Two families of back-ends, such as "max-mix@lite": all seeds of that name.
+    factors : tuple of int or "best"
+        "best" is the envelope over all factors (BD alone).
+    measure : {"ccc", "pcc", "rmse", "accuracy", "f1", "bd-ccc", "bd-rate"}
+    margin : float
+        What the advantage of `better` must exceed, in units of the measure (per cent of saved bits for
+        "bd-rate"). Below 0 it is what may be lost: -0.03 says "not worse by 0.03".
+    targets : tuple of str
+        Empty for all.
+    codecs : tuple of str
+        For BD.
+    region : {"face", "frame"}, optional
+        By default face without a codec, frame for BD.
+    variant, mode : str, optional
+        For BD; by default all that both families have.
+    gold, scoring : str
+        As in the table `scores`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sentence: Text
+    better: Text
+    than: Text
+    factors: Annotated[tuple[Factor, ...], Field(min_length=1, max_length=64)]
+    measure: Literal["ccc", "pcc", "rmse", "accuracy", "f1", "bd-ccc", "bd-rate"] = "ccc"
+    margin: Annotated[float, Field(allow_inf_nan=False, strict=True)] = 0.0
+    targets: tuple[Text, ...] = ()
+    codecs: tuple[Text, ...] = ()
+    region: Literal["face", "frame"] | None = None
+    variant: Text | None = None
+    mode: Text | None = None
+    gold: Text = "labels"
+    scoring: Text = "plain"
+
+    @field_validator("better", "than")
+    @classmethod
+    def _family(cls, name: str) -> str:
+        if split_seed(name)[0] != name:
+            raise ValueError(f"a claim is about all seeds, so leave out #{split_seed(name)[1]}")
+        return name
+
+    @model_validator(mode="after")
+    def _whole(self) -> Claim:
+        if self.better == self.than:
+            raise ValueError("better and than are the same back-end")
+        for name, values in (("factors", self.factors), ("targets", self.targets), ("codecs", self.codecs)):
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name} has a value twice")
+        if self.coded and not self.codecs:
+            raise ValueError(f'{self.measure} needs codecs, such as codecs = ["x264"]')
+        if not self.coded:
+            given = [name for name in ("codecs", "variant", "mode") if getattr(self, name)]
+            if given:
+                raise ValueError(f"{self.measure} is measured without a codec, so leave out {given[0]}")
+            if "best" in self.factors:
+                raise ValueError(f"factor best is an envelope over rates, which {self.measure} does not have")
+        return self
+
+    @property
+    def coded(self) -> bool:
+        """Whether it is about curves."""
+        return self.measure.startswith("bd-")
+
+    @property
+    def metric(self) -> str:
+        """The metric that rows must give."""
+        return "ccc" if self.coded else self.measure
+
+    @property
+    def where(self) -> str:
+        """The region that is compared."""
+        return self.region or ("frame" if self.coded else "face")
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    claim: Annotated[tuple[Claim, ...], Field(min_length=1, max_length=1000)]
+
+
+def shipped_claims() -> list[str]:
+    """Names of the files of claims that ship."""
+    folder = resources.files("rdbench") / "claim_files"
+    return sorted(item.name for item in folder.iterdir() if item.name.endswith(".toml"))
+
+
+def load_claims(name: str | Path) -> tuple[Claim, ...]:
+    """Read claims: a file, or the name of one that ships.
+
+    Raises
+    ------
+    InputError
+        If there is none, or it is not valid; the text names the first fault.
+    """
+    path = Path(name)
+    shipped = resources.files("rdbench") / "claim_files"
+    try:
+        if path.is_file():
+            if path.stat().st_size > _MAX_BYTES:
+                raise InputError(f"{name} has more than {_MAX_BYTES} bytes; claims are a short TOML file.")
+            content = path.read_bytes()
+        elif len(path.parts) == 1 and str(name) in shipped_claims():
+            content = (shipped / str(name)).read_bytes()
+        else:
+            known = shipped_claims()
+            hint = did_you_mean(str(name), known)
+            raise InputError(f"No file of claims {str(name)!r}{hint}; those that ship: {', '.join(known)}.")
+    except OSError as error:
+        raise InputError(f"{name} cannot be read: {error.strerror or error}.") from error
+    try:
+        table = tomllib.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{name} is not TOML in UTF-8: {' '.join(str(error).split())}.") from error
+    try:
+        return _File.model_validate(table).claim
+    except ValidationError as error:
+        raise InputError(f"{name}: {_fault(error)}.") from error
+
+
+def _fault(error: ValidationError) -> str:
+    # A pydantic error has as many faults as it found; that a key is unknown explains a missing one.
+    faults = sorted(error.errors(include_url=False), key=lambda one: one["type"] != "extra_forbidden")
+    fault = faults[0]
+    place = fault["loc"]
+    number = f"claim {int(place[1]) + 1}: " if len(place) > 1 and isinstance(place[1], int) else ""
+    keys = [str(part) for part in place[2:] if isinstance(part, str)]
+    last = keys[0] if keys else str(place[0]) if place and not number else ""
+    if fault["type"] == "extra_forbidden":
+        known = list(Claim.model_fields) if number else ["claim"]
+        return (
+            f"{number}there is no key {quoted(last)}{did_you_mean(last, known)}; there are {', '.join(known)}"
+        )
+    if fault["type"] == "missing":
+        return f"{number}the key {last!r} is missing"
+    message = " ".join(str(fault["msg"]).removeprefix("Value error, ").split()).rstrip(".")
+    return f"{number}{last + ': ' if last else ''}{message}{as_given(fault.get('input'))}"

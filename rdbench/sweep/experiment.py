@@ -1,0 +1,354 @@
+"""What to run: a validated TOML file, what the command line changes of it, and the grid of conditions."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from rdbench.errors import InputError
+from rdbench.quoted import as_given, bare
+from rdbench.video.profiles import DEFAULT_VARIANT, Profile, check_rate
+from rdbench.words import did_you_mean
+
+__all__ = [
+    "UNCODED",
+    "CodecChoice",
+    "Condition",
+    "DatasetChoice",
+    "Experiment",
+    "conditions",
+    "load_experiment",
+    "override",
+    "shipped_experiments",
+]
+
+MAX_FACTOR = 64
+_MAX_BYTES = 1 << 20
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Factor = Annotated[int, Field(ge=1, le=MAX_FACTOR)]
+# Strict, since `true` would be factor 1 and rate 1.
+ListedFactor = Annotated[int, Field(ge=1, le=MAX_FACTOR, strict=True)]
+Rate = Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False, strict=True)]
+Rates = Annotated[tuple[Rate, ...], Field(min_length=1, max_length=64)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+FACE_SIZE = 96
+"""Side in pixels of the faces that the paper's networks see, and of what is coded in region "face" unless told
+otherwise."""
+
+
+class DatasetChoice(_Part):
+    """Which clips.
+
+    Parameters
+    ----------
+    name : str
+        ``synthetic``, ``synthetic:720p``, ``avec2016``, ``recola``, or a folder's path.
+    root : str, optional
+        Where a package lies.
+    partition : {"train", "dev", "test"}, optional
+        None: test, unless only dev has labels.
+    clips : tuple of str
+        Names; empty for all.
+    seconds : float, optional
+        Only the first seconds of each clip.
+    """
+
+    name: Annotated[str, Field(min_length=1, max_length=4096)] = "synthetic"
+    root: str | None = None
+    partition: Literal["train", "dev", "test"] | None = None
+    clips: tuple[str, ...] = ()
+    seconds: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)] | None = None
+
+
+class CodecChoice(_Part):
+    """One encoder with its settings, and the rates it is swept over.
+
+    Parameters
+    ----------
+    name : str
+        Of a profile.
+    variant : str
+    mode : {"abr", "2pass", "crf", "qp"}
+    rates : tuple of float, or dict of factor to tuple of float, optional
+        kbit/s or quantisers; None takes the profile's own grid. No grid fits all factors: at 6x6 pixels a
+        codec has hardly any range.
+    """
+
+    name: Name
+    variant: Name = DEFAULT_VARIANT
+    mode: Literal["abr", "2pass", "crf", "qp"] = "abr"
+    rates: Rates | dict[Factor, Rates] | None = None
+
+
+class Experiment(_Part):
+    """One run.
+
+    Parameters
+    ----------
+    name : str
+        Names the run's folder.
+    dataset : DatasetChoice
+    region : tuple of {"face", "frame"}
+    face_size : int
+        Side in pixels of what is coded in region "face" at factor 1, even, 32 to 1024.
+    factors : tuple of int
+        Downsampling factors, 1 to 64.
+    uncoded : bool
+        Also score the pictures that were downsampled and never encoded.
+    codecs : tuple of CodecChoice
+    backends : tuple of str
+        ``NAME`` or ``NAME@SIZE``.
+    reference : str, optional
+        The back-end whose predictions on pristine frames are the gold of unlabelled clips; None: each
+        back-end's own.
+    """
+
+    name: Name
+    description: str = ""
+    dataset: DatasetChoice = DatasetChoice()
+    region: Annotated[tuple[Literal["face", "frame"], ...], Field(min_length=1)] = ("frame",)
+    face_size: Annotated[int, Field(ge=32, le=1024, multiple_of=2, strict=True)] = FACE_SIZE
+    factors: Annotated[tuple[ListedFactor, ...], Field(min_length=1)] = (1, 2, 3, 4, 6, 8, 12, 16)
+    uncoded: bool = True
+    codecs: tuple[CodecChoice, ...] = ()
+    backends: Annotated[tuple[str, ...], Field(min_length=1)] = ("direct@lite",)
+    reference: str | None = None
+
+    @model_validator(mode="after")
+    def _faces_are_coded(self) -> Experiment:
+        if self.face_size != FACE_SIZE and "face" not in self.region:
+            raise ValueError(
+                "face_size (--face-size) is the size of what is coded in region face, but only whole frames are coded; "
+                "add region face"
+            )
+        return self
+
+    def text(self) -> str:
+        """Canonical JSON: equal experiments give equal text."""
+        # What was always so is not told: runs from before it could be chosen go on.
+        silent = {"description"} | ({"face_size"} if self.face_size == FACE_SIZE else set())
+        return json.dumps(self.model_dump(mode="json", exclude=silent), sort_keys=True)
+
+
+@dataclass(frozen=True, order=True)
+class Condition:
+    """Region, factor, codec, variant, mode and rate, as in the table `encodes`."""
+
+    region: str
+    factor: int
+    codec: str
+    variant: str
+    mode: str
+    rate: float
+
+    @property
+    def coded(self) -> bool:
+        """False for pictures that are downsampled only."""
+        return self.codec != "none"
+
+
+UNCODED = ("none", "none", "none", 0.0)
+
+
+def shipped_experiments() -> dict[str, str]:
+    """Names of the experiments that ship, and what each is for."""
+    folder = resources.files("rdbench") / "experiments"
+    names = sorted(item.name for item in folder.iterdir() if item.name.endswith(".toml"))
+    return {name.removesuffix(".toml"): load_experiment(name).description for name in names}
+
+
+def load_experiment(name: str | Path) -> Experiment:
+    """Read an experiment: a file, or the name of one that ships.
+
+    Raises
+    ------
+    InputError
+        If there is none, or it is not valid; the text names the first fault.
+    """
+    path = Path(name)
+    shipped = resources.files("rdbench") / "experiments"
+    stem = path.name.removesuffix(".toml")
+    try:
+        if path.is_file():
+            if path.stat().st_size > _MAX_BYTES:
+                raise InputError(
+                    f"{name} has more than {_MAX_BYTES} bytes; an experiment is a short TOML file."
+                )
+            content = path.read_bytes()
+        elif len(path.parts) == 1 and (shipped / f"{stem}.toml").is_file():
+            content = (shipped / f"{stem}.toml").read_bytes()
+        else:
+            known = [item.name for item in shipped.iterdir() if item.name.endswith(".toml")]
+            hint = did_you_mean(f"{stem}.toml", known) if len(path.parts) == 1 else ""
+            raise InputError(
+                f"No experiment {str(name)!r}{hint or '.'} Those that ship: {', '.join(sorted(known))}."
+            )
+    except OSError as error:
+        raise InputError(f"{name} cannot be read: {error.strerror or error}.") from error
+    try:
+        table = tomllib.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{name} is not TOML in UTF-8: {' '.join(str(error).split())}.") from error
+    try:
+        return Experiment.model_validate({"name": stem, **table})
+    except (ValidationError, RecursionError) as error:
+        raise InputError(f"{name}: {_first_fault(error)}.") from error
+
+
+def override(
+    experiment: Experiment,
+    *,
+    dataset: str | None = None,
+    root: str | None = None,
+    partition: str | None = None,
+    regions: Sequence[str] = (),
+    factors: Sequence[int] = (),
+    codecs: Sequence[str] = (),
+    variants: Sequence[str] = (),
+    mode: str | None = None,
+    rates: Sequence[float] = (),
+    backends: Sequence[str] = (),
+    reference: str | None = None,
+    face_size: int | None = None,
+) -> Experiment:
+    """Change an experiment by options of the command line; what is empty or None stays as it is.
+
+    A dataset drops the clip selection. A folder of unlike pictures has no common bitrate grid, so
+    another dataset than an embedded one is swept in `crf` unless a mode or rates are given, and so is another region
+    than the experiment's. A changed codec, factor or mode without rates takes that codec's own grid.
+
+    Raises
+    ------
+    InputError
+        If the outcome is not a valid experiment.
+    """
+    data = experiment.model_dump()
+    chosen = data["dataset"]
+    foreign = False
+    if dataset is not None:
+        chosen.update(name=dataset, root=None, clips=(), seconds=None, partition=None)
+        foreign = not dataset.startswith("synthetic")
+    if root is not None:
+        chosen["root"] = root
+    if partition is not None and partition != chosen["partition"]:
+        chosen.update(partition=partition, clips=())
+    if regions:
+        data["region"] = tuple(dict.fromkeys(regions))
+    if factors:
+        data["factors"] = tuple(dict.fromkeys(factors))
+    if backends:
+        data["backends"] = tuple(dict.fromkeys(backends))
+    if reference is not None:
+        data["reference"] = reference
+    if face_size is not None:
+        data["face_size"] = face_size
+    if foreign and mode is None and not rates:
+        mode = "crf"
+    listed = [choice.model_dump() for choice in experiment.codecs]
+    data["codecs"] = _codecs(listed, codecs, variants, mode, rates)
+    if set(data["region"]) != set(experiment.region) and not rates:
+        # A grid of bitrates belongs to one region; no other grid of them fits all factors.
+        for choice in data["codecs"]:
+            if choice["mode"] in ("abr", "2pass"):
+                choice.update(rates=None, mode=mode or "crf")
+    try:
+        return Experiment.model_validate(data)
+    except ValidationError as error:
+        raise InputError(f"These options make no experiment: {_first_fault(error)}.") from error
+
+
+def _codecs(
+    listed: list[dict[str, object]],
+    codecs: Sequence[str],
+    variants: Sequence[str],
+    mode: str | None,
+    rates: Sequence[float],
+) -> list[dict[str, object]]:
+    if codecs:
+        known = {str(choice["name"]): choice for choice in reversed(listed)}
+        first = listed[0] if listed else {"mode": "abr"}
+        listed = [
+            known.get(name, {"name": name, "mode": first["mode"], "rates": None})
+            for name in dict.fromkeys(codecs)
+        ]
+    result = []
+    for choice in listed:
+        for variant in variants or (choice.get("variant", DEFAULT_VARIANT),):
+            changed = {**choice, "variant": variant}
+            if variant != choice.get("variant", DEFAULT_VARIANT):
+                changed["rates"] = None
+            if mode is not None and mode != changed["mode"]:
+                changed.update(mode=mode, rates=None)
+            if rates:
+                changed["rates"] = tuple(dict.fromkeys(rates))
+            result.append(changed)
+    return result
+
+
+def conditions(experiment: Experiment, profiles: Mapping[str, Profile]) -> list[Condition]:
+    """All conditions of an experiment, in a fixed order.
+
+    Raises
+    ------
+    InputError
+        If a codec, variant, mode or rate does not exist.
+    """
+    found: dict[Condition, None] = {}
+    for region in experiment.region:
+        for factor in sorted(experiment.factors):
+            if experiment.uncoded or not experiment.codecs:
+                found[Condition(region, factor, *UNCODED)] = None
+            for choice in experiment.codecs:
+                for rate in sorted(_rates(choice, factor, profiles)):
+                    found[Condition(region, factor, choice.name, choice.variant, choice.mode, rate)] = None
+    return list(found)
+
+
+def _rates(choice: CodecChoice, factor: int, profiles: Mapping[str, Profile]) -> Sequence[float]:
+    if choice.name not in profiles:
+        raise InputError(
+            f"Codec {choice.name!r} is unknown{did_you_mean(choice.name, profiles) or '.'} Known: {', '.join(profiles)}."
+        )
+    profile = profiles[choice.name]
+    if choice.variant not in profile.variants:
+        raise InputError(
+            f"Codec {choice.name!r} has no variant {choice.variant!r}{did_you_mean(choice.variant, profile.variants) or '.'} "
+            f"It has {', '.join(profile.variants)}."
+        )
+    modes = {str(name): mode for name, mode in profile.modes.items()}
+    if choice.mode not in modes:
+        raise InputError(
+            f"Codec {choice.name!r} has no mode {choice.mode!r}{did_you_mean(choice.mode, modes) or '.'} It has {', '.join(modes)}."
+        )
+    rates = choice.rates
+    if isinstance(rates, dict):
+        rates = rates.get(factor)
+    if rates is None:
+        rates = tuple(float(rate) for rate in modes[choice.mode].grid)
+    for rate in rates:
+        check_rate(profile, choice.mode, rate)
+    return tuple(float(rate) for rate in rates)
+
+
+def _first_fault(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return "nested too deeply"
+    fault = error.errors(include_url=False)[0]
+    # A key of the file may hold anything, and be of any length.
+    place = ".".join(bare(str(part)) for part in fault["loc"])
+    message = " ".join(str(fault["msg"]).removeprefix("Value error, ").split()).rstrip(".")
+    message += as_given(fault.get("input"))
+    return f"{place}: {message}" if place else message

@@ -1,0 +1,150 @@
+"""From the predictions of one encode to rows of `scores`: pure arithmetic on arrays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rdbench.backends.protocol import Backend
+from rdbench.errors import ClipError
+from rdbench.stats import metrics
+from rdbench.tables.schema import MOMENTS
+from rdbench.video.clip import Labels
+from rdbench.video.labels import join
+
+__all__ = ["FLAT", "PLAIN", "Gold", "gold_from_labels", "gold_from_reference", "score_rows"]
+
+PLAIN = "plain"
+"""The scoring key where nothing was done to predictions or gold."""
+
+FLAT = 0.01
+"""A pristine reference whose standard deviation is below this (of values in -1..1) says too little to agree with."""
+
+
+@dataclass(frozen=True)
+class Gold:
+    """What predictions are scored against, frame by frame.
+
+    Parameters
+    ----------
+    name : str
+        "labels", or "pristine:NAME@SIZE".
+    targets : tuple of str
+    values : (n, k) float64
+        NaN where there is none; class indices of a categorical target.
+    note : str
+        How it came about, for people.
+    """
+
+    name: str
+    targets: tuple[str, ...]
+    values: NDArray[np.float64]
+    note: str
+
+
+def gold_from_labels(labels: Labels, times: NDArray[np.float64], backend: Backend) -> Gold:
+    """The gold standard of a labelled clip, for the targets that a back-end predicts.
+
+    Raises
+    ------
+    ClipError
+        If labels and back-end have no target, or not the same classes, in common, or a label is no index of a class.
+    """
+    joined = join(labels, times)
+    common = tuple(target for target in backend.targets if target in labels.targets)
+    if not common or bool(labels.classes) != bool(backend.classes):
+        raise ClipError(
+            f"its labels are {_kind(labels.targets, labels.classes)}, but {backend.name} predicts "
+            f"{_kind(backend.targets, backend.classes)}"
+        )
+    values: NDArray[np.float64] = joined.values[:, [labels.targets.index(target) for target in common]]
+    if labels.classes:
+        unknown = [name for name in labels.classes if name not in backend.classes]
+        if unknown:
+            raise ClipError(
+                f"its labels have classes that {backend.name} does not know: {', '.join(unknown)} "
+                f"(it knows {', '.join(backend.classes)})"
+            )
+        order = np.array([backend.classes.index(name) for name in labels.classes], dtype=np.float64)
+        known = ~np.isnan(values)
+        strange = known & ~np.isin(values, np.arange(len(order)))
+        if strange.any():
+            frame = int(np.flatnonzero(strange.any(axis=1))[0])
+            raise ClipError(
+                f"its label at {times[frame]:.2f} s is {values[strange][0]:g}, but its {len(order)} classes are "
+                f"numbered 0 to {len(order) - 1}"
+            )
+        values = np.where(known, order[np.where(known, values, 0).astype(int)], np.nan)
+    return Gold("labels", common, values, str(joined))
+
+
+def gold_from_reference(name: str, predictions: NDArray[np.floating[Any]], backend: Backend) -> Gold:
+    """Predictions on pristine frames, standing in for labels: they measure agreement, not truth."""
+    values: NDArray[np.float64] = np.asarray(predictions, dtype=np.float64)
+    if backend.classes:
+        seen = np.isfinite(values[:, 0])
+        classes = np.argmax(np.where(seen[:, None], values, 0.0), axis=1).astype(np.float64)
+        values = np.where(seen, classes, np.nan)[:, None]
+    return Gold(
+        f"pristine:{name}", backend.targets, values, f"no labels: agreement with {name} on pristine frames"
+    )
+
+
+def score_rows(backend: Backend, gold: Gold, predictions: NDArray[np.floating[Any]]) -> list[dict[str, Any]]:
+    """One row of sufficient statistics for each target.
+
+    Parameters
+    ----------
+    backend : Backend
+    gold : Gold
+    predictions : (n, k) float
+        NaN rows where nothing is scored.
+
+    Returns
+    -------
+    list of dict
+        Columns of `rdbench.tables.SCORES`, `encode` aside.
+    """
+    rows = []
+    for index, target in enumerate(gold.targets):
+        row: dict[str, Any] = {
+            "backend": backend.name,
+            "weights": backend.weights,
+            "target": target,
+            "gold": gold.name,
+            "scoring": PLAIN,
+        }
+        truth = gold.values[:, index]
+        if backend.classes:
+            seen = np.isfinite(truth) & np.isfinite(predictions).all(axis=1)
+            chosen = np.argmax(predictions[seen], axis=1)
+            table = metrics.confusion_matrix(chosen, truth[seen].astype(int), len(backend.classes))
+            row.update(
+                n=int(table.sum()),
+                confusion=json.dumps(table.tolist()),
+                classes=json.dumps(list(backend.classes)),
+            )
+            flat = gold.name != "labels" and np.count_nonzero(table.sum(axis=1)) == 1
+        else:
+            column = list(backend.targets).index(target)
+            stats = metrics.moments(predictions[:, column], truth)
+            row.update(zip(MOMENTS, (float(value) for value in stats), strict=True))
+            row["n"] = int(stats[0])
+            spread = float(np.sqrt(stats[4] / stats[0])) if stats[0] else 0.0
+            flat = gold.name != "labels" and spread < FLAT
+        if row["n"] == 0:
+            row["reason"] = "no frame has both a prediction and gold"
+        elif flat:
+            row.update(dict.fromkeys((*MOMENTS, "confusion")))
+            row.update(n=0, reason="the pristine reference hardly varies: agreement would say nothing")
+        rows.append(row)
+    return rows
+
+
+def _kind(targets: Sequence[str], classes: Sequence[str]) -> str:
+    return f"{', '.join(targets)} ({len(classes)} classes)" if classes else ", ".join(targets)

@@ -1,0 +1,210 @@
+"""`rdbench run` without its command line: from an experiment to a filled store."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from rdbench.backends.protocol import Backend
+from rdbench.backends.registry import find_backend, name_for_workers
+from rdbench.datasets.registry import NAMES, open_dataset
+from rdbench.errors import InputError
+from rdbench.sweep.experiment import FACE_SIZE, Condition, DatasetChoice, Experiment, conditions
+from rdbench.sweep.loop import Progress, Summary, local_executor, remote_executor, select_clips, sweep
+from rdbench.sweep.unit import Setup, face_margin
+from rdbench.tables.store import Store
+from rdbench.video import process
+from rdbench.video.clip import ClipInfo, Dataset
+from rdbench.video.profiles import Profile, load_profiles
+
+__all__ = ["Plan", "cores", "make_plan", "profiles_folder", "run_plan"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Everything that a run will do, known before any of it is done.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        With its partition filled in.
+    setup : Setup
+    clips : list of ClipInfo
+    conditions : list of Condition
+    identity : mapping of str to str
+        What makes two runs the same.
+    notes : list of str
+        What the user should know before it starts.
+    """
+
+    experiment: Experiment
+    setup: Setup
+    clips: list[ClipInfo]
+    conditions: list[Condition]
+    identity: Mapping[str, str]
+    notes: list[str]
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def profiles_folder() -> Path | None:
+    """The user's own codec profiles: ``$RDBENCH_CODECS``, or None."""
+    folder = os.environ.get("RDBENCH_CODECS")
+    return Path(folder) if folder else None
+
+
+def make_plan(experiment: Experiment, *, weights: Path | None = None, device: str = "cpu") -> Plan:
+    """Check everything that can be checked before the first clip is opened.
+
+    Raises
+    ------
+    InputError
+        If a dataset, clip, codec, rate, back-end or its weights cannot be used, or back-ends want to see different
+        crops of one coded picture.
+    """
+    profiles = load_profiles(profiles_folder())
+    grid = conditions(experiment, profiles)
+    choice = experiment.dataset
+    dataset: Dataset = open_dataset(choice.name, None if choice.root is None else Path(choice.root))
+    if choice.seconds is not None and hasattr(dataset, "seconds"):
+        dataset = dataclasses.replace(dataset, seconds=choice.seconds)  # type: ignore[type-var]
+    clips, partition = select_clips(dataset, choice)
+    names = list(
+        dict.fromkeys([*experiment.backends, *([experiment.reference] if experiment.reference else [])])
+    )
+    backends = {name: find_backend(name, weights, device) for name in names}
+    # `direct` and `direct@lite` are one back-end: rows carry the full name.
+    full = tuple(dict.fromkeys(backends[name].name for name in experiment.backends))
+    reference = backends[experiment.reference].name if experiment.reference else None
+    opened = {name: name_for_workers(name, backend) for name, backend in backends.items()}
+    _check_names({opened[name]: backend.name for name, backend in backends.items()})
+    margin = 0.0
+    if "face" in experiment.region:
+        margin = face_margin([backends[name] for name in experiment.backends])
+    used = {condition.codec: profiles[condition.codec] for condition in grid if condition.coded}
+    chosen = experiment.model_copy(
+        update={
+            "backends": full,
+            "reference": reference,
+            "dataset": choice.model_copy(update={"partition": partition} | _places(choice)),
+        }
+    )
+    asked = tuple(dict.fromkeys(opened[name] for name in experiment.backends))
+    judge = opened[experiment.reference] if experiment.reference else None
+    setup = Setup(
+        dataset, choice.seconds, used, asked, weights, judge, None, device, face_size=experiment.face_size
+    )
+    identity = _identity(chosen, used, list(backends.values()), device)
+    notes = _notes(used, list(backends.values()), chosen)
+    if "face" in experiment.region and experiment.face_size != FACE_SIZE:
+        size = experiment.face_size
+        notes.append(
+            f"Region face: faces are brought to {size}x{size} before they are downsampled, not to "
+            f"{FACE_SIZE}x{FACE_SIZE}."
+        )
+    if margin:
+        # A run without is as it was before there were any.
+        identity["face_margin"] = f"{margin:g}"
+        notes.append(
+            f"Region face: the coded crop is {1 + margin:g} times the face box, as every back-end asks for."
+        )
+    return Plan(chosen, setup, clips, grid, identity, notes)
+
+
+def run_plan(
+    plan: Plan,
+    out: Path,
+    *,
+    jobs: int,
+    scheduler: str | None = None,
+    keep_bitstreams: bool = False,
+    report: Callable[[Progress, str | None], None],
+) -> Summary:
+    """Carry a plan out into a folder; going on where an earlier run stopped.
+
+    Raises
+    ------
+    InputError
+        If the folder holds something else, or no clip at all can be used.
+    OSError
+        If the disk is full.
+    KeyboardInterrupt
+        What was finished is kept.
+    """
+    with Store(out, plan.identity) as store:
+        counts = {"planned_clips": len(plan.clips), "planned_conditions": len(plan.conditions)}
+        store.add({"meta": [{"key": key, "value": str(count)} for key, count in counts.items()]})
+        setup = dataclasses.replace(plan.setup, sample=plan.clips[0].name)
+        if keep_bitstreams:
+            folder = out / "bitstreams"
+            folder.mkdir(exist_ok=True)
+            setup = dataclasses.replace(setup, keep=folder.resolve())
+        part = out / ".experiment.json.part"
+        part.write_text(plan.experiment.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        os.replace(part, out / "experiment.json")
+        if scheduler is None:
+            with local_executor(jobs) as fresh:
+                summary = sweep(setup, plan.clips, plan.conditions, store, fresh, jobs, report)
+        else:
+            with remote_executor(scheduler) as (fresh, workers):
+                summary = sweep(setup, plan.clips, plan.conditions, store, fresh, workers, report)
+    if not any(row["state"] == "used" for row in summary.clips):
+        reasons = "; ".join(str(row["reason"]) for row in summary.clips[:5])
+        raise InputError(f"No clip can be used ({reasons}).")
+    return summary
+
+
+def _check_names(names: Mapping[str, str]) -> None:
+    """Refuse two files of one name: in tables they could not be told apart."""
+    first: dict[str, str] = {}
+    for opened, name in names.items():
+        other = first.setdefault(name, opened)
+        if other != opened:
+            raise InputError(
+                f"{opened} and {other} are both called {name} in tables; rename one of the files."
+            )
+
+
+def _places(choice: DatasetChoice) -> dict[str, str]:
+    """Folders by their whole path: a run is the same however its folder was written."""
+    places = {} if choice.root is None else {"root": str(Path(choice.root).resolve())}
+    return places if choice.name in NAMES else places | {"name": str(Path(choice.name).resolve())}
+
+
+def _identity(
+    experiment: Experiment, profiles: Mapping[str, Profile], backends: Sequence[Backend], device: str
+) -> dict[str, str]:
+    weights = {backend.name: backend.weights for backend in backends}
+    # What else moves a network's last digits: one run has one of each.
+    computed = {backend.name: str(getattr(backend, "arithmetic", "its own")) for backend in backends}
+    return {
+        "experiment": experiment.text(),
+        "profiles": ", ".join(f"{name}:{profile.digest}" for name, profile in sorted(profiles.items())),
+        "weights": ", ".join(f"{name}:{digest}" for name, digest in sorted(weights.items())),
+        "arithmetic": ", ".join(f"{name}:{kind}" for name, kind in sorted(computed.items())),
+        "torch": f"{version('torch')} on {device}",
+        "ffmpeg": process.build(),
+        "digest": hashlib.sha256(experiment.text().encode()).hexdigest()[:16],
+    }
+
+
+def _notes(profiles: Mapping[str, Profile], backends: Sequence[Backend], experiment: Experiment) -> list[str]:
+    notes = [
+        f"Codec {name} is your own profile ({profile.origin}), not the one that ships."
+        for name, profile in profiles.items()
+        if profile.origin != "shipped"
+    ]
+    for backend in backends:
+        notes.append(f"Back-end {backend.name}: {backend.trained_on} (weights {backend.weights}).")
+    if "frame" in experiment.region:
+        notes.append(
+            "Region frame: face boxes are taken as sent beside the video; their bits are not in the rate."
+        )
+    return notes

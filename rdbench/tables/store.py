@@ -1,0 +1,351 @@
+"""The tables of a run on disk: one SQLite file, one writer, whole units or nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import sqlite3
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rdbench.errors import InputError
+from rdbench.tables.schema import CONDITION, ENCODES, SCORES
+
+__all__ = ["CLIPS", "FAILURES", "PREDICTIONS", "TIMINGS", "Store", "pack", "unpack"]
+
+CLIPS: dict[str, str] = {
+    "clip": "TEXT",
+    "subject": "TEXT",
+    "partition": "TEXT",
+    "state": "TEXT",  # used | skipped (no face) | failed
+    "reason": "TEXT",
+    "source": "TEXT",
+    "width": "INTEGER",
+    "height": "INTEGER",
+    "frames": "INTEGER",
+    "fps": "TEXT",
+    "timing": "TEXT",
+    "conversion": "TEXT",
+    "face_px": "REAL",
+    "boxes": "TEXT",
+    "labels": "TEXT",  # how labels were joined, or what stands in for them
+}
+PREDICTIONS: dict[str, str] = {"encode": "TEXT", "backend": "TEXT", "gold": "TEXT", "data": "BLOB"}
+FAILURES: dict[str, str] = {"clip": "TEXT", **{name: ENCODES[name] for name in CONDITION}, "reason": "TEXT"}
+FITTED: dict[str, str] = {
+    "region": "TEXT",
+    "backend": "TEXT",
+    "target": "TEXT",
+    "scoring": "TEXT",
+    "step": "TEXT",  # delay | median | bias | scale
+    "value": "REAL",  # seconds of delay or filter, the offset added, or the gain
+    "ccc_before": "REAL",
+    "ccc_after": "REAL",
+    "kept": "INTEGER",  # 0 | 1
+    "fitted_on": "TEXT",
+    "recordings": "INTEGER",
+}
+TIMINGS: dict[str, str] = {"encode": "TEXT", "host": "TEXT", "seconds": "REAL"}
+META: dict[str, str] = {"key": "TEXT", "value": "TEXT"}
+
+TABLES = {
+    "meta": (META, ("key",)),
+    "clips": (CLIPS, ("clip",)),
+    "encodes": (ENCODES, ("encode",)),
+    "scores": (SCORES, ("encode", "backend", "target", "gold", "scoring")),
+    "fitted": (FITTED, ("region", "backend", "target", "scoring", "step")),
+    "predictions": (PREDICTIONS, ("encode", "backend", "gold")),
+    "failures": (FAILURES, ("clip", *CONDITION)),
+    "timings": (TIMINGS, ("encode",)),
+}
+
+Row = Mapping[str, Any]
+
+
+class Store:
+    """An open run that this process alone may write.
+
+    Parameters
+    ----------
+    folder : Path
+        Created where it is missing.
+    identity : mapping of str to str
+        What makes the run this run (experiment, weights, profiles, build). A folder that holds another run is
+        refused, so that two experiments never mix.
+
+    Raises
+    ------
+    InputError
+        If the folder holds another experiment or something else, or another process is writing it.
+    OSError
+        If it cannot be written.
+    """
+
+    def __init__(self, folder: Path, identity: Mapping[str, str]) -> None:
+        self.folder = folder
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"{folder} is a file; name a folder for the run with --out.")
+        file = folder / "run.sqlite"
+        if (
+            not file.exists()
+            and folder.is_dir()
+            and any((folder / n).exists() for n in ("encodes.csv", "scores.csv"))
+        ):
+            raise InputError(f"{folder} holds tables of a finished run; name another folder with --out.")
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = file
+        self._lock = _lock(folder)
+        try:
+            # Whoever draws the tables meanwhile holds a commit up for a moment; that is no failure.
+            self._connection = sqlite3.connect(file, isolation_level=None, timeout=60)
+            self._begin(identity)
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, identity: Mapping[str, str]) -> None:
+        with self._told():
+            self._connection.execute("PRAGMA journal_mode = DELETE")
+            self._connection.execute("PRAGMA synchronous = FULL")
+        with self._transaction():
+            for name, (columns, key) in TABLES.items():
+                self._connection.execute(_create(name, columns, key))
+            known = dict(self._connection.execute("SELECT key, value FROM meta"))
+            if not known:
+                self._insert("meta", [{"key": k, "value": v} for k, v in identity.items()])
+                known = dict(identity)
+        changed = [key for key in identity if known.get(key) != identity[key]]
+        if changed:
+            raise InputError(
+                f"{self.folder} holds a run of a different experiment ({', '.join(changed)} changed: "
+                f"{_change(known.get(changed[0]), identity[changed[0]])}); name another folder with --out."
+            )
+
+    def close(self) -> None:
+        """Let others write."""
+        with contextlib.suppress(AttributeError):
+            self._connection.close()
+        self._lock.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def finished(self, kept: Path | None = None) -> set[tuple[Any, ...]]:
+        """Keys (clip, region, factor, codec, variant, mode, rate) of all encodes that are done.
+
+        Parameters
+        ----------
+        kept : Path, optional
+            Folder of bitstreams: an encode whose file is not there is not done.
+        """
+        names = ("clip", *CONDITION)
+        there = set() if kept is None else {file.stem for file in kept.iterdir()}
+        return {
+            tuple(row[name] for name in names)
+            for row in self._rows(f"SELECT encode, stream_bits, {', '.join(names)} FROM encodes")  # noqa: S608
+            if kept is None or row["stream_bits"] is None or row["encode"] in there
+        }
+
+    def sources(self) -> dict[str, str]:
+        """Content hash of each clip that was used."""
+        rows = self._rows("SELECT clip, source FROM clips WHERE state = 'used'")
+        return {row["clip"]: row["source"] for row in rows}
+
+    def clips(self) -> list[dict[str, Any]]:
+        """All clips that were looked at."""
+        return self._rows("SELECT * FROM clips ORDER BY clip")
+
+    def forget_failures(self) -> None:
+        """Failed units and clips are tried again by the run that follows."""
+        with self._transaction():
+            self._connection.execute("DELETE FROM failures")
+            self._connection.execute("DELETE FROM clips WHERE state = 'failed'")
+
+    def failures(self) -> list[dict[str, Any]]:
+        """What failed, in a fixed order."""
+        return self._rows(f"SELECT * FROM failures ORDER BY clip, {', '.join(CONDITION)}")  # noqa: S608
+
+    def add(self, rows: Mapping[str, Sequence[Row]]) -> None:
+        """Add rows to tables in one transaction: after a crash all are there, or none.
+
+        Raises
+        ------
+        OSError
+            With ``errno.ENOSPC``, if the disk is full.
+        """
+        with self._transaction():
+            for table, some in rows.items():
+                self._insert(table, some)
+
+    def replace(self, rows: Mapping[str, tuple[Sequence[Row], Sequence[Row]]]) -> None:
+        """Take rows out of tables by their keys and put others in, in one transaction.
+
+        Parameters
+        ----------
+        rows : mapping of str to pair of sequences
+            For each table the old rows (their keys are enough) and the new ones.
+
+        Raises
+        ------
+        OSError
+            With ``errno.ENOSPC``, if the disk is full.
+        """
+        with self._transaction():
+            for table, (old, new) in rows.items():
+                key = TABLES[table][1]
+                where = " AND ".join(f'"{name}" = ?' for name in key)
+                self._connection.executemany(
+                    f"DELETE FROM {table} WHERE {where}",  # noqa: S608
+                    [tuple(_plain(row[name]) for name in key) for row in old],
+                )
+                self._insert(table, new)
+
+    def _insert(self, table: str, rows: Iterable[Row]) -> None:
+        columns = TABLES[table][0]
+        names = ", ".join(f'"{name}"' for name in columns)
+        marks = ", ".join("?" for _ in columns)
+        values = [tuple(_plain(row.get(name)) for name in columns) for row in rows]
+        self._connection.executemany(
+            f"INSERT OR REPLACE INTO {table} ({names}) VALUES ({marks})",  # noqa: S608
+            values,
+        )
+
+    def _rows(self, query: str) -> list[dict[str, Any]]:
+        with self._told():
+            cursor = self._connection.execute(query)
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor]
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._told():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            raise _explained(error, self._file) from error
+
+
+def pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """Named arrays as one compressed blob: a line of JSON, then little-endian data."""
+    header = [(name, array.dtype.str, array.shape) for name, array in arrays.items()]
+    body = b"".join(
+        np.ascontiguousarray(a).astype(a.dtype.newbyteorder("<")).tobytes() for a in arrays.values()
+    )
+    return zlib.compress(json.dumps(header).encode() + b"\n" + body, 6)
+
+
+def unpack(blob: bytes) -> dict[str, NDArray[Any]]:
+    """Named arrays from `pack`.
+
+    Raises
+    ------
+    InputError
+        If it is no such blob.
+    """
+    try:
+        head, _, body = zlib.decompress(blob).partition(b"\n")
+        arrays: dict[str, NDArray[Any]] = {}
+        start = 0
+        for name, kind, shape in json.loads(head):
+            dtype = np.dtype(kind).newbyteorder("<")
+            if not isinstance(kind, str) or dtype.hasobject or any(int(side) < 0 for side in shape):
+                raise ValueError("a header that was not written here")
+            size = int(np.prod(shape)) * dtype.itemsize
+            arrays[name] = np.frombuffer(body[start : start + size], dtype).reshape(shape)
+            start += size
+        return arrays
+    except (ValueError, TypeError, SyntaxError, OverflowError, RecursionError, zlib.error) as error:
+        raise InputError(
+            f"A stored prediction cannot be read ({error}); the run's store is damaged."
+        ) from error
+
+
+def _create(name: str, columns: Mapping[str, str], key: Sequence[str]) -> str:
+    parts = [f'"{column}" {kind}' for column, kind in columns.items()]
+    keys = ", ".join(f'"{column}"' for column in key)
+    return f"CREATE TABLE IF NOT EXISTS {name} ({', '.join(parts)}, PRIMARY KEY ({keys})) STRICT"
+
+
+def _plain(value: Any) -> Any:
+    """SQLite keeps a numpy integer as a blob, and has no NaN."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and value != value:
+        return None
+    return value
+
+
+def _lock(folder: Path) -> IO[bytes]:
+    lock = (folder / ".lock").open("ab")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.close()
+        raise InputError(
+            f"Another process is writing {folder}; wait for it, or name another folder with --out."
+        ) from error
+    except OSError as error:
+        lock.close()
+        raise InputError(
+            f"{folder} lies where files cannot be locked ({error.strerror}); name another folder with --out."
+        ) from error
+    return lock
+
+
+def _explained(error: sqlite3.DatabaseError, file: Path) -> Exception:
+    kind = getattr(error, "sqlite_errorname", "")
+    if kind == "SQLITE_FULL":
+        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
+    if kind.startswith("SQLITE_IOERR"):
+        return OSError(errno.EIO, f"it cannot be read or written ({error})", str(file))
+    if kind.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
+        return InputError(f"{file} is no store of a run ({error}); name another folder with --out.")
+    if kind.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
+        return InputError(f"{file} cannot be written ({error}); name another folder with --out.")
+    if kind.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return InputError(f"{file} is held by another program ({error}); close that and run this again.")
+    if kind == "SQLITE_ERROR" and "column" in str(error):
+        return InputError(
+            f"{file} was not written by this version of rdbench ({error}); name another folder with --out."
+        )
+    return error
+
+
+def _change(before: str | None, after: str) -> str:
+    """What differs; of two experiments the first part that does."""
+    try:
+        there, now = json.loads(before or ""), json.loads(after)
+    except ValueError:
+        there = now = None
+    if isinstance(there, dict) and isinstance(now, dict):
+        name = next(key for key in sorted({*there, *now}) if there.get(key) != now.get(key))
+        parts = [_short(json.dumps(one[name]) if name in one else None) for one in (there, now)]
+        return f"{name} {parts[0]} there, {parts[1]} now"
+    return f"{_short(before)} there, {_short(after)} now"
+
+
+def _short(text: str | None) -> str:
+    words = "nothing" if text is None else text
+    return words if len(words) <= 80 else words[:77] + "..."

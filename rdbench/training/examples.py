@@ -1,0 +1,215 @@
+"""Labelled faces to learn from, made by the sweep's own decoder and scaler.
+
+A network that sees one resampler in training and another in use is measured on the difference of the two.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rdbench.errors import ClipError, InputError
+from rdbench.sweep.corrections import shift_labels
+from rdbench.sweep.experiment import FACE_SIZE
+from rdbench.video import labels
+from rdbench.video.clip import Clip, ClipInfo, Dataset, Labels
+from rdbench.video.coder import face_views
+
+__all__ = ["FaceSet", "hold_out", "load_faces", "targets_of"]
+
+
+@dataclass(frozen=True)
+class FaceSet:
+    """Faces of several recordings with their labels; frames without a face or a label are left out.
+
+    Parameters
+    ----------
+    luma : dict of int to (n, 96, 96) uint8
+        By downsampling factor, the Y plane of limited-range BT.709 video, scaled down and up again.
+    values : (n, k) float32
+        Labels.
+    targets : tuple of str
+        Names of the k labels.
+    subject : (n,) int64
+        Index into `subjects`.
+    subjects : tuple of str
+        In the dataset's order.
+    face_px : dict of int to float
+        By factor, coded width of the face in pixels, the median over recordings.
+    """
+
+    luma: dict[int, NDArray[np.uint8]]
+    values: NDArray[np.float32]
+    targets: tuple[str, ...]
+    subject: NDArray[np.int64]
+    subjects: tuple[str, ...]
+    face_px: dict[int, float]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def of(self, factors: Sequence[int]) -> FaceSet:
+        """The same frames at some of the factors only."""
+        return FaceSet(
+            {factor: self.luma[factor] for factor in factors},
+            self.values,
+            self.targets,
+            self.subject,
+            self.subjects,
+            {factor: self.face_px[factor] for factor in factors},
+        )
+
+    def where(self, keep: NDArray[np.bool_]) -> FaceSet:
+        """Some of the frames."""
+        luma = {factor: planes[keep] for factor, planes in self.luma.items()}
+        return FaceSet(luma, self.values[keep], self.targets, self.subject[keep], self.subjects, self.face_px)
+
+    def unlabelled(self) -> FaceSet:
+        """The same faces without labels: restoring them needs none, and does not depend on them."""
+        nothing = np.zeros((len(self), 0), np.float32)
+        return FaceSet(self.luma, nothing, (), self.subject, self.subjects, self.face_px)
+
+    def content(self) -> str:
+        """Content hash of faces, labels and who they belong to (16 hex digits)."""
+        digest = hashlib.sha256(repr((self.targets, self.subjects)).encode())
+        arrays: list[NDArray[Any]] = [self.values, self.subject, *(self.luma[f] for f in sorted(self.luma))]
+        for array in arrays:
+            digest.update(f"{array.dtype.str}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()[:16]
+
+
+def targets_of(dataset: Dataset) -> tuple[str, ...]:
+    """Names of what a dataset's train recordings are labelled with.
+
+    Raises
+    ------
+    InputError
+        If it has no train recording, or the first one has no labels.
+    """
+    clip = dataset.load(_recordings(dataset, "train")[0].name)
+    return _labels(clip, dataset).targets
+
+
+def load_faces(
+    dataset: Dataset,
+    partition: str,
+    factors: Sequence[int],
+    targets: Sequence[str],
+    stride: int = 1,
+    progress: Callable[[str], None] = lambda text: None,
+    delay: float = 0.0,
+) -> FaceSet:
+    """Crop, scale and label every `stride`-th frame of a partition.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    partition : {"train", "dev", "test"}
+    factors : sequence of int
+    targets : sequence of str
+        Which labels, in this order.
+    stride : int
+    progress : callable
+        Called with one line for each recording.
+    delay : float
+        Seconds that labels are moved back; see `rdbench.scoring.shift_labels`.
+
+    Raises
+    ------
+    InputError
+        If there is no such partition, target or label, or no recording can be used.
+    """
+    recordings = _recordings(dataset, partition)
+    subjects = tuple(dict.fromkeys(info.subject for info in recordings))
+    luma: dict[int, list[NDArray[np.uint8]]] = {factor: [] for factor in factors}
+    values, subject = [], []
+    for number, info in enumerate(recordings, 1):
+        try:
+            clip = dataset.load(info.name)
+            gold = shift_labels(_labels(clip, dataset, targets), delay)
+            # The one place where training meets pictures: the sweep's own way to them.
+            views = face_views(clip, factors)
+            joined = labels.join(gold, views.times).values
+        except ClipError as error:
+            progress(f"{info.name} is left out: {error}")
+            continue
+        columns = joined[:, [gold.targets.index(target) for target in targets]]
+        keep = np.flatnonzero(views.mask & np.isfinite(columns).all(axis=1))[::stride]
+        if not len(keep):
+            progress(f"{info.name} is left out: no frame has both a face and a label")
+            continue
+        for factor in factors:
+            luma[factor].append(views.luma[factor][keep])
+        values.append(columns[keep].astype(np.float32))
+        subject.append(np.full(len(keep), subjects.index(info.subject)))
+        progress(f"{info.name}: {len(keep)} faces ({number} of {len(recordings)} recordings of {partition})")
+    if not values:
+        raise InputError(
+            f"No {partition} recording of {dataset.name} has a frame with both a face and labels for "
+            f"{' and '.join(targets)}; see the lines above."
+        )
+    return FaceSet(
+        {factor: np.concatenate(parts) for factor, parts in luma.items()},
+        np.concatenate(values),
+        tuple(targets),
+        np.concatenate(subject).astype(np.int64),
+        subjects,
+        {factor: FACE_SIZE / factor for factor in factors},
+    )
+
+
+def hold_out(faces: FaceSet) -> tuple[FaceSet, FaceSet]:
+    """Split off a fixed quarter of the subjects, every fourth in the dataset's order (at least one).
+
+    An epoch chosen on them leaves dev untouched where dev is what will be reported.
+
+    Returns
+    -------
+    FaceSet, FaceSet
+        What is learned from, and what the epoch is chosen on; no subject is in both.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two subjects.
+    """
+    present = np.unique(faces.subject)
+    if len(present) < 2:
+        raise InputError(
+            "A quarter of the train subjects is to be held out, but there is only one; choose the epoch on dev."
+        )
+    held = present[3::4] if len(present) >= 4 else present[-1:]
+    chosen = np.isin(faces.subject, held)
+    return faces.where(~chosen), faces.where(chosen)
+
+
+def _recordings(dataset: Dataset, partition: str) -> list[ClipInfo]:
+    found = [info for info in dataset.index() if info.partition == partition]
+    if not found:
+        raise InputError(
+            f"{dataset.name} has no recordings in its {partition} partition; training needs train and dev "
+            "(a folder names them in manifest.csv)."
+        )
+    return found
+
+
+def _labels(clip: Clip, dataset: Dataset, targets: Sequence[str] = ()) -> Labels:
+    if clip.labels is None:
+        raise InputError(f"{clip.name} of {dataset.name} has no labels; training needs them.")
+    if clip.labels.classes:
+        raise InputError(
+            f"{clip.name} of {dataset.name} is labelled with classes ({', '.join(clip.labels.classes)}); "
+            "only targets that are numbers can be trained."
+        )
+    for target in targets:
+        if target not in clip.labels.targets:
+            raise InputError(
+                f"{clip.name} of {dataset.name} has no target '{target}'; it has "
+                f"{', '.join(clip.labels.targets)}."
+            )
+    return clip.labels

@@ -1,0 +1,327 @@
+"""What it takes to train a back-end: which recipes, on which factors, and where the epoch is chosen."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+
+from rdbench.backends import constant
+from rdbench.backends.networks import SIZES
+from rdbench.backends.weights import Card, Recipe, stem_of, write_weights
+from rdbench.errors import ClipError, InputError
+from rdbench.sweep.experiment import FACE_SIZE
+from rdbench.training.examples import load_faces, targets_of
+from rdbench.training.loop import Epoch, faces_of, train, training_faces, versions
+from rdbench.video.clip import Dataset
+from rdbench.words import nearest
+
+__all__ = [
+    "FACTORS",
+    "MODELS",
+    "TRAINABLE",
+    "Model",
+    "recipes_for",
+    "selection_of",
+    "train_backends",
+]
+
+FACTORS = (1, 2, 3, 4, 6, 8, 12, 16)
+"""Downsampling factors that are trained for unless others are asked for."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """How the weights of one name come about.
+
+    Parameters
+    ----------
+    sees : {"each", "all", "max", "one"}
+        A specialist for each factor, or one model that sees all of them, the largest, or pristine faces.
+    network : str
+    start : tuple of (str, str)
+        Beginning of weight names, and the model whose weights these start from.
+    rates : tuple of (str, float)
+        See `rdbench.checkpoints.Recipe`.
+    fixed : dict
+        Fields of the recipe that are this model's own.
+    """
+
+    sees: Literal["each", "all", "max", "one"]
+    network: str = "Recogniser"
+    start: tuple[tuple[str, str], ...] = ()
+    rates: tuple[tuple[str, float], ...] = ()
+    fixed: dict[str, Any] = field(default_factory=dict)
+
+
+# Learned by restoring: no labels, the squared error of pictures as they are, no decay.
+_RESTORING: dict[str, Any] = {
+    "targets": (),
+    "loss": "mse",
+    "rate": 0.003,
+    "decay": 0.0,
+    "dropout": 0.0,
+    "epochs": 16,
+    "shift": 0,
+    "contrast": 0.0,
+    "brightness": 0.0,
+}
+# The rest learns ten times as fast as the convolutions. Rates of 0.0015, 0.006 and 0.015 were tried on dev with one
+# seed of max-mix (CCC over factors and targets 0.36, 0.44, 0.51), the first two with direct-mix too (0.52, 0.48): each
+# start has the best of its own, which for the convolutions is the same.
+_TENTH = (("conv", 0.1),)
+_FROM_SR: dict[str, Any] = {"rate": 0.015}
+_BOTH = (("restorer.", "restorer"), ("recogniser.", "hr"))
+
+MODELS: dict[str, Model] = {
+    # What others start from.
+    "sr-max": Model("max", "SuperResolver", fixed=_RESTORING),
+    "sr-mix": Model("all", "SuperResolver", fixed=_RESTORING),
+    "restorer": Model("all", "Restorer", fixed=_RESTORING),
+    # Back-ends.
+    "direct": Model("each"),
+    "direct-mix": Model("all"),
+    "hr": Model("one"),
+    "joint": Model("each", start=(("", "sr-max"),), rates=_TENTH, fixed=_FROM_SR),
+    "frozen": Model("all", start=(("", "sr-max"),), rates=(("conv", 0.0),), fixed=_FROM_SR),
+    "max-mix": Model("all", start=(("", "sr-max"),), rates=_TENTH, fixed=_FROM_SR),
+    "mix-mix": Model("all", start=(("", "sr-mix"),), rates=_TENTH, fixed=_FROM_SR),
+    "max-max": Model("max", start=(("", "sr-max"),), rates=_TENTH, fixed=_FROM_SR),
+    "separate": Model("all", "RestoredRecogniser", start=_BOTH, fixed={"epochs": 0}),
+    "separate-tuned": Model("all", "RestoredRecogniser", start=_BOTH, rates=(("restorer.", 0.0),)),
+}
+"""All that can be trained in epochs; the first half of a name such as "max-mix" tells what the super-resolver
+saw, the second what the recogniser saw."""
+
+TRAINABLE = ("constant", *MODELS)
+
+
+def selection_of(dataset: Dataset) -> Literal["dev", "train"]:
+    """Where the epoch may be chosen: on dev, unless dev is what will be reported.
+
+    That is so where the test recordings have no labels, or there are none: then a fixed quarter of the train
+    subjects serves.
+    """
+    partitions = {info.partition for info in dataset.index()}
+    if "dev" not in partitions:
+        return "train"
+    for info in dataset.index():
+        if info.partition == "test":
+            try:
+                return "train" if dataset.load(info.name).labels is None else "dev"
+            except ClipError:
+                continue
+    return "train"
+
+
+def recipes_for(
+    backend: str,
+    size: str,
+    targets: Sequence[str],
+    factors: Sequence[int] = (),
+    **changes: Any,
+) -> list[Recipe]:
+    """The recipes of a back-end in the order of training: what others start from comes first.
+
+    Specialists get a recipe for each factor, alike in everything but the factor, single models one for all.
+    Every recogniser has the same budget, and those that start alike the same rate, so that a comparison compares
+    where it started and what it saw.
+
+    Parameters
+    ----------
+    backend : str
+        One of `MODELS`.
+    size : str
+    targets : sequence of str
+    factors : sequence of int
+        By default `FACTORS`.
+    **changes
+        Other fields of `rdbench.checkpoints.Recipe`.
+
+    Raises
+    ------
+    InputError
+        If there is no such back-end or size, or a value is out of range.
+    """
+    if backend not in MODELS:
+        raise InputError(f"There is no way to train '{backend}'; there are {', '.join(TRAINABLE)}.")
+    if size not in SIZES:
+        raise InputError(f"There is no '{backend}@{size}'; sizes are {' and '.join(SIZES)}.")
+    every = tuple(dict.fromkeys(factors or FACTORS))
+    # One thread gives the same digits on any number of cores; small specialists can be trained side by side.
+    given = {"size": size, "targets": tuple(targets), "threads": 1 if size == "lite" else os.cpu_count() or 1}
+    model = MODELS[backend]
+    recipes = []
+    for _, parent in model.start:
+        recipes += recipes_for(parent, size, targets, every, **changes)
+    start = tuple((prefix, _own(parent, size, every)[0]) for prefix, parent in model.start)
+    how = {"backend": backend, "network": model.network, "start": start, "rates": model.rates}
+    fixed = dict(model.fixed)
+    if fixed.get("epochs"):
+        fixed["epochs"] = changes.get("epochs", fixed["epochs"])
+    try:
+        for seen in _seen(model, every):
+            recipes.append(Recipe.model_validate(given | changes | how | {"factors": seen} | fixed))
+    except ValueError as error:
+        raise InputError(f"{backend}@{size} cannot be trained so: {_first(error)}.") from error
+    return recipes
+
+
+def _seen(model: Model, factors: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Factors of each of a model's recipes."""
+    if model.sees == "each":
+        return [(factor,) for factor in factors]
+    return [{"all": factors, "max": (max(factors),), "one": (1,)}[model.sees]]
+
+
+def _own(backend: str, size: str, factors: tuple[int, ...]) -> list[str]:
+    """Stems of a model's own weights."""
+    return [stem_of(backend, size, seen) for seen in _seen(MODELS[backend], factors)]
+
+
+def train_backends(
+    names: Sequence[str],
+    dataset: Dataset,
+    out: Path,
+    *,
+    factors: Sequence[int] = (),
+    targets: Sequence[str] = (),
+    seed: int = 0,
+    epochs: int | None = None,
+    stride: int = 1,
+    delay: float = 0.0,
+    device: str = "auto",
+    progress: Callable[[Epoch | str], None] = lambda what: None,
+) -> list[Path]:
+    """Train back-ends by name: what `rdbench train` does.
+
+    What several of them start from is trained once, and the faces are read once. A call that was killed goes on
+    at the epoch where it stopped.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Such as "direct@lite"; "lite" by default.
+    dataset : Dataset
+        With a train partition.
+    out : Path
+        Folder for the weights.
+    factors : sequence of int
+        By default `FACTORS`.
+    targets : sequence of str
+        By default all that the dataset is labelled with.
+    seed : int
+    epochs : int, optional
+    stride : int
+        Every n-th face of a recording is used: time and memory fall with it ("constant" takes all).
+    delay : float
+        Seconds that labels are moved back, to the frames that they are about.
+    device : str
+    progress : callable
+        Called with an `Epoch` after each, and with lines of text.
+
+    Returns
+    -------
+    list of Path
+        The weights.
+
+    Raises
+    ------
+    InputError
+        If a back-end cannot be trained, or not on this dataset.
+    """
+    for name in names:
+        _check_name(name)
+    wanted = tuple(targets) or targets_of(dataset)
+    changes: dict[str, Any] = {"seed": seed, "select_on": selection_of(dataset), "delay": delay}
+    if epochs is not None:
+        changes["epochs"] = epochs
+    if stride != 1:
+        changes["stride"] = stride
+    recipes: dict[str, Recipe] = {}
+    files = []
+    for name in names:
+        backend, _, size = name.partition("@")
+        if backend == "constant":
+            files.append(_train_constant(dataset, wanted, out, delay, progress))
+            continue
+        for recipe in recipes_for(backend, size or "lite", wanted, factors, **changes):
+            recipes.setdefault(recipe.stem, recipe)
+    if not recipes:
+        return files
+    every = tuple(sorted({factor for recipe in recipes.values() for factor in faces_of(recipe)}))
+    # Those that have labels tell which are read; restoring does without.
+    labelled = max(recipes.values(), key=lambda recipe: len(recipe.targets))
+    faces = training_faces(labelled, dataset, progress, every)
+    for recipe in recipes.values():
+        command = _command(recipe, dataset, factors, targets, epochs)
+        files.append(train(recipe, dataset, out, device, progress, command=command, faces=faces))
+    return files
+
+
+def _check_name(name: str) -> None:
+    backend, at, size = name.partition("@")
+    if backend not in TRAINABLE:
+        near = nearest(backend, TRAINABLE)
+        hint = f"did you mean '{near}{at}{size}'?" if near else f"there are {', '.join(TRAINABLE)}."
+        raise InputError(f"There is no way to train '{backend}'; {hint}")
+    if backend == "constant" and at:
+        raise InputError(f"There is no '{name}': constant has no sizes; ask for 'constant'.")
+
+
+def _train_constant(
+    dataset: Dataset, targets: Sequence[str], out: Path, delay: float, progress: Callable[[str], None]
+) -> Path:
+    faces = load_faces(dataset, "train", (1,), targets, progress=progress, delay=delay)
+    means = faces.values.mean(axis=0, dtype=np.float64)
+    recipe = Recipe(
+        backend="constant",
+        size="none",
+        factors=(1,),
+        targets=tuple(targets),
+        epochs=1,
+        stride=1,
+        delay=delay,
+    )
+    card = Card(
+        network="Constant",
+        recipe=recipe,
+        face_px=FACE_SIZE,
+        dataset=dataset.name,
+        content=faces.content(),
+        frames=len(faces),
+        train_mean=dict(zip(targets, means.tolist(), strict=True)),
+        selection=dict.fromkeys(targets, 0.0),
+        epoch=0,
+        versions=versions(),
+        command=f"rdbench train constant --dataset {dataset.name}{_delayed(recipe)}",
+    )
+    file = out / constant.FILE
+    write_weights(file, {"mean": means}, card)
+    return file
+
+
+def _command(
+    recipe: Recipe, dataset: Dataset, asked: Sequence[int], targets: Sequence[str], epochs: int | None
+) -> str:
+    parts = [f"rdbench train {recipe.backend}@{recipe.size} --dataset {dataset.name}"]
+    # Specialists that start from the largest factor need all that were asked for, not only their own.
+    factors = asked if MODELS[recipe.backend].sees == "each" and recipe.start else recipe.factors
+    parts += [f"--factor {factor}" for factor in factors]
+    parts += [f"--target {target}" for target in targets]
+    parts += [f"--seed {recipe.seed}"] + ([] if epochs is None else [f"--epochs {epochs}"])
+    parts += [] if recipe.stride == 1 else [f"--stride {recipe.stride}"]
+    return " ".join(parts) + _delayed(recipe)
+
+
+def _delayed(recipe: Recipe) -> str:
+    return f" --delay {recipe.delay:g}" if recipe.delay else ""
+
+
+def _first(error: ValueError) -> str:
+    details = cast(Any, error).errors()[0] if hasattr(error, "errors") else {"loc": (), "msg": str(error)}
+    return f"{'.'.join(str(part) for part in details['loc'])}: {details['msg']}, got {details.get('input')!r}"

@@ -1,0 +1,119 @@
+"""Labels joined to frames by time: every frame gets the gold value that belongs to it, or none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rdbench.errors import ClipError
+from rdbench.video.clip import Labels
+
+__all__ = ["EXACT", "Joined", "join"]
+
+EXACT = 5e-4
+"""Seconds: times that differ by less are the same; times in files are rounded to milliseconds."""
+
+_HOLE = 2.0
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Gold values by frame, and how they were come by.
+
+    Parameters
+    ----------
+    values : (n, k) float64
+        NaN where a frame has no label.
+    exact, nearest, interpolated, missing : int
+        Frames whose label has the same time, was the nearest within half a label period, was interpolated
+        (categorical: held from the label before), or has no value for any target. They add up to n.
+    """
+
+    values: NDArray[np.float64]
+    exact: int
+    nearest: int
+    interpolated: int
+    missing: int
+
+    def __str__(self) -> str:
+        return (
+            f"labels of {len(self.values)} frames: {self.exact} exact, {self.nearest} nearest, "
+            f"{self.interpolated} interpolated, {self.missing} missing"
+        )
+
+
+def join(labels: Labels, times: NDArray[np.float64]) -> Joined:
+    """Give each frame its label: exact, else the nearest within half a label period, else interpolated.
+
+    The label period is the median distance of labels. Holes of more than 2 s and of more than two periods are
+    not bridged, nothing is extrapolated (a label reaches half a period beyond itself, no further), and a
+    missing label stays missing. Categorical labels are held from the label before instead of interpolated.
+
+    Parameters
+    ----------
+    labels : Labels
+        n_labels times and (n_labels, k) values.
+    times : (n,) float64
+        Seconds of every frame.
+
+    Raises
+    ------
+    ClipError
+        If the labels cover less than half of the frames, or hold a number for less than half of them.
+    """
+    times = np.asarray(times, dtype=np.float64)
+    targets = len(labels.targets)
+    if len(times) == 0 or len(labels.times) == 0:
+        raise ClipError(f"There are {len(labels.times)} labels for {len(times)} frames; both are needed.")
+    at = labels.times
+    period = float(np.median(np.diff(at))) if len(at) > 1 else 0.0
+    reach = period / 2 + EXACT
+
+    after = np.clip(np.searchsorted(at, times), 0, len(at) - 1)
+    before = np.maximum(after - 1, 0)
+    near = np.where(np.abs(times - at[before]) <= np.abs(times - at[after]), before, after)
+    distance = np.abs(times - at[near])
+    exact = distance <= EXACT
+    nearest = ~exact & (distance <= reach)
+    between = (
+        ~exact
+        & ~nearest
+        & (times > at[0])
+        & (times < at[-1])
+        & (at[after] - at[before] <= max(_HOLE, 2 * period) + EXACT)
+    )
+
+    covered = (times >= at[0] - reach) & (times <= at[-1] + reach)
+    if covered.mean() < 0.5:
+        raise ClipError(
+            f"Labels cover {at[0]:.2f} s to {at[-1]:.2f} s, the video lasts from {times[0]:.2f} s to "
+            f"{times[-1]:.2f} s: only {100 * covered.mean():.0f} % of its frames have labels, at least half "
+            f"are needed; check that labels and video belong together and that times are in seconds."
+        )
+
+    values = np.full((len(times), targets), np.nan)
+    direct = exact | nearest
+    values[direct] = labels.values[near[direct]]
+    if labels.classes:
+        values[between] = labels.values[before[between]]
+    else:
+        span = np.where(at[after] > at[before], at[after] - at[before], 1.0)
+        share = ((times - at[before]) / span)[between, None]
+        low, high = labels.values[before[between]], labels.values[after[between]]
+        values[between] = low + share * (high - low)
+    present = np.isfinite(values).any(axis=1)
+    if present.mean() < 0.5:
+        raise ClipError(
+            f"Labels from {at[0]:.2f} s to {at[-1]:.2f} s hold a value for only {100 * present.mean():.0f} % of the "
+            f"video's frames ({', '.join(labels.targets)}), at least half are needed: the others are missing or no "
+            "numbers."
+        )
+    return Joined(
+        values=values,
+        exact=int((exact & present).sum()),
+        nearest=int((nearest & present).sum()),
+        interpolated=int((between & present).sum()),
+        missing=int((~present).sum()),
+    )

@@ -1,0 +1,223 @@
+"""What is found out once about a clip, whatever the conditions: its times, its face, its content hash."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import platform
+import tempfile
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rdbench.errors import ClipError
+from rdbench.machine import cache_dir
+from rdbench.video import faces, process
+from rdbench.video.clip import Clip
+from rdbench.video.faces import FaceTrack
+from rdbench.video.source import Frames, Timeline, decode, describe, last_duration, timeline
+
+__all__ = ["Prepared", "prepare", "source_frames"]
+
+VERSION = 2
+"""Raised when what is kept in the cache would come out differently."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A clip of which everything is known that no condition changes.
+
+    Parameters
+    ----------
+    clip : Clip
+    source : str
+        Content hash of the file, its boxes, labels and frame times, and of how much of it is used.
+    width, height : int
+        Of the upright source picture, pixels.
+    timeline : Timeline
+    track : FaceTrack
+    conversion : str
+        How its colours were brought to BT.709, or "none".
+    folder : Path
+        Where things made from this clip are cached.
+    """
+
+    clip: Clip
+    source: str
+    width: int
+    height: int
+    timeline: Timeline
+    track: FaceTrack
+    conversion: str
+    folder: Path
+
+    @property
+    def frames(self) -> int:
+        """Number of frames."""
+        return len(self.timeline.times)
+
+
+def prepare(clip: Clip, seconds: float | None = None) -> Prepared:
+    """Decode a clip once: count its frames, read their times, follow its face.
+
+    Parameters
+    ----------
+    clip : Clip
+    seconds : float, optional
+        Use the first seconds only.
+
+    Raises
+    ------
+    ClipError
+        If it cannot be decoded, or its boxes or frame times do not fit it; `NoFaceError` if it shows no face.
+    """
+    description = describe(clip.file)
+    video = hashlib.sha256(f"{VERSION} {process.build()} {faces.DETECTOR} {seconds}".encode())
+    video.update(_file_digest(clip.file, os.stat(clip.file).st_mtime_ns).encode())
+    for array in (clip.frame_times, *((clip.boxes.times, clip.boxes.xywh) if clip.boxes else ())):
+        video.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
+    folder = cache_dir() / "clips" / video.hexdigest()[:24]
+    if not (folder / "track.npz").is_file():
+        _look(clip, seconds, folder)
+    width, height, line, track = _read(folder / "track.npz")
+    everything = video.copy()
+    if clip.labels is not None:
+        everything.update(repr((clip.labels.targets, clip.labels.classes)).encode())
+        everything.update(clip.labels.times.tobytes() + clip.labels.values.tobytes())
+    source = everything.hexdigest()[:16]
+    return Prepared(clip, source, width, height, line, track, description.conversion, folder)
+
+
+def source_frames(prepared: Prepared) -> Iterator[NDArray[np.uint8]]:
+    """Decode a prepared clip again: flat Y, U, V planes of each frame.
+
+    Raises
+    ------
+    ClipError
+        If not as many frames come as the first time.
+    """
+    count = 0
+    with decode(prepared.clip.file, describe(prepared.clip.file)) as frames:
+        for _, planes in frames:
+            yield planes
+            count += 1
+            if count == prepared.frames:
+                break
+    if count != prepared.frames:
+        raise ClipError(f"{prepared.clip.file.name}: {count} frames came, {prepared.frames} the first time.")
+
+
+@functools.lru_cache(maxsize=4096)
+def _file_digest(file: Path, modified: int) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _look(clip: Clip, seconds: float | None, folder: Path) -> None:
+    times: list[float] = []
+    beyond: list[float] = []
+    with decode(clip.file, describe(clip.file)) as frames:
+        shown = _first(frames, seconds, times, beyond)
+        height, width = frames.height, frames.width
+        if clip.boxes is None:
+            luma = (planes[: width * height].reshape(height, width) for planes in shown)
+            boxes = faces.find(luma, _as_they_come(times))
+        else:
+            boxes = clip.boxes
+            for _ in shown:
+                pass
+        whole = len(times) if seconds is None or not times else None
+    try:
+        tail = beyond[0] - times[-1] if beyond else last_duration(clip.file)
+        line = timeline(_given(clip, np.array(times), whole), tail)
+    except ClipError as error:
+        raise ClipError(f"{clip.file.name}: {str(error).rstrip('.')}.") from error
+    try:
+        track = faces.track(boxes, line.times, width, height, "found" if clip.boxes is None else "given")
+    except ClipError as error:
+        raise type(error)(f"{clip.file.name}: {error}") from error
+    _write(folder / "track.npz", width, height, line, track)
+
+
+def _first(
+    frames: Frames, seconds: float | None, times: list[float], beyond: list[float]
+) -> Iterator[NDArray[np.uint8]]:
+    """The frames of the first seconds; their times, and that of the first frame not taken, are put down."""
+    for time, planes in frames:
+        if seconds is not None and times and time - times[0] >= seconds - 1e-6:
+            beyond.append(time)
+            return
+        times.append(time)
+        yield planes
+
+
+def _as_they_come(times: list[float]) -> Iterator[float]:
+    """Times for a reader that takes a frame first and its time second."""
+    index = 0
+    while index < len(times):
+        yield times[index]
+        index += 1
+
+
+def _given(clip: Clip, times: NDArray[np.float64], whole: int | None) -> NDArray[np.float64]:
+    if clip.frame_times is None:
+        return times
+    if len(clip.frame_times) < len(times) or (whole is not None and len(clip.frame_times) != whole):
+        raise ClipError(
+            f"{len(times)} frames were decoded, but {len(clip.frame_times)} frame times are given; "
+            "one is needed for each frame"
+        )
+    return np.asarray(clip.frame_times[: len(times)], dtype=np.float64)
+
+
+def _write(file: Path, width: int, height: int, line: Timeline, track: FaceTrack) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f".{uuid.uuid4().hex}.npz")
+    try:
+        np.savez(
+            part,
+            size=np.array([width, height]),
+            times=line.times,
+            fps=np.array([line.fps.numerator, line.fps.denominator]),
+            timing=np.array(line.timing),
+            centre=track.centre,
+            side=np.array(track.side),
+            mask=track.mask,
+            segment=track.segment,
+            face_px=np.array(track.face_px),
+            origin=np.array(track.origin),
+            box_bits=np.array(track.box_bits),
+        )
+        os.replace(part, file)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _read(file: Path) -> tuple[int, int, Timeline, FaceTrack]:
+    with np.load(file, allow_pickle=False) as kept:
+        width, height = (int(value) for value in kept["size"])
+        fps = Fraction(int(kept["fps"][0]), int(kept["fps"][1]))
+        line = Timeline(kept["times"], fps, str(kept["timing"]))
+        track = FaceTrack(
+            centre=kept["centre"],
+            side=float(kept["side"]),
+            mask=kept["mask"],
+            segment=kept["segment"],
+            face_px=float(kept["face_px"]),
+            origin="given" if str(kept["origin"]) == "given" else "found",
+            box_bits=int(kept["box_bits"]),
+        )
+    return width, height, line, track
+
+
+def work_folder() -> tempfile.TemporaryDirectory[str]:
+    """A folder for planes on their way, named after this process so that a dead one's can be removed."""
+    parent = cache_dir() / "work"
+    parent.mkdir(parents=True, exist_ok=True)
+    return tempfile.TemporaryDirectory(prefix=f"{os.getpid()}@{platform.node()}@", dir=parent)

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from rdbench.backends import arithmetic
+from rdbench.backends.arithmetic import TOLERANCE, VARIABLE, choose_arithmetic
+from rdbench.backends.direct import open_backend
+from rdbench.backends.networks import Recogniser
+from rdbench.backends.protocol import Context
+from rdbench.backends.weights import Card, Recipe, read_weights, write_weights
+from rdbench.errors import InputError
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(*moved):
+        torch.manual_seed(0)
+        files = []
+        for factor, value in enumerate(moved, 1):
+            tensors = {name: each.numpy() for name, each in Recogniser("lite", 2).state_dict().items()}
+            recipe = Recipe(backend="direct", size="lite", factors=(factor,), targets=("a", "v"))
+            card = Card(
+                network="Recogniser",
+                recipe=recipe,
+                face_px=96 / factor,
+                dataset="mine",
+                content="0",
+                frames=1,
+                train_mean={},
+                selection={},
+                epoch=1,
+                bfloat16=value,
+                versions={},
+                command="",
+            )
+            files.append(tmp_path / f"direct-lite-face-x{factor}.safetensors")
+            write_weights(files[-1], tensors, card)
+        return [read_weights(file) for file in files]
+
+    return write
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setattr(arithmetic, "is_fast", lambda device: True)
+
+
+@pytest.mark.parametrize(
+    ("moved", "chosen"),
+    [
+        ((0.0,), "bfloat16"),
+        ((TOLERANCE,), "bfloat16"),
+        ((TOLERANCE * 1.01,), "float32"),
+        ((None,), "float32"),
+        ((0.0, TOLERANCE, 0.0005), "bfloat16"),
+        ((0.0, 0.5), "float32"),
+        ((0.0, None), "float32"),
+    ],
+)
+def test_rounding_is_used_only_where_all_weights_were_measured_to_bear_it(write, quick, moved, chosen):
+    assert choose_arithmetic("direct@lite", write(*moved), CPU) == chosen
+
+
+def test_a_processor_without_the_instructions_computes_in_float32(write, monkeypatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setattr(arithmetic, "is_fast", lambda device: False)
+    assert choose_arithmetic("direct@lite", write(0.0), CPU) == "float32"
+
+
+@pytest.mark.parametrize("asked", ["float32", "bfloat16"])
+def test_who_asks_for_one_gets_it(write, monkeypatch, asked):
+    monkeypatch.setenv(VARIABLE, asked)
+    assert choose_arithmetic("direct@lite", write(0.0), CPU) == asked
+
+
+@pytest.mark.parametrize(
+    ("asked", "moved", "said"),
+    [
+        ("bfloat16", None, "direct@lite: bfloat16 was never measured"),
+        ("bfloat16", 0.25, "direct@lite: bfloat16 moves the CCC by 0.2500"),
+        ("half", 0.0, "RDBENCH_DTYPE is 'half'; it can be auto, float32 or bfloat16"),
+    ],
+)
+def test_what_cannot_be_had_is_told(write, monkeypatch, asked, moved, said):
+    monkeypatch.setenv(VARIABLE, asked)
+    with pytest.raises(InputError, match=said):
+        choose_arithmetic("direct@lite", write(moved), CPU)
+
+
+def test_it_is_said_and_changes_predictions_a_little(write, tmp_path, monkeypatch):
+    write(0.0)
+    frames = np.random.default_rng(0).random((70, 96, 96), np.float32)
+    answers = {}
+    for name in ("float32", "bfloat16"):
+        monkeypatch.setenv(VARIABLE, name)
+        backend = open_backend("lite", tmp_path, "cpu")
+        assert backend.arithmetic == name
+        assert ("computed in bfloat16" in backend.trained_on) == (name == "bfloat16")
+        answers[name] = backend.start(Context(1, "face", 96.0, 25.0))(frames)
+    apart = np.abs(answers["float32"] - answers["bfloat16"]).max()
+    assert 0 < apart < 0.05 * np.abs(answers["float32"]).max()
+
+
+def test_a_device_of_another_kind_is_not_taken_to_be_fast():
+    assert not arithmetic.is_fast(torch.device("mps"))

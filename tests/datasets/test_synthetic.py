@@ -1,0 +1,193 @@
+"""The embedded set: what it promises to those who measure with it."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from rdbench.datasets import synthetic
+from rdbench.datasets.drawing.picture import Recording
+from rdbench.datasets.synthetic import TARGETS, SyntheticDataset, generator_version
+from rdbench.errors import ClipError, InputError
+from rdbench.machine import cache_dir
+from rdbench.video.clip import PARTITIONS
+
+SHORT = SyntheticDataset(seconds=0.2)
+
+
+@pytest.fixture
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("RDBENCH_CACHE", str(tmp_path))
+    return tmp_path
+
+
+def decoded(file: Path) -> list[av.VideoFrame]:
+    with av.open(str(file)) as container:
+        return list(container.decode(video=0))
+
+
+def test_index_names_54_subjects_in_three_partitions() -> None:
+    index = SyntheticDataset().index()
+    counts = {partition: sum(clip.partition == partition for clip in index) for partition in PARTITIONS}
+    assert counts == {"train": 12, "dev": 4, "test": 38}
+    assert len({clip.name for clip in index}) == 54
+    assert all(clip.subject == clip.name for clip in index)
+    assert [index[0].name, index[12].name, index[16].name, index[-1].name] == [
+        "train_01",
+        "dev_01",
+        "test_01",
+        "test_38",
+    ]
+
+
+@pytest.mark.parametrize(("height", "name"), [(360, "synthetic"), (720, "synthetic:720p")])
+def test_name_tells_the_height(height: int, name: str) -> None:
+    dataset = SyntheticDataset(height)
+    assert dataset.name == name
+    assert pickle.loads(pickle.dumps(dataset)) == dataset
+
+
+@pytest.mark.parametrize("height", [0, 480, 1080])
+def test_other_heights_are_refused(height: int) -> None:
+    with pytest.raises(InputError, match="360 or 720"):
+        SyntheticDataset(height)
+
+
+@pytest.mark.parametrize("seconds", [0, -1.0, 10.1, float("nan"), float("inf")])
+def test_other_lengths_are_refused(seconds: float) -> None:
+    with pytest.raises(InputError, match="last 10 s"):
+        SyntheticDataset(seconds=seconds)
+
+
+@pytest.mark.parametrize("name", ["", "train_13", "test_1", "../train_01"])
+def test_unknown_clip_is_refused(empty_cache: Path, name: str) -> None:
+    with pytest.raises(InputError, match="has no clip"):
+        SHORT.load(name)
+    assert not list(empty_cache.iterdir())
+
+
+def test_clip_decodes_to_what_was_drawn(empty_cache: Path) -> None:
+    clip = SHORT.load("train_01")
+    assert clip.file.is_relative_to(empty_cache)
+    frames = decoded(clip.file)
+    assert [frame.time for frame in frames] == pytest.approx([k / 25 for k in range(5)])
+    assert {(frame.width, frame.height, frame.format.name) for frame in frames} == {(640, 360, "yuv420p")}
+    assert {(frame.colorspace, frame.color_range) for frame in frames} == {(1, 1)}
+    drawn = list(Recording("train", 1).frames(360, 5))
+    for frame, picture in zip(frames, drawn, strict=True):
+        # ITU-R BT.709 luma in limited range, rounded; the writer's fixed-point arithmetic may round the other way.
+        blue, green, red = (picture[..., k].astype(float) for k in range(3))
+        luma = 16 + 219 / 255 * (0.2126 * red + 0.7152 * green + 0.0722 * blue)
+        assert np.abs(frame.to_ndarray()[:360] - luma).max() <= 0.6
+        back = frame.to_ndarray(format="bgr24").astype(int)
+        assert np.abs(back - picture).mean() < 4
+
+
+def test_labels_and_boxes_cover_every_frame(empty_cache: Path) -> None:
+    clip = SHORT.load("dev_01")
+    assert clip.labels is not None
+    assert clip.boxes is not None
+    assert clip.labels.targets == TARGETS
+    assert clip.labels.times == pytest.approx(np.arange(5) / 25)
+    assert clip.labels.values.shape == (5, 2)
+    assert clip.boxes.xywh.shape == (5, 4)
+    assert np.array_equal(clip.boxes.times, clip.labels.times)
+
+
+def test_a_short_clip_is_the_beginning_of_a_long_one(empty_cache: Path) -> None:
+    short, long = SHORT.load("test_01"), SyntheticDataset(seconds=0.4).load("test_01")
+    assert short.file != long.file
+    for first, second in zip(decoded(short.file), decoded(long.file)[:5], strict=True):
+        assert np.array_equal(first.to_ndarray(), second.to_ndarray())
+    assert short.labels is not None
+    assert long.labels is not None
+    assert np.array_equal(short.labels.values, long.labels.values[:5])
+
+
+def test_cached_clip_is_not_drawn_again(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = SHORT.load("train_02")
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("drawn again")
+
+    monkeypatch.setattr(synthetic, "_render", refuse)
+    assert SHORT.load("train_02").file == first.file
+
+
+def _load(name: str) -> bytes:
+    return SHORT.load(name).file.read_bytes()
+
+
+def test_two_processes_at_once_do_not_clash(empty_cache: Path) -> None:
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        contents = set(pool.map(_load, ["train_03"] * 4))
+    assert len(contents) == 1
+    assert [file.name for file in (cache_dir() / "synthetic").rglob("*.*")] == ["train_03_360p_5.mkv"]
+
+
+def test_same_bytes_in_another_process(empty_cache: Path, tmp_path: Path) -> None:
+    here = _load("train_04")
+    code = "import sys; from tests.test_synthetic import _load; sys.stdout.buffer.write(_load('train_04'))"
+    environment = {"RDBENCH_CACHE": str(tmp_path / "other"), "PYTHONHASHSEED": "7"}
+    there = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        check=True,
+    )
+    assert there.stdout == here
+
+
+def test_an_encoder_that_fails_leaves_nothing_behind(
+    empty_cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    broken = tmp_path / "ffmpeg"
+    broken.write_text("#!/bin/sh\necho 'No space left on device' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr(synthetic.ffmpeg, "executable", lambda: str(broken))
+    with pytest.raises(ClipError, match=r"train_01.*No space left on device.*RDBENCH_CACHE"):
+        SHORT.load("train_01")
+    assert not [file for file in (empty_cache / "synthetic").rglob("*") if file.is_file()]
+
+
+def test_a_cache_that_cannot_be_made_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("RDBENCH_CACHE", str(tmp_path / "file"))
+    with pytest.raises(ClipError, match="cannot be written"):
+        SHORT.load("train_01")
+
+
+def test_generator_version_is_the_content_of_the_drawing() -> None:
+    assert len(generator_version()) == 16
+    assert int(generator_version(), 16) >= 0
+
+
+class TestCacheDir:
+    def test_chosen_by_the_user(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setenv("RDBENCH_CACHE", str(tmp_path / "mine"))
+        assert cache_dir() == tmp_path / "mine"
+
+    def test_relative_choice_is_made_absolute(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("RDBENCH_CACHE", "mine")
+        assert cache_dir() == tmp_path / "mine"
+
+    def test_xdg(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setenv("RDBENCH_CACHE", "")
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        assert cache_dir() == tmp_path / "rdbench"
+
+    def test_relative_xdg_is_ignored(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("RDBENCH_CACHE", raising=False)
+        monkeypatch.setenv("XDG_CACHE_HOME", "somewhere")
+        assert cache_dir().is_relative_to(Path.home())
+        assert cache_dir().name == "rdbench"

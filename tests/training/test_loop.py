@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from rdbench.backends.networks import Recogniser
+from rdbench.backends.weights import Recipe, read_weights
+from rdbench.errors import InputError
+from rdbench.training import loop, tasks
+from rdbench.training.examples import FaceSet
+
+
+def recipe(**changes):
+    given = {"backend": "direct", "size": "lite", "factors": (4,), "targets": ("up", "side")}
+    return Recipe(**(given | {"epochs": 3, "batch": 16, "dtype": "float32"} | changes))
+
+
+def blobs(n, seed, factors=(4,), subjects=4):
+    """Faces in place of which a bright spot moves; its height and its distance from the middle are the labels."""
+    rng = np.random.default_rng(seed)
+    values = rng.uniform(-1, 1, (n, 2)).astype(np.float32)
+    grid = np.arange(96)
+    rows = np.exp(-(((grid - (48 - 30 * values[:, :1])) / 10) ** 2))
+    columns = np.exp(-(((grid - (48 + 20 * (values[:, 1:] + 1))) / 10) ** 2))
+    planes = (16 + 200 * rows[:, :, None] * columns[:, None, :]).astype(np.uint8)
+    subject = np.arange(n) % subjects
+    names = tuple(f"{seed}-{number}" for number in range(subjects))
+    luma = dict.fromkeys(factors, planes)
+    return FaceSet(luma, values, ("up", "side"), subject, names, {f: 96 / f for f in factors})
+
+
+class Nowhere:
+    """A dataset that must not be touched, since faces are given."""
+
+    name = "blobs"
+
+    def index(self):
+        raise AssertionError
+
+    def load(self, name):
+        raise AssertionError
+
+
+def train(out, progress=lambda what: None, faces=None, **changes):
+    faces = faces or (blobs(32, 0), blobs(16, 1))
+    return loop.train(recipe(**changes), Nowhere(), out, "cpu", progress, command="again", faces=faces)
+
+
+def test_a_recogniser_learns_what_is_in_the_picture(tmp_path):
+    told = []
+    faces = blobs(128, 0), blobs(32, 1)
+    file = train(tmp_path, told.append, faces, epochs=10, shift=1, flip=False, average=0.8)
+    read = read_weights(file)
+    assert min(read.card.selection.values()) > 0.6
+    # What the card says is what the written weights do.
+    network = Recogniser("lite", 2)
+    network.load_state_dict({k: torch.from_numpy(v.astype(np.float32)) for k, v in read.tensors.items()})
+    again = tasks.score(network, faces[1], torch.device("cpu"))
+    assert again == pytest.approx(read.card.selection, abs=1e-4)
+    epochs = [what for what in told if isinstance(what, loop.Epoch)]
+    assert [epoch.epoch for epoch in epochs] == list(range(1, 11))
+    assert epochs[-1].seconds_left == 0
+    assert "epoch 1 of 10" in str(epochs[0])
+    best = max(epochs, key=lambda epoch: np.mean(list(epoch.scores.values())))
+    assert read.card.epoch == best.epoch
+
+
+def test_everything_that_made_the_weights_stands_in_the_file(tmp_path):
+    card = read_weights(train(tmp_path)).card
+    learn = blobs(32, 0)
+    assert card.network == "Recogniser"
+    assert card.recipe == recipe()
+    assert (card.dataset, card.content, card.frames) == ("blobs", learn.content(), 32)
+    assert card.face_px == pytest.approx(24)
+    assert card.train_mean == pytest.approx(
+        dict(zip(("up", "side"), learn.values.mean(0).tolist(), strict=True))
+    )
+    assert set(card.versions) == {"rdbench", "training", "torch", "numpy", "ffmpeg"}
+    assert card.command == "again"
+
+
+def test_log_and_picture_stand_beside_the_weights_and_no_state_is_left(tmp_path):
+    train(tmp_path)
+    stem = "direct-lite-face-x4"
+    assert sorted(os.listdir(tmp_path)) == [f"{stem}.csv", f"{stem}.png", f"{stem}.safetensors"]
+    with (tmp_path / f"{stem}.csv").open() as log:
+        rows = list(csv.DictReader(log))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert list(rows[0]) == ["epoch", "loss", "up", "side"]
+    assert (tmp_path / f"{stem}.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path, dtype):
+    hashes = [
+        read_weights(train(tmp_path / name, epochs=2, seed=seed, dtype=dtype)).hash
+        for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    ]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_other_use_of_chance_in_the_process_changes_nothing(tmp_path):
+    first = read_weights(train(tmp_path / "a", epochs=1)).hash
+    torch.manual_seed(99)
+    noisy = train(tmp_path / "b", progress=lambda what: torch.rand(7), epochs=1)
+    assert read_weights(noisy).hash == first
+
+
+class Stop(Exception):
+    pass
+
+
+def test_an_interrupted_training_goes_on_and_ends_with_the_same_weights(tmp_path):
+    def stop(what):
+        if getattr(what, "epoch", 0) == 2:
+            raise KeyboardInterrupt
+
+    whole = read_weights(train(tmp_path / "whole", epochs=4))
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "cut", stop, epochs=4)
+    assert not (tmp_path / "cut" / "direct-lite-face-x4.safetensors").exists()
+    seen = []
+    resumed = read_weights(train(tmp_path / "cut", seen.append, epochs=4))
+    assert [what.epoch for what in seen] == [3, 4]
+    assert resumed.hash == whole.hash
+    assert resumed.card == whole.card
+    log = "direct-lite-face-x4.csv"
+    assert (tmp_path / "cut" / log).read_text() == (tmp_path / "whole" / log).read_text()
+
+
+def test_a_state_of_another_recipe_or_a_damaged_one_is_not_taken_up(tmp_path):
+    def stop(what):
+        raise Stop
+
+    whole = read_weights(train(tmp_path / "whole", epochs=2)).hash
+    with pytest.raises(Stop):
+        train(tmp_path / "other", stop, epochs=2, rate=0.005)
+    state = tmp_path / "other" / ".direct-lite-face-x4.state"
+    assert state.exists()
+    assert read_weights(train(tmp_path / "other", epochs=2)).hash == whole
+    (tmp_path / "third").mkdir()
+    (tmp_path / "third" / state.name).write_bytes(b"half a state")
+    assert read_weights(train(tmp_path / "third", epochs=2)).hash == whole
+
+
+def test_finished_weights_are_not_made_twice_unless_something_changed(tmp_path):
+    file = train(tmp_path, epochs=1)
+    before = file.stat().st_mtime_ns
+    told = []
+    train(tmp_path, told.append, epochs=1)
+    assert file.stat().st_mtime_ns == before
+    assert told == ["direct-lite-face-x4.safetensors: made before from the same recipe, faces and versions"]
+    train(tmp_path, epochs=1, seed=5)
+    assert read_weights(file).card.recipe.seed == 5
+    train(tmp_path, faces=(blobs(48, 0), blobs(32, 1)), epochs=1, seed=5)
+    assert read_weights(file).card.frames == 48
+
+
+KILLED = """
+    import sys
+    from pathlib import Path
+    sys.path.insert(0, sys.argv[1])
+    from test_loop import train
+    def told(what):
+        print(what, flush=True)
+    train(Path(sys.argv[2]), told, epochs=40)
+"""
+
+
+def test_kill_9_in_the_middle_costs_at_most_one_epoch(tmp_path):
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", textwrap.dedent(KILLED), os.path.dirname(__file__), str(out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        line = process.stdout.readline()
+        while "epoch 2 of" not in line:
+            assert line, "training ended before it could be killed"
+            line = process.stdout.readline()
+        process.send_signal(signal.SIGKILL)
+    assert not (out / "direct-lite-face-x4.safetensors").exists()
+    seen = []
+
+    def stop(what):
+        seen.append(what)
+        raise Stop
+
+    with pytest.raises(Stop):
+        train(out, stop, epochs=40)
+    assert seen[0].epoch >= 3
+
+
+def test_a_mixture_of_factors_is_one_model_that_sees_them_all(tmp_path):
+    learn, choose = blobs(32, 0, (1, 4)), blobs(16, 1, (1, 4))
+    dark = {1: np.full_like(learn.luma[1], 16), 4: learn.luma[4]}
+    file = train(tmp_path, faces=(learn, choose), backend="direct-mix", factors=(1, 4), epochs=1)
+    assert file.name == "direct-mix-lite-face.safetensors"
+    read = read_weights(file)
+    assert read.card.face_px == pytest.approx(48)
+    other = replace(learn, luma=dark)
+    changed = train(tmp_path / "dark", faces=(other, choose), backend="direct-mix", factors=(1, 4), epochs=1)
+    assert read_weights(changed).hash != read.hash
+
+
+def test_training_at_one_factor_looks_at_no_other(tmp_path):
+    learn, choose = blobs(32, 0, (1, 4)), blobs(16, 1, (1, 4))
+    dark = replace(learn, luma={1: np.full_like(learn.luma[1], 16), 4: learn.luma[4]})
+    a = train(tmp_path / "a", faces=(learn, choose), epochs=1)
+    b = train(tmp_path / "b", faces=(dark, choose), epochs=1)
+    assert read_weights(a).hash == read_weights(b).hash
+
+
+def test_the_process_is_left_as_it_was(tmp_path):
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    train(tmp_path, epochs=1, threads=2)
+    assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == before
+
+
+def test_too_few_faces_are_refused(tmp_path):
+    with pytest.raises(InputError, match="10 training faces are fewer than one batch of 16"):
+        train(tmp_path, faces=(blobs(10, 0), blobs(10, 1)))
+
+
+def test_diverging_training_is_told_and_leaves_no_weights(tmp_path):
+    with pytest.raises(InputError, match="diverged"):
+        train(tmp_path, rate=1e20, loss="mse", epochs=2)
+    assert not (tmp_path / "direct-lite-face-x4.safetensors").exists()
+
+
+def test_an_unknown_device_is_named(tmp_path):
+    with pytest.raises(InputError, match="cannot compute on 'abacus'"):
+        loop.train(recipe(), Nowhere(), tmp_path, "abacus", faces=(blobs(64, 0), blobs(32, 1)))
