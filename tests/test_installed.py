@@ -8,7 +8,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from rdbench.installed import installed, required
+from rdbench.machine import installed, required
 
 
 def test_what_is_required_is_what_the_package_asks_for() -> None:

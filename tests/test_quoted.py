@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rdbench.quoted import as_given, bare, quoted
+from rdbench.words import as_given, bare, quoted
 
 
 @given(st.text(max_size=100))

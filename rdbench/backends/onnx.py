@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from rdbench.backends.protocol import Context, Input, Session
 from rdbench.backends.registry import ONNX
 from rdbench.errors import EncodeError, InputError
-from rdbench.quoted import bare
+from rdbench.words import bare
 
 __all__ = ["OnnxBackend", "Settings", "open_file", "read_settings"]
 

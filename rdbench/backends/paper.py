@@ -1,7 +1,7 @@
 """The other models of arXiv 1709.03126, and the ablations that tell which part of them earns what.
 
 `direct`, the paper's LR-direct, has a file of its own. Those here open in the same way; what makes them
-different is how they were trained (`rdbench.strategies.MODELS`).
+different is how they were trained (`rdbench.training.recipes.MODELS`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from rdbench.backends.protocol import Backend
 from rdbench.backends.recognisers import open_recognisers
 
 __all__ = [
+    "direct",
     "direct_mix",
     "frozen",
     "hr",
@@ -68,3 +69,8 @@ def mix_mix(size: str | None, weights: Path | None, device: str) -> Backend:
 def max_max(size: str | None, weights: Path | None, device: str) -> Backend:
     """Open the ablation of the second half of "max-mix": recognition learned at the largest factor, too."""
     return open_recognisers("max-max", size, weights, device)
+
+
+def direct(size: str | None, weights: Path | None, device: str) -> Backend:
+    """Open ``direct@lite`` or ``direct@paper``; see `rdbench.backends.protocol.Opener`."""
+    return open_recognisers("direct", size, weights, device)

@@ -2,193 +2,76 @@
 
 from __future__ import annotations
 
-import platform
-import re
-import shutil
-import subprocess
 from pathlib import Path
-from typing import Any
 
-from rdbench import __version__
-from rdbench.backends.registry import ONNX, find_backend, list_backends
-from rdbench.errors import InputError, RdbenchError
-from rdbench.installed import installed, required
-from rdbench.machine import cache_dir
-from rdbench.sweep.experiment import shipped_experiments
-from rdbench.sweep.plan import cores, profiles_folder
-from rdbench.tables.label_counts import LabelCounts
-from rdbench.video import process
-from rdbench.video.profiles import Profile, load_profiles
+import click
 
-__all__ = ["cache_report", "diagnosis", "everything", "package"]
+__all__ = ["cache", "doctor", "list_"]
 
-DATASETS = (
-    ("synthetic", "54 drawn subjects with exact labels, 640x360"),
-    ("synthetic:720p", "the same people at 1280x720"),
-    ("avec2016", "the AVEC 2016 package (needs --root)"),
-    ("recola", "the public RECOLA release (needs --root)"),
-    ("PATH", "any folder of video files, labels optional"),
+
+@click.command("list")
+@click.argument("what", required=False, type=click.Choice(["codecs", "backends", "datasets", "experiments"]))
+def list_(what: str | None) -> None:
+    """List codecs, back-ends, datasets and experiments.
+
+    \b
+    rdbench list codecs
+    """
+    from rdbench.cli.listing import everything
+
+    for title, rows in everything().items():
+        if what not in (None, title):
+            continue
+        click.echo(f"{title}:")
+        width = max((len(name) for name, _ in rows), default=0)
+        for name, text in rows:
+            click.echo(f"  {name:<{width}}  {text}")
+
+
+@click.command()
+@click.option(
+    "--dataset", type=click.Choice(["avec2016", "recola"]), help="Check a package before a long run."
 )
-CACHED = ("clips", "synthetic", "work")
-"""What rdbench puts into its cache; nothing else is removed, whatever folder the cache was said to be."""
+@click.option("--root", type=click.Path(path_type=Path))
+def doctor(dataset: str | None, root: Path | None) -> int:
+    """Print what a bug report needs, and what is missing.
+
+    \b
+    rdbench doctor
+    rdbench doctor --dataset avec2016 --root /data/AVEC2016
+    """
+    from rdbench.machine import installed, required
+
+    packages, whole = installed(required())
+    if not whole:
+        for line in packages:
+            click.echo(line)
+        return 2
+    # Nothing that could be missing is imported before.
+    from rdbench.cli.diagnosis import diagnosis, package
+
+    if dataset is not None:
+        if root is None:
+            raise click.UsageError(f"--dataset {dataset} needs --root DIR.")
+        lines, usable = package(dataset, root)
+        for line in lines:
+            click.echo(line)
+        return 0 if usable else 2
+    lines, good = diagnosis()
+    for line in lines:
+        click.echo(line)
+    return 0 if good else 2
 
 
-def everything() -> dict[str, list[tuple[str, str]]]:
-    """Names and descriptions by kind."""
-    codecs = []
-    for name, profile in load_profiles(profiles_folder()).items():
-        own = "" if profile.origin == "shipped" else f"; yours, from {profile.origin}"
-        codecs.append((name, f"{profile.description} (variants {', '.join(profile.variants)}{own})"))
-    return {
-        "codecs": codecs,
-        "backends": [
-            *((name, _describe(name)) for name in list_backends()),
-            (
-                f"{ONNX}FILE.onnx",
-                "any network in an ONNX file, with FILE.toml beside it that tells how to use it",
-            ),
-        ],
-        "datasets": list(DATASETS),
-        "experiments": [(f"{name}.toml", text) for name, text in shipped_experiments().items()],
-    }
+@click.command()
+@click.option("--clear", is_flag=True, help="Remove everything that can be made again.")
+def cache(clear: bool) -> None:
+    """Tell where the cache lies and how large it is.
 
+    \b
+    rdbench cache --clear
+    """
+    from rdbench.cli.listing import cache_report
 
-def _describe(name: str) -> str:
-    try:
-        return find_backend(name, None, "cpu").trained_on
-    except RdbenchError as error:
-        return f"cannot be opened: {error}"
-
-
-def diagnosis() -> tuple[list[str], bool]:
-    """Lines for a bug report, and whether everything that a run needs is there."""
-    lines = [
-        f"rdbench {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}",
-        f"cores: {cores()}",
-    ]
-    packages, good = installed(required())
-    lines += [*packages, _torch()]
-    try:
-        lines.append(f"FFmpeg {process.build()}")
-        known = _encoders()
-    except (InputError, OSError, subprocess.CalledProcessError) as error:
-        return [*lines, f"FFmpeg: missing ({error}); install imageio-ffmpeg"], False
-    for name, profile in load_profiles(profiles_folder()).items():
-        if profile.encoder in known:
-            lines.append(f"codec {name}: {profile.encoder} {_version(profile)}, ok")
-        else:
-            good = good and name not in ("x264", "x265")
-            lines.append(
-                f"codec {name}: this FFmpeg has no {profile.encoder}; use one that has, or leave it out"
-            )
-    for name in list_backends():
-        lines.append(f"back-end {name}: {_describe(name)}")
-    folder = cache_dir()
-    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    lines.append(f"cache: {folder}, {shutil.disk_usage(there).free / 2**30:.1f} GiB free")
-    lines.append("Everything a run needs is there." if good else "Something is missing: see above.")
-    return lines, good
-
-
-def _torch() -> str:
-    import torch
-
-    if torch.version.cuda is None:
-        return "torch is a CPU build"
-    if torch.cuda.is_available():
-        return f"torch is a CUDA {torch.version.cuda} build and sees {torch.cuda.get_device_name()}"
-    return f"torch is a CUDA {torch.version.cuda} build, but there is no GPU; a CPU build is smaller and does the same"
-
-
-_VERSION = re.compile(
-    rb"(x264 - core \d+)|(?:HEVC encoder version|libvvenc version:|SVT-AV1 Encoder Lib|\[(?:enc:)?lib(?:aom|vpx)[^]]*\]) v?(\d\S*)"
-)
-
-
-def _version(profile: Profile) -> str:
-    """What an encoder says of itself while it codes three pictures: libx264 in its stream, others in their log."""
-    source = ("-f", "lavfi", "-i", "testsrc=s=64x64:r=10", "-frames:v", "3", "-pix_fmt", "yuv420p")
-    coded = (
-        "-c:v",
-        profile.encoder,
-        "-threads",
-        "1",
-        "-f",
-        "h264" if profile.format == "h264" else "null",
-        "-",
-    )
-    done = subprocess.run([process.executable(), "-v", "verbose", *source, *coded], capture_output=True)
-    found = _VERSION.search(done.stdout + b"\n" + done.stderr)
-    return "(version not told)" if found is None else (found[1] or found[2]).decode()
-
-
-def _encoders() -> set[str]:
-    done = subprocess.run(
-        [process.executable(), "-v", "error", "-encoders"], capture_output=True, text=True, check=True
-    )
-    return {line.split()[1] for line in done.stdout.splitlines() if line.startswith(" V")}
-
-
-def package(dataset: str, root: Path) -> tuple[list[str], bool]:
-    """Check a dataset's package: lines to print, and whether train and dev can be used."""
-    if dataset == "avec2016":
-        from rdbench.datasets import avec2016 as reader
-    else:
-        from rdbench.datasets import recola as reader  # type: ignore[no-redef]
-    seen = reader.inspect_package(root)
-    lines = [
-        f"{recording.clip} ({recording.partition}): " + ", ".join(_shown(recording))
-        for recording in seen.recordings
-    ]
-    labels = sum(
-        (
-            LabelCounts(1, **_joined(recording))
-            for recording in seen.recordings
-            if recording.exact is not None
-        ),
-        LabelCounts(),
-    )
-    lines += [str(labels)] if labels.clips else []
-    lines += [f"note: {note}" for note in seen.notes]
-    lines += [f"problem: {problem}" for problem in seen.problems]
-    lines.append("train and dev can be used." if seen.usable else "train and dev cannot be used: see above.")
-    return lines, seen.usable
-
-
-def cache_report(clear: bool) -> list[str]:
-    """Where the cache lies and its size by kind; emptied if asked."""
-    folder = cache_dir()
-    lines = [f"cache: {folder}"]
-    for part in sorted(folder.iterdir()) if folder.is_dir() else []:
-        size = sum(file.stat().st_size for file in part.rglob("*") if file.is_file())
-        lines.append(f"  {part.name}: {size / 2**20:.1f} MiB")
-        if clear and part.name in CACHED:
-            shutil.rmtree(part) if part.is_dir() and not part.is_symlink() else part.unlink()
-        elif clear:
-            lines.append(f"  {part.name} is not from rdbench and stays")
-    if clear:
-        lines.append("removed")
-    return lines
-
-
-def _joined(recording: Any) -> dict[str, int]:
-    """How the frames of a recording come by their labels."""
-    return {name: getattr(recording, name) for name in ("exact", "nearest", "interpolated", "missing")}
-
-
-def _shown(recording: Any) -> list[str]:
-    parts = [recording.size] if recording.size else []
-    parts += [f"{recording.frames} frames"] if recording.frames is not None else []
-    parts += [f"{recording.fps:.3f} fps"] if recording.fps is not None else []
-    parts += [f"labels: {recording.labels}"] if recording.labels else []
-    if recording.covered is not None:
-        kinds = ", ".join(f"{count} {name}" for name, count in _joined(recording).items())
-        parts.append(f"cover {100 * recording.covered:.1f} % of frames ({kinds})")
-    share = recording.faced
-    parts.append(
-        f"boxes {recording.boxes}" + ("" if share is None else f" for {100 * share:.1f} % of frames")
-    )
-    parts += [f"faces in {recording.faces} pictures"] if recording.faces else []
-    parts += [f"PROBLEM: {text}" for text in recording.problems]
-    parts += [f"note: {text}" for text in recording.notes]
-    return parts
+    for line in cache_report(clear):
+        click.echo(line)

@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from rdbench.cli.look import FORMATS, RUN, print_table
-from rdbench.errors import InputError
+from rdbench.cli.options import FORMATS, RUN, Share, tables_options
+from rdbench.cli.printing import print_table, rendered, write
+from rdbench.errors import InputError, NotComparableError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from rdbench.methods.findings import Finding
 
-__all__ = ["METHODS"]
+__all__ = ["bd", "check", "claims", "methods"]
 
 
 @click.command()
@@ -49,8 +52,9 @@ def methods(
     rdbench methods results/standalone
     rdbench methods results/standalone --metric ccc --format markdown -o table.md
     """
-    from rdbench.methods.table import for_people, method_table
-    from rdbench.tables.reading import open_run
+    from rdbench.curves.run import open_run
+    from rdbench.methods.table import method_table
+    from rdbench.methods.text import for_people
     from rdbench.tables.several import joined
 
     encodes, scores = joined([open_run(run) for run in runs])
@@ -59,7 +63,7 @@ def methods(
     if out is None:
         print_table(shown, format_)
     else:
-        _write(out, _rendered(shown, format_))
+        write(out, rendered(shown, format_))
     for note in table.attrs["notes"]:
         click.echo(f"note: {note}", err=True)
     return 0
@@ -96,10 +100,10 @@ def claims(
     rdbench claims results/standalone results/coded --claims paper.toml
     rdbench claims results/mine --claims mine.toml --format markdown -o claims.md
     """
+    from rdbench.curves.run import open_run
     from rdbench.methods import text as claims_formats
     from rdbench.methods.claims import load_claims
     from rdbench.methods.findings import evaluate
-    from rdbench.tables.reading import open_run
     from rdbench.tables.several import joined
 
     listed = load_claims(file)
@@ -115,7 +119,7 @@ def claims(
     if out is None:
         click.echo(text, nl=not text.endswith("\n"))
     else:
-        _write(out, text)
+        write(out, text)
     for note in dict.fromkeys(note for one in found for note in one.notes):
         click.echo(f"note: {note}", err=True)
     return _code(found)
@@ -126,27 +130,193 @@ def _code(found: Sequence[Finding]) -> int:
     return 0 if any(one.members["value"].notna().any() for one in found) else 3
 
 
-def _rendered(table: object, format_: str) -> str:
-    import contextlib
-    import io
+@click.command()
+@click.argument("run", type=RUN)
+@click.option("--anchor", required=True, metavar="KEY=VALUE,...", help="Such as codec=x264.")
+@click.option("--test", required=True, metavar="KEY=VALUE,...", help="Such as codec=x265,factor=best.")
+@click.option("--method", type=click.Choice(["akima", "pchip"]), default="akima", show_default=True)
+@click.option("--larger", is_flag=True, help="Let points in that were coded larger than asked.")
+@click.option(
+    "--bootstrap", type=click.IntRange(0, 100_000), default=0, help="Resamples, as a second opinion."
+)
+@click.option("--plot", "picture", type=RUN, metavar="FILE", help="Draw where along the curves they differ.")
+@click.option("--format", "format_", type=click.Choice(FORMATS), default="table", show_default=True)
+@tables_options
+def bd(
+    run: Path,
+    anchor: str,
+    test: str,
+    method: str,
+    larger: bool,
+    bootstrap: int,
+    picture: Path | None,
+    format_: str,
+    metric: str | None,
+    bits: str,
+    charge_boxes: bool,
+    partition: str | None,
+) -> int:
+    """Bjøntegaard deltas between two sides of a run, with intervals over subjects.
 
-    stream = io.StringIO()
-    with contextlib.redirect_stdout(stream):
-        print_table(table, format_)  # type: ignore[arg-type]
-    return stream.getvalue()
+    Keys are codec, variant, backend, factor, region, mode and target; factor=best is the envelope. One row for
+    each combination of the keys left open that both sides have. The tables show intervals of each row and of
+    all rows together (95 % of all), and how far leaving out one point moves a delta (interpolation).
+
+    --plot draws the relative difference of rates over accuracy for the very rows of the table, into a .png,
+    .pdf or .svg: one number hides curves that cross.
+
+    \b
+    rdbench bd results/quick --anchor codec=x264 --test codec=x265
+    rdbench bd results/quick --anchor factor=1 --test factor=best --format json
+    rdbench bd results/quick --anchor codec=x264 --test codec=x265 --plot x265.png
+    """
+    from rdbench.curves.arrays import Arrays
+    from rdbench.curves.deltas import bd_table, relative_differences
+    from rdbench.curves.run import open_run
+    from rdbench.tables.reading import default_metric
+
+    opened = open_run(run)
+    tables = (opened.encodes, opened.scores)
+    metric = metric or default_metric(opened.scores)
+    options: dict[str, Any] = {"bits": bits, "charge_boxes": charge_boxes, "partition": partition}
+    arrays = Arrays(*tables, metric, **options)
+    options |= {"metric": metric, "method": method, "larger": larger, "arrays": arrays}
+    if picture is not None:
+        _known_format(picture)
+    table = bd_table(*tables, anchor, test, boot=bootstrap, **options)
+    drawing, nothing = None, None
+    if picture is not None:
+        from rdbench.figures.deltas import differences
+
+        try:
+            drawing = differences(table, relative_differences(*tables, anchor, test, **options))
+        except NotComparableError as error:
+            nothing = error  # the table still says something
+    _print_deltas(table, format_)
+    for note in table.attrs.get("notes", []):
+        click.echo(f"note: {note}", err=True)
+    if nothing is not None:
+        raise nothing
+    if picture is not None and drawing is not None:
+        from rdbench.figures.canvas import save
+
+        save(drawing, picture.with_suffix(""), [picture.suffix[1:]])
+        click.echo(f"drawn: {picture}", err=True)
+    return 0 if len(table) and table["bd_accuracy"].notna().any() else 3
 
 
-def _write(file: Path, text: str) -> None:
-    if not file.name or file.is_dir():
-        raise InputError(f"{file} is a folder; name a file to write to.")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    beside = file.with_name(f".{file.name}.{os.getpid()}.part")
-    try:
-        beside.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
-        beside.replace(file)
-    finally:
-        beside.unlink(missing_ok=True)
-    click.echo(str(file))
+@click.command()
+@click.argument("run", type=RUN)
+@click.option("--against", required=True, type=RUN, metavar="REFERENCE", help="The run to compare with.")
+@click.option(
+    "--max-bd-rate",
+    type=Share(),
+    default="1%",
+    show_default=True,
+    metavar="SHARE|none",
+    help="Tolerated loss of rate; none: the rate is not judged.",
+)
+@click.option(
+    "--max-accuracy-drop",
+    type=Share(),
+    default="0.01",
+    show_default=True,
+    metavar="SHARE|none",
+    help="Tolerated loss in units of the metric; none: accuracy is not judged.",
+)
+@click.option("--vary", "vary", multiple=True, type=click.Choice(["weights", "encoder", "profile"]))
+@click.option("--rate-only", is_flag=True, help="Compare bits alone, exactly.")
+@click.option("--allow-inconclusive", is_flag=True, help="Do not fail where the data cannot tell.")
+@click.option("--format", "format_", type=click.Choice(["table", "json", "markdown"]), default="table")
+@click.option("--junit", type=RUN, metavar="FILE", help="Write JUnit XML too, one case a curve.")
+@click.option(
+    "--metric",
+    type=click.Choice(["ccc", "pcc", "rmse", "accuracy", "f1"]),
+    help="Instead of each target's own (ccc, or accuracy for classes); who lacks it does not decide.",
+)
+@click.option("--bits", type=click.Choice(["payload", "stream"]), default="payload", show_default=True)
+@click.option("--charge-boxes", is_flag=True, help="Add the face boxes' bits to the rate (region frame).")
+@click.option("--partition", type=click.Choice(["train", "dev", "test"]))
+def check(
+    run: Path,
+    against: Path,
+    max_bd_rate: float | None,
+    max_accuracy_drop: float | None,
+    vary: Sequence[str],
+    rate_only: bool,
+    allow_inconclusive: bool,
+    format_: str,
+    junit: Path | None,
+    metric: str | None,
+    bits: str,
+    charge_boxes: bool,
+    partition: str | None,
+) -> int:
+    """Give a verdict on a run against a reference, for CI: exit code 1 if accuracy per bit regressed.
+
+    \b
+    rdbench check results/quick --against results/main --max-bd-rate 3%
+    """
+    from rdbench.curves.run import open_run
+    from rdbench.gate import check as checking
+    from rdbench.gate import text as verdict_formats
+
+    ours, theirs = open_run(run), open_run(against)
+    failed = len(ours.failures) + (int((ours.clips["state"] == "failed").sum()) if len(ours.clips) else 0)
+    verdict = checking.check(
+        (ours.encodes, ours.scores),
+        (theirs.encodes, theirs.scores),
+        max_bd_rate=max_bd_rate,
+        max_accuracy_drop=max_accuracy_drop,
+        vary=vary,
+        rate_only=rate_only,
+        allow_inconclusive=allow_inconclusive,
+        metric=metric,
+        bits=bits,
+        charge_boxes=charge_boxes,
+        partition=partition,
+        failed=failed,
+    )
+    markdown = verdict_formats.to_markdown(verdict)
+    if format_ == "json":
+        click.echo(verdict_formats.to_json(verdict))
+    elif format_ == "markdown":
+        click.echo(markdown)
+    else:
+        print_table(verdict_formats.for_people(verdict), "table")
+        click.echo(f"{verdict.overall} (exit code {verdict.exit_code})")
+        for note in verdict.notes:
+            click.echo(f"note: {note}")
+        for one in verdict.left_out:
+            click.echo(f"left out: {one}")
+    if junit is not None:
+        junit.parent.mkdir(parents=True, exist_ok=True)
+        junit.write_text(verdict_formats.to_junit(verdict), encoding="utf-8")
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if summary:
+        with open(summary, "a", encoding="utf-8") as stream:
+            stream.write(markdown + "\n")
+    return int(verdict.exit_code)
 
 
-METHODS = (methods, claims)
+def _known_format(picture: Path) -> None:
+    """Refuse a picture that cannot be written before anything is computed for it."""
+    if picture.suffix not in (".png", ".pdf", ".svg"):
+        raise InputError(f"{picture} is none of .png, .pdf and .svg, which --plot writes.")
+
+
+def _print_deltas(table: pd.DataFrame, format_: str) -> None:
+    """Print a table of deltas; people get one table a measure, and below them why something is missing."""
+    if format_ in ("csv", "json"):
+        print_table(table, format_)
+        return
+    from rdbench.curves.text import for_people
+
+    tables, footnotes = for_people(table)
+    mark = "**" if format_ == "markdown" else ""
+    for heading, shown in tables:
+        click.echo(f"{mark}{heading}{mark}\n")
+        print_table(shown, format_)
+        click.echo()
+    for footnote in footnotes:
+        click.echo(f"- {footnote}" if format_ == "markdown" else footnote)

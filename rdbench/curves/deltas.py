@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Hashable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rdbench.curves.envelope import Chooser, groups, side_of
-from rdbench.curves.points import Arrays, Points, codes, default_metric, kbps, metric_of_sums
+from rdbench.curves.arrays import Arrays
+from rdbench.curves.envelope import Chooser
+from rdbench.curves.points import Points, kbps, metric_of_sums
+from rdbench.curves.scope import KEYS, Sides
+from rdbench.curves.sides import resampled
 from rdbench.errors import InputError, NotComparableError
 from rdbench.stats import bd
-from rdbench.stats.bd import LOW_OVERLAP, Delta, Side, percent, relative_difference
+from rdbench.stats.bd import Delta, Side, percent, relative_difference
 from rdbench.stats.caveats import caveat
 from rdbench.stats.interpolation import DEFAULT
-from rdbench.stats.intervals import LEVEL, MIN_SUBJECTS, bootstrap, simultaneous
+from rdbench.stats.intervals import LEVEL, MIN_SUBJECTS, simultaneous
+from rdbench.tables.reading import default_metric
 
-__all__ = [
-    "COLUMNS",
-    "KEYS",
-    "bd_table",
-    "clips_are_subjects",
-    "for_people",
-    "parse_side",
-    "relative_differences",
-]
+__all__ = ["COLUMNS", "bd_table", "clips_are_subjects", "parse_side", "relative_differences"]
 
-KEYS = ("codec", "variant", "backend", "factor", "region", "mode", "target")
-"""What a side of a comparison may fix."""
 
 _MEASURES = ("bd_accuracy", "bd_rate")
 _EACH = (
@@ -51,8 +44,6 @@ COLUMNS = (
 in units of the metric, overlaps are shares, ``_interpolation`` is the largest change when one inner point is
 left out, ``_sim_`` the simultaneous interval over the rows of the table, ``_boot_`` the bootstrap's, ``clip_``
 the mean of per-clip deltas with ``_n`` clips that have one."""
-
-Curve = tuple[str, ...]
 
 
 def parse_side(text: str) -> dict[str, str]:
@@ -138,7 +129,7 @@ def bd_table(
         By default CCC, or accuracy where everything is categorical.
     method : {"akima", "pchip", "cubic"}
     bits, charge_boxes, partition, arrays
-        As in `rdbench.curves.pooled`.
+        As in `rdbench.curves.pooling.pooled`.
     larger : bool
         Whether points coded larger than asked take part.
     boot : int
@@ -205,7 +196,7 @@ def relative_differences(
     Returns
     -------
     list of (accuracy, difference)
-        As `rdbench.bd.relative_difference` gives them, one for each row that `bd_table` gives for the same, in
+        As `rdbench.stats.bd.relative_difference` gives them, one for each row that `bd_table` gives for the same, in
         its order.
 
     Raises
@@ -231,7 +222,7 @@ def _found(
     partition: str | None,
     larger: bool,
     arrays: Arrays,
-) -> list[tuple[int, _Sides, dict[str, str], dict[str, str]]]:
+) -> list[tuple[int, Sides, dict[str, str], dict[str, str]]]:
     """Every pair of curves: the number of its scope, the scope's curves, and the two curves' keys."""
     first = dict(parse_side(anchor) if isinstance(anchor, str) else anchor)
     second = dict(parse_side(test) if isinstance(test, str) else test)
@@ -248,7 +239,7 @@ def _found(
         chooser = Chooser(encodes, scores, metric, partition=partition, arrays=arrays)
     found = []
     for number, points in enumerate(parts):
-        sides = _Sides(points, chooser, larger)
+        sides = Sides(points, chooser, larger)
         found += [(number, sides, a, b) for a, b in _pairs(points, first, second)]
     if not found:
         raise NotComparableError(_nothing(parts, first, second))
@@ -338,55 +329,8 @@ def _nothing(parts: list[Points], first: dict[str, str], second: dict[str, str])
     return "Anchor and test have no curve in common: for no combination of the open keys are both there."
 
 
-class _Sides:
-    """The curves of one scope, each computed once."""
-
-    def __init__(self, points: Points, chooser: Chooser | None, larger: bool) -> None:
-        self.points = points
-        self._chooser = chooser
-        self._larger = larger
-        label, curves = codes(points.keys, KEYS)
-        order = np.argsort(label, kind="stable")
-        parts = np.split(order, np.cumsum(np.bincount(label))[:-1])
-        names = curves.astype(str).itertuples(index=False, name=None)
-        self.rows: dict[Curve, NDArray[np.integer]] = dict(zip(names, parts, strict=True))
-        self._sides: dict[Curve, tuple[Side, str, NDArray[np.float64], NDArray[np.float64]]] = {}
-        self._groups: dict[Curve, tuple[dict[str, object], NDArray[np.integer]]] | None = None
-
-    def get(self, curve: dict[str, str]) -> tuple[Side, str, NDArray[np.float64], NDArray[np.float64]]:
-        """The curve, what its factor was chosen on, its sums by subject and their centres."""
-        name = tuple(curve[key] for key in KEYS)
-        if name not in self._sides:
-            self._sides[name] = self._make(curve, name)
-        return self._sides[name]
-
-    def _make(
-        self, curve: dict[str, str], name: Curve
-    ) -> tuple[Side, str, NDArray[np.float64], NDArray[np.float64]]:
-        points = self.points
-        if curve["factor"] != "best":
-            rows = self.rows[name]
-            return side_of(points, rows), "", points.stats[:, rows], points.centre[rows]
-        if self._groups is None:
-            self._groups = {
-                tuple("best" if key == "factor" else str(one[key]) for key in KEYS): (one, rows)
-                for one, rows in groups(points)
-            }
-        key, rows = self._groups[name]
-        assert self._chooser is not None
-        try:
-            envelope = self._chooser.envelope(points, rows, key, larger=self._larger)
-        except NotComparableError as error:
-            nothing = np.zeros((len(points.subjects), 0))
-            stats = np.zeros((len(points.subjects), 0, points.stats.shape[-1]))
-            side = Side(nothing[0], nothing[0], nothing, nothing)
-            return side, str(error), stats, np.zeros((0, 2))
-        centre = np.broadcast_to(envelope.centre, (len(envelope.factor), 2))
-        return envelope.side, envelope.chosen_on, envelope.stats, centre
-
-
 def _row(
-    sides: _Sides,
+    sides: Sides,
     a: dict[str, str],
     b: dict[str, str],
     method: str,
@@ -415,7 +359,7 @@ def _row(
     row |= _columns("bd_accuracy", accuracy) | _columns("bd_rate", rate)
     if boot and len(points.subjects) >= MIN_SUBJECTS:
         drawn = [
-            _resampled(points, side, stats, centre, boot)
+            resampled(points, side, stats, centre, boot)
             for side, stats, centre in ((anchor, stats_a, centre_a), (test, stats_b, centre_b))
         ]
         for measure in ("accuracy", "rate"):
@@ -425,16 +369,6 @@ def _row(
             row[f"bd_{measure}_boot_high"] = float(scale(interval.high))
             row[f"bd_{measure}_boot_reason"] = str(interval.reason[()])
     return row, accuracy, rate
-
-
-def _resampled(
-    points: Points, side: Side, stats: NDArray[np.float64], centre: NDArray[np.float64], boot: int
-) -> Side:
-    sums = bootstrap(stats, replicates=boot)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        log_rates = np.log(kbps(sums))
-    values = metric_of_sums(sums, centre, points.metric)
-    return Side(side.log_rate, side.value, log_rates, values, side.larger, side.correlation, side.rising)
 
 
 def _columns(name: str, delta: Delta) -> dict[str, object]:
@@ -452,7 +386,7 @@ def _columns(name: str, delta: Delta) -> dict[str, object]:
 
 def _clip_columns(
     of_clips: tuple[Points, NDArray[np.int64]],
-    whole: _Sides,
+    whole: Sides,
     a: dict[str, str],
     b: dict[str, str],
     method: str,
@@ -515,137 +449,3 @@ def _simultaneous_columns(
             interval = simultaneous(values, replicates, level=level).interval
             low[some], high[some] = scale(interval.low), scale(interval.high)
         table[f"{name}_sim_low"], table[f"{name}_sim_high"] = low, high
-
-
-def for_people(table: pd.DataFrame) -> tuple[list[tuple[str, pd.DataFrame]], list[str]]:
-    """A table of deltas as people read it: one table a measure, the primary one first, without empty columns.
-
-    Parameters
-    ----------
-    table : DataFrame
-        As `bd_table` gives it, with a row or more.
-
-    Returns
-    -------
-    tables : list of (heading, DataFrame)
-        Cells are text. A key that the sides differ in reads "test over anchor".
-    footnotes : list of str
-        Why something is missing or to be doubted; cells name them as [1], [2], ...
-    """
-    footnotes = _Footnotes()
-    name = _metric_name(str(table["metric"].iloc[0]))
-    over = f"over {_count(table['subjects'], 'subject')} in {_count(table['clips'], 'clip')}"
-    headings = {
-        "bd_accuracy": f"BD-{name}: gain of the test over the anchor in {name} at equal rate, {over}",
-        "bd_rate": f"BD-rate: rate of the test over that of the anchor at equal {name}, per cent, {over}",
-    }
-    keys = _key_columns(table)
-    return [
-        (heading, pd.DataFrame(keys | _measure_columns(table, measure, footnotes)))
-        for measure, heading in headings.items()
-    ], footnotes.lines
-
-
-class _Footnotes:
-    """Sentences that many cells share: each is told once, and cells give its number."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[str, int] = {}
-
-    def mark(self, text: str) -> str:
-        return f"[{self._numbers.setdefault(text, len(self._numbers) + 1)}]" if text else ""
-
-    @property
-    def lines(self) -> list[str]:
-        return [f"[{number}] {text}" for text, number in self._numbers.items()]
-
-
-def _metric_name(metric: str) -> str:
-    return {"accuracy": "accuracy", "f1": "macro F1"}.get(metric, metric.upper())
-
-
-def _count(numbers: pd.Series, what: str) -> str:
-    low, high = int(numbers.min()), int(numbers.max())
-    return (f"{low}" if low == high else f"{low} to {high}") + f" {what}{'s' * (high != 1)}"
-
-
-def _key_columns(table: pd.DataFrame) -> dict[str, list[str]]:
-    """What tells the rows apart, with the codec and the factor in any case."""
-    shown: dict[str, list[str]] = {}
-    for key in KEYS:
-        test, anchor = table[f"test_{key}"].astype(str), table[f"anchor_{key}"].astype(str)
-        if (test != anchor).any():
-            shown[key] = [f"{b} over {a}" for b, a in zip(test, anchor, strict=True)]
-        elif key in ("codec", "factor") or test.nunique() > 1:
-            shown[key] = list(test)
-    for key, usual in (("gold", "labels"), ("scoring", "plain")):
-        if (table[key] != usual).any():
-            shown[key] = list(table[key].astype(str))
-    return shown
-
-
-def _measure_columns(table: pd.DataFrame, measure: str, footnotes: _Footnotes) -> dict[str, list[str]]:
-    rows = [_cells(row, measure, footnotes) for row in table.to_dict("records")]
-    columns = {name: [row[name] for row in rows] for name in rows[0]}
-    if columns[_TOGETHER] == columns[_ALONE]:
-        columns.pop(_TOGETHER)  # a family of one
-    return {name: cells for name, cells in columns.items() if any(cells)}
-
-
-_ALONE, _TOGETHER = "95 %", "95 % of all"
-_HALF = "the curves share less than half of the smaller range"
-
-
-def _cells(row: Mapping[Hashable, Any], measure: str, footnotes: _Footnotes) -> dict[str, str]:
-    """What is known of one delta, as text; "" where there is nothing to say."""
-    metric = str(row["metric"])
-    unit = "" if measure == "bd_rate" else metric
-
-    def value(name: str, of: str = unit) -> str:
-        return "" if pd.isna(row[name]) else _digits(float(row[name]), of)
-
-    def interval(name: str) -> str:
-        ends = value(f"{name}_low"), value(f"{name}_high")
-        return " to ".join(ends) if all(ends) else ""
-
-    def noted(text: str, reason: object) -> str:
-        """The text, and the footnote that holds the reason, where there is one."""
-        told = isinstance(reason, str) and reason != ""
-        return f"{text} {footnotes.mark(str(reason))}".strip() if told else text
-
-    there, overlap = value(measure), row[f"{measure}_overlap"]
-    alone = interval(measure)
-    clips = value(f"clip_{measure}")
-    among = f"clip_{measure}"
-    return {
-        "BD-rate" if measure == "bd_rate" else f"BD-{_metric_name(metric)}": there
-        or noted("none", row[f"{measure}_reason"]),
-        _ALONE: alone if alone or not there else noted("none", row[f"{measure}_interval_reason"]),
-        _TOGETHER: interval(f"{measure}_sim"),
-        "bootstrap": noted(interval(f"{measure}_boot"), row[f"{measure}_boot_reason"]) if there else "",
-        "overlap": ""
-        if pd.isna(overlap)
-        else noted(f"{100 * overlap:.0f} %", _HALF if there and overlap < LOW_OVERLAP else ""),
-        "interpolation": value(f"{measure}_interpolation"),
-        "displacement": value("displacement", metric) if measure == "bd_rate" else "",
-        "mean of clips": f"{clips}{_within(interval(among))}, {row[f'{among}_n']:.0f} of {row['clips']}"
-        if clips
-        else "",
-    }
-
-
-def _within(interval: str) -> str:
-    return f" ({interval})" if interval else ""
-
-
-def _digits(value: float, metric: str) -> str:
-    """A number with the digits that matter: of per cent where there is no metric."""
-    if np.isinf(value):
-        return "∞" if value > 0 else "-∞"
-    if metric:
-        # Errors have the units of the target; all other metrics lie within 1.
-        text = f"{value:.3g}" if metric == "rmse" else f"{value:.3f}"
-    else:
-        size = abs(round(value, 1))
-        text = f"{value:.1f}" if size < 100 else f"{value:.0f}" if size < 1e5 else f"{value:.0e}"
-    return text.removeprefix("-") if float(text) == 0 else text

@@ -12,8 +12,6 @@ is extrapolated.
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,19 +19,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rdbench.curves.points import CURVE, Arrays, Points, codes, default_partition, kbps, metric_of_sums
-from rdbench.errors import InputError, NotComparableError
-from rdbench.stats.bd import Side, bd_accuracy
-from rdbench.stats.interpolation import DEFAULT
-from rdbench.stats.intervals import LEVEL, SCALE_OF, Interval, delete_one, jackknife
+from rdbench.curves.arrays import Arrays
+from rdbench.curves.points import Points, kbps, metric_of_sums
+from rdbench.curves.sides import groups, side_of_sums
+from rdbench.errors import NotComparableError
+from rdbench.stats.bd import Side
+from rdbench.stats.intervals import delete_one, jackknife
 from rdbench.stats.metrics import higher_is_better
+from rdbench.tables.reading import default_partition
+from rdbench.typing import Array
 
-__all__ = ["GROUP", "Chooser", "Envelope", "envelope_of", "envelopes", "gains", "side_of", "switch_points"]
+__all__ = ["Chooser", "Envelope", "envelope_of"]
 
-Array = NDArray[np.float64]
 
-GROUP = tuple(column for column in CURVE if column != "factor")
-"""The columns that name an envelope."""
 NEAR = 0.02
 """Points of one factor whose rates differ by less than this share are one: slopes between them are noise."""
 
@@ -53,7 +51,7 @@ class Envelope:
     agreement : (points,) float64
         Share of the subjects for whom `factor` was chosen.
     stats : (subjects, points, 2 + k) float64
-        As in `rdbench.points.Points`.
+        As in `rdbench.curves.points.Points`.
     side : Side
         The envelope as a curve, with replicates in which the factor was chosen anew.
     centre : (2,) float64
@@ -99,29 +97,6 @@ class _Factors:
     available: NDArray[np.bool_]  # (factors, rates)
 
 
-def side_of(points: Points, rows: NDArray[np.integer]) -> Side:
-    """The curve of these points, with its delete-one-subject replicates."""
-    stats = points.stats[:, rows]
-    return _side(stats.sum(axis=0), delete_one(stats), points.centre[rows], points, rows)
-
-
-def _side(
-    total: Array, without: Array, centre: Array, points: Points, rows: NDArray[np.integer] | None
-) -> Side:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        log_rate, log_rates = np.log(kbps(total)), np.log(kbps(without))
-    metric = points.metric
-    return Side(
-        log_rate,
-        metric_of_sums(total, centre, metric),
-        log_rates,
-        metric_of_sums(without, centre, metric),
-        np.zeros(0, bool) if rows is None else points.keys["coded_larger"].to_numpy()[rows],
-        metric in ("ccc", "pcc"),
-        higher_is_better(metric),
-    )
-
-
 class Chooser:
     """Finds where the factors of an envelope are chosen; holds the other partition's points.
 
@@ -130,11 +105,11 @@ class Chooser:
     encodes, scores : DataFrame
     metric : str
     bits, charge_boxes, partition
-        As in `rdbench.curves.pooled`.
+        As in `rdbench.curves.pooling.pooled`.
     oracle : bool
         Choose in-sample.
     arrays : Arrays, optional
-        As in `rdbench.curves.pooled`.
+        As in `rdbench.curves.pooling.pooled`.
     """
 
     def __init__(
@@ -182,15 +157,6 @@ class Chooser:
     def other(self, key: dict[str, object]) -> tuple[Points, NDArray[np.integer]] | None:
         """The same group in the other partition, if it has one."""
         return self._groups.get(tuple(key.values()))
-
-
-def groups(points: Points) -> list[tuple[dict[str, object], NDArray[np.integer]]]:
-    """The coded points of each envelope."""
-    coded = np.flatnonzero((points.keys["codec"] != "none").to_numpy())
-    label, keys = codes(points.keys.iloc[coded], GROUP)
-    return [
-        ({str(k): v for k, v in keys.iloc[i].to_dict().items()}, coded[label == i]) for i in range(len(keys))
-    ]
 
 
 def envelope_of(
@@ -274,7 +240,7 @@ def envelope_of(
             f"No factor can be chosen on {chosen_on} at any rate; an envelope needs 2 subjects or more."
         )
     stats = _picked(mine.sums, choice)[:, good]
-    side = _side(stats.sum(axis=0), replicates[:, good], centre, points, None)
+    side = side_of_sums(stats.sum(axis=0), replicates[:, good], centre, points, None)
     common, agreement = _most_common(choice[:, good], len(mine.factors))
     return Envelope(
         key,
@@ -418,217 +384,3 @@ def _crossings(grid: Array, value: Array) -> dict[tuple[int, int], float]:
             share = 0.0 if np.isfinite(before) else 1.0
         out[a, b] = float(grid[g] + share * (grid[g + 1] - grid[g]))
     return out
-
-
-def envelopes(
-    encodes: pd.DataFrame,
-    scores: pd.DataFrame,
-    metric: str = "ccc",
-    bits: str = "payload",
-    charge_boxes: bool = False,
-    *,
-    partition: str | None = None,
-    factor: str = "best",
-    larger: bool = False,
-    level: float = LEVEL,
-    arrays: Arrays | None = None,
-) -> pd.DataFrame:
-    """All envelopes, one row a rate.
-
-    Parameters
-    ----------
-    encodes, scores, metric, bits, charge_boxes, partition, arrays
-        As in `rdbench.curves.pooled`.
-    factor : {"best", "oracle"}
-        "oracle" chooses in-sample: for looking at how optimistic that is, never for a claim.
-    larger : bool
-        Whether points coded larger than asked take part.
-    level : float
-
-    Returns
-    -------
-    DataFrame
-        `GROUP`, ``factor`` ("best" or "oracle"), ``chosen_on``, ``chosen_factor``, ``agreement``, ``metric``,
-        ``bitrate_kbps``, ``value``, ``low``, ``high``, ``reason``, ``n``, ``subjects``, ``clips``. The table
-        of switch points is `switch_points`.
-
-    Raises
-    ------
-    InputError
-        If `factor` is neither of the two.
-    """
-    columns = [
-        *GROUP,
-        *("factor", "chosen_on", "chosen_factor", "agreement", "metric", "bitrate_kbps", "value", "low"),
-        *("high", "reason", "n", "subjects", "clips"),
-    ]
-    found: dict[str, list[NDArray[Any]]] = {name: [] for name in columns}
-    for points, envelope in _all(
-        encodes, scores, metric, bits, charge_boxes, partition, factor, larger, arrays
-    ):
-        interval = _interval(envelope, level)
-        body = envelope.stats[..., 2:].sum(axis=0)
-        n = body[:, 0] if metric in ("ccc", "pcc", "rmse") else body.sum(axis=-1)
-        same = {
-            **envelope.key,
-            "factor": factor,
-            "chosen_on": envelope.chosen_on,
-            "metric": metric,
-            "subjects": len(points.subjects),
-            "clips": len(points.clips),
-        }
-        each = {
-            "chosen_factor": envelope.factor,
-            "agreement": envelope.agreement,
-            "bitrate_kbps": np.exp(envelope.side.log_rate),
-            "value": envelope.side.value,
-            "low": interval.low,
-            "high": interval.high,
-            "reason": interval.reason,
-            "n": np.rint(n).astype(np.int64),
-        }
-        for name in columns:
-            found[name].append(each[name] if name in each else np.full(len(n), same[name], dtype=object))
-    if not found["n"]:
-        return pd.DataFrame(columns=columns)
-    table = pd.DataFrame({name: np.concatenate(parts) for name, parts in found.items()})
-    return table.infer_objects()
-
-
-def _interval(envelope: Envelope, level: float) -> Interval:
-    return jackknife(envelope.side.value, envelope.side.values, scale=SCALE_OF[envelope.metric], level=level)
-
-
-_LARGE = 3000
-"""Subjects times points of a group from which on threads gain something (measured: 1.5 times with 4800 on two cores,
-a third lost with 1280)."""
-
-
-def _all(
-    encodes: pd.DataFrame,
-    scores: pd.DataFrame,
-    metric: str,
-    bits: str,
-    charge_boxes: bool,
-    partition: str | None,
-    factor: str,
-    larger: bool,
-    arrays: Arrays | None,
-) -> list[tuple[Points, Envelope]]:
-    if factor not in ("best", "oracle"):
-        raise InputError(f"An envelope's factor is best or oracle, not {factor!r}.")
-    options = {"bits": bits, "charge_boxes": charge_boxes, "partition": partition}
-    if arrays is None:
-        arrays = Arrays(encodes, scores, metric, **options)  # type: ignore[arg-type]
-    chooser = Chooser(encodes, scores, metric, oracle=factor == "oracle", arrays=arrays, **options)  # type: ignore[arg-type]
-    asked = [(points, *group) for points in arrays.parts(uncoded=False) for group in groups(points)]
-
-    def one(points: Points, key: dict[str, object], rows: NDArray[np.integer]) -> Envelope | None:
-        try:
-            return chooser.envelope(points, rows, key, larger=larger)
-        except NotComparableError:
-            # A group with nothing to choose from has no envelope; the others still have theirs.
-            return None
-
-    size = sum(len(points.subjects) * len(rows) for points, _, rows in asked) / max(len(asked), 1)
-    # Python lets other threads run during arithmetic on large arrays; on small ones they wait for each other.
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, 4) if size > _LARGE else 1) as pool:
-        found = list(pool.map(lambda each: one(*each), asked))
-    return [
-        (points, envelope)
-        for (points, _, _), envelope in zip(asked, found, strict=True)
-        if envelope is not None
-    ]
-
-
-def switch_points(
-    encodes: pd.DataFrame,
-    scores: pd.DataFrame,
-    metric: str = "ccc",
-    bits: str = "payload",
-    charge_boxes: bool = False,
-    *,
-    partition: str | None = None,
-    larger: bool = False,
-    arrays: Arrays | None = None,
-) -> pd.DataFrame:
-    """Rates at which the best factor changes, on the data that it is chosen on.
-
-    Returns
-    -------
-    DataFrame
-        `GROUP`, ``chosen_on``, ``from_factor``, ``to_factor`` (by rising rate), ``kbps``, ``low``, ``high``
-        (jackknife on log rate), ``reason``.
-    """
-    tables = []
-    for _, envelope in _all(encodes, scores, metric, bits, charge_boxes, partition, "best", larger, arrays):
-        switches = envelope.switches()
-        named = pd.DataFrame([{**envelope.key, "chosen_on": envelope.chosen_on}] * len(switches))
-        tables.append(pd.concat([named, switches], axis=1))
-    columns = [*GROUP, "chosen_on", "from_factor", "to_factor", "kbps", "low", "high", "reason"]
-    tables = [table[columns] for table in tables if len(table)]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
-
-
-def gains(
-    encodes: pd.DataFrame,
-    scores: pd.DataFrame,
-    metric: str = "ccc",
-    bits: str = "payload",
-    charge_boxes: bool = False,
-    *,
-    partition: str | None = None,
-    larger: bool = False,
-    method: str = DEFAULT,
-    arrays: Arrays | None = None,
-) -> pd.DataFrame:
-    """What choosing the factor by rate gains over keeping any one factor, at equal rate.
-
-    Returns
-    -------
-    DataFrame
-        `GROUP`, ``chosen_on``, ``factor`` (the one that is kept), ``gain`` (BD-accuracy of the envelope over
-        it, in the range of rates that both cover), ``low``, ``high``, ``kbps_low``, ``kbps_high`` (that
-        range), ``share`` (of the envelope's range), ``best_single`` (the smallest gain among factors that
-        cover at least half of the envelope's range; since it is picked in-sample, the gain over it is
-        understated rather than overstated), ``reason``.
-    """
-    tables = []
-    for points, envelope in _all(
-        encodes, scores, metric, bits, charge_boxes, partition, "best", larger, arrays
-    ):
-        rows_of = {tuple(one.values()): rows for one, rows in groups(points)}
-        rows = rows_of[tuple(envelope.key.values())]
-        factor = points.keys["factor"].to_numpy(dtype=np.int64)[rows]
-        width = np.ptp(envelope.side.log_rate)
-        lines = []
-        for one in np.unique(factor):
-            side = side_of(points, rows[factor == one])
-            delta = bd_accuracy(side, envelope.side, method=method, larger=larger)
-            share = float(np.log(delta.span[1] / delta.span[0]) / width) if not delta.reason else 0.0
-            lines.append(
-                {
-                    **envelope.key,
-                    "chosen_on": envelope.chosen_on,
-                    "factor": int(one),
-                    "gain": delta.value,
-                    "low": delta.low,
-                    "high": delta.high,
-                    "kbps_low": delta.span[0],
-                    "kbps_high": delta.span[1],
-                    "share": share,
-                    "best_single": False,
-                    "reason": delta.reason or delta.interval_reason,
-                }
-            )
-        table = pd.DataFrame(lines)
-        wide = table[(table["share"] >= 0.5) & table["gain"].notna()]
-        if len(wide):
-            table.loc[wide["gain"].idxmin(), "best_single"] = True
-        tables.append(table)
-    columns = [
-        *GROUP,
-        *("chosen_on", "factor", "gain", "low", "high", "kbps_low", "kbps_high", "share", "best_single"),
-        "reason",
-    ]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from rdbench.curves.envelope import GROUP, envelopes, gains, switch_points
-from rdbench.curves.points import Arrays
+from rdbench.curves.arrays import Arrays
+from rdbench.curves.envelope_tables import envelopes, gains, switch_points
 from rdbench.curves.pooling import CURVES, curves_table, pooled
+from rdbench.curves.run import open_run
+from rdbench.curves.sides import GROUP
 from rdbench.errors import InputError
-from rdbench.tables.label_counts import counted
-from rdbench.tables.reading import Run, open_run
 
-__all__ = ["export_run", "run_status"]
+__all__ = ["export_run"]
 
 
 def export_run(path: Path, out: Path, kind: str) -> list[Path]:
@@ -102,32 +101,3 @@ def _write(table: pd.DataFrame, file: Path) -> Path:
         table.to_parquet(part, index=False)
     os.replace(part, file)
     return file
-
-
-def run_status(path: Path) -> dict[str, Any]:
-    """Counts and failures of a run, as plain values."""
-    run: Run = open_run(path)
-    clips = run.clips
-    failures = run.failures
-    return {
-        "run": str(path),
-        "encodes": len(run.encodes),
-        "unfinished": run.unfinished,
-        "clips": int((clips["state"] == "used").sum()) if len(clips) else int(run.encodes["clip"].nunique()),
-        "skipped": [str(reason) for reason in clips.loc[clips["state"] == "skipped", "reason"]]
-        if len(clips)
-        else [],
-        "failures": [
-            *(
-                [str(reason) for reason in clips.loc[clips["state"] == "failed", "reason"]]
-                if len(clips)
-                else []
-            ),
-            *(
-                f"{row['clip']} {row['region']} factor {row['factor']} {row['codec']} {row['rate']:g}: {row['reason']}"
-                for _, row in failures.iterrows()
-            ),
-        ],
-        "golds": sorted(run.scores["gold"].dropna().unique()),
-        "labels": counted(clips.loc[clips["state"] == "used", "labels"] if len(clips) else []).row(),
-    }

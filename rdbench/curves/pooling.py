@@ -13,9 +13,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rdbench.curves.points import GRID, Arrays, Points, collect, kbps
+from rdbench.curves.arrays import Arrays, collect
+from rdbench.curves.points import Points, kbps
 from rdbench.stats.intervals import LEVEL, SCALE_OF, Interval, delete_one, jackknife
 from rdbench.stats.metrics import METRICS
+from rdbench.tables.schema import GRID
 
 __all__ = ["CURVES", "curves_table", "left_out", "per_recording", "per_subject", "pooled", "pooled_points"]
 
@@ -58,7 +60,7 @@ def pooled(
     Returns
     -------
     DataFrame
-        Columns: `rdbench.points.GRID`, ``partition``, ``rate_status`` (the worst of the clips; "ok" only
+        Columns: `rdbench.tables.schema.GRID`, ``partition``, ``rate_status`` (the worst of the clips; "ok" only
         where the pooled rate of abr and 2pass is within 10 % of its target), ``face_px``, ``coded_larger``,
         ``psnr``, ``metric``, ``bitrate_kbps`` (NaN where uncoded), ``value``, ``low``, ``high``, ``reason``
         (why there is no interval), ``n`` (frames), ``subjects``, ``clips``. Under 6 subjects there are no
@@ -138,7 +140,7 @@ def per_subject(
     Returns
     -------
     DataFrame
-        Columns: `rdbench.points.GRID`, ``subject``, ``metric``, ``bitrate_kbps``, ``value``, ``n``.
+        Columns: `rdbench.tables.schema.GRID`, ``subject``, ``metric``, ``bitrate_kbps``, ``value``, ``n``.
     """
     parts = collect(encodes, scores, metric, bits=bits, charge_boxes=charge_boxes, partition=partition)
     tables = []
@@ -171,7 +173,7 @@ def per_recording(
     Returns
     -------
     DataFrame
-        Columns: `rdbench.points.GRID`, ``clip``, ``subject``, ``metric``, ``bitrate_kbps``, ``value``, ``n``.
+        Columns: `rdbench.tables.schema.GRID`, ``clip``, ``subject``, ``metric``, ``bitrate_kbps``, ``value``, ``n``.
     """
     table = per_subject(
         encodes.assign(subject=encodes["clip"]), scores, metric, bits, charge_boxes, partition=partition

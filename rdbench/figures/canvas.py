@@ -16,50 +16,37 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
+from numpy.typing import NDArray
 from PIL import Image
 
 from rdbench.errors import InputError
-from rdbench.figures.style import Look, readable
+from rdbench.figures.style import Look
 
 __all__ = [
     "COLUMNS",
     "DOUBLE",
-    "FEW_SUBJECTS",
     "FORMATS",
-    "METRIC_NAMES",
     "SINGLE",
     "Drawing",
     "Style",
-    "box_words",
+    "band",
     "describe",
-    "factor_axis",
-    "gold_phrase",
     "grid_shape",
-    "interval_words",
+    "is_hollow",
     "legend",
-    "log_ticks",
     "new_figure",
-    "only",
     "panels",
-    "rate_axis",
-    "ratio_axis",
-    "ratio_ticks",
     "save",
     "settings",
 ]
 
 Style = Literal["screen", "paper"]
 FORMATS = ("png", "pdf", "svg")
-METRIC_NAMES = {"ccc": "CCC", "pcc": "PCC", "rmse": "RMSE", "accuracy": "Accuracy", "f1": "Macro F1"}
-FEW_SUBJECTS = 6
-"""Under so many subjects an interval says little; each subject is a dot instead."""
 
 COLUMNS = 3
 """Panels beside each other at the most."""
@@ -120,52 +107,6 @@ def settings(style: Style) -> AbstractContextManager[None]:
     for some in (matplotlib.rcParamsDefault, _COMMON, _SIZES[style], {"backend": "agg"}):
         chosen.update(some)
     return matplotlib.rc_context(chosen)
-
-
-def gold_phrase(gold: str, metric: str = "ccc") -> str:
-    """What a score against this gold is, for captions and axes.
-
-    Parameters
-    ----------
-    gold : str
-        The column ``gold`` of the scores: "labels" or "pristine:NAME@SIZE".
-    metric : str
-    """
-    name = METRIC_NAMES.get(metric, metric)
-    if gold.startswith("pristine:"):
-        return f"{name}: agreement with {gold.partition(':')[2]} on pristine frames, not truth"
-    if gold == "labels":
-        return f"{name} against the labels"
-    return f"{name} against {gold}"
-
-
-def log_ticks(low: float, high: float, most: int = 8) -> list[float]:
-    """Plain round numbers within a range of a logarithmic axis.
-
-    At least 3 where the range has room for it, and at most `most`.
-    """
-    if not (0 < low < high):
-        return [low] if low > 0 else []
-    series: tuple[tuple[float, ...], ...] = (
-        (1,),
-        (1, 3),
-        (1, 2, 5),
-        (1, 1.5, 2, 3, 5, 7),
-        (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8),
-        tuple(1 + i / 10 for i in range(90)),
-    )
-    each = [_in_range(mantissas, low, high) for mantissas in series]
-    fitting = [ticks for ticks in each[:3] if 3 <= len(ticks) <= most]
-    if fitting:
-        return fitting[-1]
-    found = next((ticks for ticks in each[2:] if len(ticks) >= 3), each[-1])
-    return found[:: math.ceil(len(found) / most)] if found else []
-
-
-def _in_range(mantissas: Sequence[float], low: float, high: float) -> list[float]:
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    values = (float(f"{mantissa * 10.0**power:.6g}") for power in powers for mantissa in mantissas)
-    return [value for value in values if low <= value <= high]
 
 
 def save(figure: Figure, stem: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
@@ -287,21 +228,6 @@ def describe(figure: Drawing, title: str, caption: str) -> None:
         figure.supxlabel(text, x=0.012, ha="left", fontsize=7.5, color="#444444", linespacing=1.35)
 
 
-def rate_axis(axes: Axes, low: float, high: float, style: Style, panels: int) -> None:
-    """A logarithmic axis of kbit/s with room at the right, and ticks as plain numbers."""
-    axes.set_xscale("log")
-    pad = (high / low) ** 0.04 if high > low else 1.3
-    low, high = low / pad, high * pad**2
-    axes.set_xlim(low, high)
-    axes.xaxis.set_major_locator(
-        FixedLocator(log_ticks(low, high, 10 if style == "screen" else 12 // panels))
-    )
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: readable(value)))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("Bitrate (kbit/s)")
-
-
 def legend(figure: Figure, title: str, entries: Iterable[tuple[str, Look]], *, hollow: bool = False) -> None:
     """A legend beside the panels, where it can cover nothing; `hollow` explains hollow markers."""
     handles = [
@@ -326,91 +252,26 @@ def panels(style: Style, count: int, *, wide: bool = True) -> tuple[Drawing, lis
     return figure, grid[:count], grid[:count:columns]
 
 
-def ratio_axis(axis: Axis, low: float, high: float, label: str, most: int = 7) -> None:
-    """An axis of log ratios, with ticks in per cent: a half and a double are equally far from nothing.
-
-    Parameters
-    ----------
-    axis : Axis
-    low, high : float
-        Natural logs of the ratios at its ends.
-    label : str
-    most : int
-        Ticks at the most.
-    """
-    ticks = [float(math.log1p(tick / 100)) for tick in ratio_ticks(low, high, most)]
-    axis.set_major_locator(FixedLocator(ticks))
-    axis.set_major_formatter(
-        FuncFormatter(lambda value, _: _minus(readable(round(100 * math.expm1(value), 9))))
-    )
-    axis.set_minor_locator(NullLocator())
-    axis.set_label_text(label)
-
-
-def ratio_ticks(low: float, high: float, most: int = 7) -> list[float]:
-    """Differences in per cent to name on an axis of log ratios from `low` to `high`; 0 where it is inside."""
-    ends = 100 * math.expm1(low), 100 * math.expm1(high)
-    chosen: list[float] = []
-    for tick in _RATIOS:
-        at = math.log1p(tick / 100)
-        apart = all(abs(at - math.log1p(other / 100)) > (high - low) / most for other in chosen)
-        if low <= at <= high and apart:
-            chosen.append(tick)
-    if len(chosen) < 3 or (ends[0] > -40 and ends[1] < 60):
-        # Within so little, per cent are as good as even.
-        even = MaxNLocator(most, steps=[1, 2, 5, 10]).tick_values(*ends)
-        chosen = [float(tick) for tick in even if ends[0] <= tick <= ends[1]]
-    return sorted(chosen)
-
-
-_RATIOS = (
-    *(0, 100, -50, 1000, -90, 10_000, -99, 1e5, -99.9, 1e6, 300, -75, 50, -30, 3000, -97, 30_000),
-    *(20, -20, 200, 500, 10, -10, -60, -80, -95, 5, -5),
-)
-"""From the ticks that are wanted first to those that only fill gaps."""
-
-
-def _minus(text: str) -> str:
-    return text.replace("-", "\u2212")
-
-
 def grid_shape(count: int) -> tuple[int, int]:
     """Rows and columns for so many panels."""
     columns = min(count, COLUMNS)
     return math.ceil(count / columns), columns
 
 
-def factor_axis(axes: Axes, rows: pd.DataFrame, against: str) -> None:
-    """A logarithmic axis of downsampling factors, or of the coded width of the face."""
-    values = rows[against].dropna()
-    axes.set_xscale("log", base=2)
-    if against == "factor":
-        ticks = sorted(float(value) for value in values.unique())
-        axes.set_xlabel("Downsampling factor")
+def band(
+    axes: Axes, x: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64], **look: Any
+) -> None:
+    """The area between two curves, with gaps where an end is missing."""
+    if np.isfinite([low, high]).all():
+        # One polygon takes a quarter of the time of what can have gaps.
+        axes.fill(np.append(x, x[::-1]), np.append(low, high[::-1]), **look)
     else:
-        ticks = log_ticks(float(values.min()) / 1.1, float(values.max()) * 1.1, 8)
-        axes.set_xlabel("Coded width of the face (pixels)")
-    axes.xaxis.set_major_locator(FixedLocator(ticks))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: readable(value)))
-    axes.xaxis.set_minor_locator(NullLocator())
+        axes.fill_between(x, low, high, **look)
 
 
-def only(points: pd.DataFrame, column: str) -> str:
-    """The values of a column (one, as a rule) for a text."""
-    values = points[column].dropna().unique()
-    return ", ".join(sorted(str(value) for value in values if value != "none"))
-
-
-def box_words(region: str, charged: bool) -> str:
-    """Whether rates hold what sending the face boxes costs, for a caption; "" for a region that needs none."""
-    if "frame" not in region:
-        return ""
-    return "Box bits are in the rate." if charged else "Box bits are not in the rate."
-
-
-def interval_words(subjects: int) -> str:
-    """What a figure shows of uncertainty, for a caption."""
-    if subjects < FEW_SUBJECTS:
-        people = "1 subject" if subjects == 1 else f"{subjects} subjects"
-        return f"{people}: a dot for each; too few for an interval."
-    return f"Bands: 95 % intervals over {subjects} subjects (jackknife)."
+def is_hollow(rows: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which points are not what was asked for: the rate was missed, or the picture was coded larger."""
+    off = ~rows["rate_status"].isin(["ok", "uncoded"]).to_numpy(dtype=bool)
+    if "coded_larger" in rows:
+        off = off | rows["coded_larger"].to_numpy(dtype=bool)
+    return np.asarray(off, dtype=np.bool_)

@@ -10,10 +10,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rdbench.curves.points import SCOPE, collect, default_partition
+from rdbench.curves.arrays import collect
 from rdbench.errors import InputError
-from rdbench.figures.canvas import Drawing, Style, describe, gold_phrase, grid_shape, new_figure, settings
+from rdbench.figures.canvas import Drawing, Style, describe, grid_shape, new_figure, settings
+from rdbench.figures.captions import gold_phrase
 from rdbench.stats.metrics import accuracy, parse_confusion
+from rdbench.tables.reading import default_partition
+from rdbench.tables.schema import SCOPE
 
 __all__ = ["confusion", "confusions"]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Any, Literal
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Literal
 
 import matplotlib
 import numpy as np
@@ -13,26 +13,26 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from rdbench.errors import InputError
+from rdbench.figures.axes import extent, factor_axis, rate_axis
 from rdbench.figures.canvas import (
     COLUMNS,
-    FEW_SUBJECTS,
-    METRIC_NAMES,
     Drawing,
     Style,
-    box_words,
+    band,
     describe,
-    factor_axis,
-    gold_phrase,
-    interval_words,
+    is_hollow,
     legend,
-    only,
     panels,
-    rate_axis,
     settings,
 )
+from rdbench.figures.captions import box_words, gold_phrase, interval_words, only, sentences, y_label
+from rdbench.figures.source import PANEL, Named, Source, clip_words, matching, panel_rows, uncoded
 from rdbench.figures.style import Look, factor_look, looks
+from rdbench.stats.intervals import FEW_SUBJECTS
+from rdbench.stats.metrics import METRIC_NAMES
+from rdbench.tables.names import split_seed
 
-__all__ = ["envelope", "is_hollow", "methods", "rd", "standalone"]
+__all__ = ["methods", "methods_figures", "rd", "rd_figures", "standalone", "standalone_figures"]
 
 
 def _draw_line(
@@ -49,7 +49,7 @@ def _draw_line(
     few = int(rows["subjects"].min()) < FEW_SUBJECTS
     low, high = (rows[name].to_numpy(dtype=float) for name in ("low", "high"))
     if not few:
-        _band(axes, x, low, high, color=look.colour, alpha=0.09, linewidth=0, zorder=1)
+        band(axes, x, low, high, color=look.colour, alpha=0.09, linewidth=0, zorder=1)
     axes.plot(x, y, color=look.colour, linestyle=look.dash, zorder=3)
     hollow = is_hollow(rows)
     for mask, face in ((~hollow, look.colour), (hollow, "white")):
@@ -78,25 +78,6 @@ def _draw_line(
         )
 
 
-def _band(
-    axes: Axes, x: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64], **look: Any
-) -> None:
-    """The area between two curves, with gaps where an end is missing."""
-    if np.isfinite([low, high]).all():
-        # One polygon takes a quarter of the time of what can have gaps.
-        axes.fill(np.append(x, x[::-1]), np.append(low, high[::-1]), **look)
-    else:
-        axes.fill_between(x, low, high, **look)
-
-
-def is_hollow(rows: pd.DataFrame) -> NDArray[np.bool_]:
-    """Which points are not what was asked for: the rate was missed, or the picture was coded larger."""
-    off = ~rows["rate_status"].isin(["ok", "uncoded"]).to_numpy(dtype=bool)
-    if "coded_larger" in rows:
-        off = off | rows["coded_larger"].to_numpy(dtype=bool)
-    return np.asarray(off, dtype=np.bool_)
-
-
 def rd(
     points: pd.DataFrame,
     *,
@@ -112,10 +93,10 @@ def rd(
     Parameters
     ----------
     points : DataFrame
-        Rows of `rdbench.curves.pooled` with one backend, target, gold, scoring, region, variant and mode; rows
+        Rows of `rdbench.curves.pooling.pooled` with one backend, target, gold, scoring, region, variant and mode; rows
         of codec "none" become the level without any coding, a tick at the right edge.
     subjects : DataFrame, optional
-        Rows of `rdbench.curves.per_subject`, drawn as dots where there are fewer than 6 subjects.
+        Rows of `rdbench.curves.pooling.per_subject`, drawn as dots where there are fewer than 6 subjects.
     metric : str
     style : {"screen", "paper"}
     bits : str
@@ -161,7 +142,7 @@ def rd(
             figure, "Factor", [(str(f), factor_look(f)) for f in factors], hollow=bool(is_hollow(coded).any())
         )
         caption = _caption(points, coded, level, metric, bits, boxes_charged)
-        describe(figure, _title(points, metric), _sentences(caption, remark))
+        describe(figure, _title(points, metric), sentences(caption, remark))
     return figure
 
 
@@ -175,30 +156,15 @@ def _codec_panels(
         if len(codecs) > 1 or style == "screen":
             axes.set_title(codec, loc="left")
         draw(axes, coded[coded["codec"] == codec])
-        rate_axis(axes, *_extent(coded["bitrate_kbps"]), style, min(len(codecs), COLUMNS))
+        rate_axis(axes, *extent(coded["bitrate_kbps"]), style, min(len(codecs), COLUMNS))
     for axes in first:
-        axes.set_ylabel(_y_label(coded, metric))
+        axes.set_ylabel(y_label(coded, metric))
     return figure
 
 
 def _draw_rates(axes: Axes, line: pd.DataFrame, look: Look, *, dots: pd.DataFrame | None = None) -> None:
     line = line.sort_values("bitrate_kbps")
     _draw_line(axes, line["bitrate_kbps"].to_numpy(dtype=float), line, look, dots=dots)
-
-
-def _sentences(*sentences: str) -> str:
-    """Sentences that are not empty, after each other."""
-    return " ".join(sentence for sentence in sentences if sentence)
-
-
-def _extent(values: pd.Series) -> tuple[float, float]:
-    return float(values.min()), float(values.max())
-
-
-def _y_label(points: pd.DataFrame, metric: str) -> str:
-    gold = only(points, "gold")
-    name = METRIC_NAMES.get(metric, metric)
-    return f"{name} with pristine" if gold.startswith("pristine:") else name
 
 
 def _title(points: pd.DataFrame, metric: str) -> str:
@@ -244,10 +210,10 @@ def standalone(
     Parameters
     ----------
     points : DataFrame
-        Rows of `rdbench.curves.pooled` or `rdbench.family_points.family_points` with codec "none", one gold,
+        Rows of `rdbench.curves.pooling.pooled` or `rdbench.methods.families.family_points` with codec "none", one gold,
         scoring and region for each line.
     subjects : DataFrame, optional
-        Rows of `rdbench.curves.per_subject`, drawn as dots where there are fewer than 6 subjects.
+        Rows of `rdbench.curves.pooling.per_subject`, drawn as dots where there are fewer than 6 subjects.
     metric : str
     style : {"screen", "paper"}
     against : {"factor", "face_px"}
@@ -288,13 +254,13 @@ def standalone(
                 _draw_line(axes, x, line, given[name], dots=own, dot_x=against)
             factor_axis(axes, rows, against)
         for axes in first:
-            axes.set_ylabel(_y_label(rows, metric))
+            axes.set_ylabel(y_label(rows, metric))
         legend(figure, "Back-end", [(name, given[name]) for name in sorted(set(names))])
         what = "downsampling factor" if against == "factor" else "width of the face"
         describe(
             figure,
             f"{METRIC_NAMES.get(metric, metric)} against {what}, without a codec",
-            _sentences(
+            sentences(
                 f"{gold_phrase(only(rows, 'gold'), metric)}. Region {only(rows, 'region')}; downsampled and back "
                 "up, not coded.",
                 interval_words(int(rows["subjects"].max())),
@@ -327,7 +293,7 @@ def methods(
     Parameters
     ----------
     points : DataFrame
-        Rows of `rdbench.family_points.family_points` with one target, gold, scoring, region, variant, mode and
+        Rows of `rdbench.methods.families.family_points` with one target, gold, scoring, region, variant, mode and
         factor.
     metric : str
     style : {"screen", "paper"}
@@ -368,7 +334,7 @@ def methods(
         )
         nothing = coded.head(0)
         caption = _caption(coded, coded, nothing, metric, bits, boxes_charged)
-        describe(figure, title, _sentences(caption, _seed_words(coded), remark))
+        describe(figure, title, sentences(caption, _seed_words(coded), remark))
     return figure
 
 
@@ -382,165 +348,80 @@ def _seed_words(points: pd.DataFrame) -> str:
     return f"Mean over up to {most} seeds, intervals over seeds and subjects{alone}."
 
 
-def envelope(
-    table: pd.DataFrame,
-    *,
-    points: pd.DataFrame | None = None,
-    switches: pd.DataFrame | None = None,
-    metric: str = "ccc",
-    style: Style = "screen",
-    bits: str = "payload",
-    boxes_charged: bool = False,
-    remark: str = "",
-) -> Drawing:
-    """The best factor at each rate: a panel for each codec, and one with all of them where there are several.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Rows of `rdbench.envelope.envelopes` with one backend, target, gold, scoring, region, variant, mode.
-    points : DataFrame, optional
-        The matching rows of `rdbench.curves.pooled`: the curves of single factors, drawn thin.
-    switches : DataFrame, optional
-        The matching rows of `rdbench.envelope.switch_points`, drawn below the curves with their intervals.
-    metric : str
-    style : {"screen", "paper"}
-    bits : str
-    boxes_charged : bool
-    remark : str
-        As in `rd`.
-
-    Returns
-    -------
-    Drawing
-
-    Raises
-    ------
-    InputError
-        If there is no envelope.
-    """
-    rows = table[table["value"].notna() & table["bitrate_kbps"].gt(0)]
-    if rows.empty:
-        raise InputError("There is no envelope to draw: no rate is covered by any factor.")
-    codecs = sorted(rows["codec"].unique())
-    given = looks(codecs)
-    factors = sorted({int(factor) for factor in rows["chosen_factor"].unique()})
-    several = len(codecs) > 1
-    count = len(codecs) + several
-    with settings(style):
-        figure, grid, first = panels(style, count, wide=several)
-        for place, axes in enumerate(grid):
-            together = place == len(codecs)
-            if several or style == "screen":
-                axes.set_title("all codecs" if together else codecs[place], loc="left")
-            for codec in codecs if together else [codecs[place]]:
-                line = rows[rows["codec"] == codec].sort_values("bitrate_kbps")
-                if not together and points is not None:
-                    _thin(axes, points[points["codec"] == codec])
-                _envelope_line(axes, line, given[codec], by_factor=not together)
-            rate_axis(axes, *_extent(rows["bitrate_kbps"]), style, min(count, COLUMNS))
-        marked = switches is not None and _mark_switches(dict(zip(codecs, grid, strict=False)), switches)
-        for axes in first:
-            axes.set_ylabel(_y_label(rows, metric))
-        entries = [(f"factor {f}", replace(factor_look(f), dash="none")) for f in factors]
-        if several:
-            entries += [(codec, replace(given[codec], marker="none")) for codec in codecs]
-        legend(figure, "Envelope", entries)
-        describe(
-            figure,
-            f"{only(rows, 'target').capitalize()}, {only(rows, 'backend')}: the factor that was chosen at each rate",
-            _sentences(
-                _envelope_caption(rows, metric, bits, boxes_charged, points is not None),
-                _SWITCH_WORDS if marked else "",
-                remark,
+def rd_figures(source: Source) -> Iterator[Named]:
+    table, each = source.pooled, source.per_subject
+    for name, rows in panel_rows(table[table["codec"] != "none"]):
+        if not (rows["bitrate_kbps"].gt(0) & rows["value"].notna()).any():
+            continue
+        yield (
+            ("rd", *name),
+            partial(
+                rd,
+                pd.concat([rows, uncoded(table, rows)]),
+                subjects=matching(each, rows),
+                metric=source.metric,
+                style=source.style,
+                bits=str(source.options["bits"]),
+                boxes_charged=bool(source.options["charge_boxes"]),
+                remark=clip_words(source.points, rows),
             ),
         )
-    return figure
 
 
-_SWITCH_WORDS = (
-    "Bars at the bottom: 95 % intervals of the rate from which another factor is the best, in that factor's "
-    "colour; a tick alone has no interval."
-)
-_LANE = 0.035
-"""Height of a lane of switch points, as a share of the panel."""
-
-
-def _mark_switches(panels: dict[str, Axes], switches: pd.DataFrame) -> bool:
-    """Draw each codec's switch points in lanes below its curves; whether there is any."""
-    lanes = {codec: _lanes(switches[switches["codec"] == codec], axes) for codec, axes in panels.items()}
-    most = max((max(own, default=-1) + 1 for _, own in lanes.values()), default=0)
-    if not most:
-        return False
-    # All panels have one vertical axis, so one of them makes room for all.
-    some = next(iter(panels.values()))
-    low, high = some.get_ylim()
-    share = _LANE * (most + 0.5)
-    some.set_ylim(low - (high - low) * share / (1 - share), high)
-    for codec, (rows, own) in lanes.items():
-        axes = panels[codec]
-        for row, lane in zip(rows.to_dict("records"), own, strict=True):
-            height = _LANE * (lane + 0.75)
-            colour = factor_look(row["to_factor"]).colour
-            where: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "color": colour, "zorder": 4}
-            if np.isfinite([row["low"], row["high"]]).all():
-                axes.plot([row["low"], row["high"]], [height] * 2, solid_capstyle="butt", **where)
-            axes.plot([row["kbps"]], [height], "|", markeredgewidth=1.2, **where)
-    return True
-
-
-def _lanes(switches: pd.DataFrame, axes: Axes) -> tuple[pd.DataFrame, list[int]]:
-    """Switch points that the panel shows, by rising rate, and for each the lowest lane where it covers no other."""
-    left, right = axes.get_xlim()
-    rows = switches[switches["kbps"].between(left, right)].sort_values("kbps")
-    gap = (right / left) ** 0.02
-    ends: list[float] = []
-    lanes = []
-    for kbps, low, high in rows[["kbps", "low", "high"]].to_numpy(dtype=float):
-        start, end = np.nanmin([kbps, low]) / gap, np.nanmax([kbps, high]) * gap
-        lane = next((i for i, taken in enumerate(ends) if taken < start), len(ends))
-        ends[lane:] = [end, *ends[lane + 1 :]]
-        lanes.append(lane)
-    return rows, lanes
-
-
-def _thin(axes: Axes, points: pd.DataFrame) -> None:
-    for factor, line in points[points["bitrate_kbps"].gt(0)].groupby("factor"):
-        line = line.sort_values("bitrate_kbps")
-        colour = factor_look(float(str(factor))).colour
-        axes.plot(line["bitrate_kbps"], line["value"], color=colour, linewidth=0.7, alpha=0.45, zorder=1)
-
-
-def _envelope_line(axes: Axes, line: pd.DataFrame, look: Look, *, by_factor: bool) -> None:
-    x, y, low, high = (line[name].to_numpy(dtype=float) for name in ("bitrate_kbps", "value", "low", "high"))
-    axes.plot(x, y, color=look.colour, linestyle=look.dash, zorder=3)
-    if int(line["subjects"].min()) >= FEW_SUBJECTS:
-        _band(axes, x, low, high, color=look.colour, alpha=0.14, linewidth=0, zorder=0)
-    if not by_factor:
+def methods_figures(source: Source) -> Iterator[Named]:
+    names = {split_seed(str(name))[0] for name in source.run.scores["backend"].unique()}
+    if len(names) < 2 or not (source.run.encodes["codec"] != "none").any():
         return
-    chosen = line["chosen_factor"].to_numpy(dtype=int)
-    for factor in np.unique(chosen):
-        own = factor_look(int(factor))
-        here = chosen == factor
-        axes.plot(x[here], y[here], own.marker, color=own.colour, markeredgewidth=0.9, zorder=4)
+    keys = [name for name in PANEL if name != "backend"]
+    coded = source.families[source.families["codec"] != "none"]
+    telling = [name for name in keys if name not in ("gold", "scoring") or coded[name].nunique() > 1]
+    for key, rows in coded.groupby([*keys, "factor"], sort=True):
+        if rows["backend"].nunique() < 2 or not (rows["bitrate_kbps"].gt(0) & rows["value"].notna()).any():
+            continue
+        named = dict(zip([*keys, "factor"], key, strict=True))
+        yield (
+            ("methods", *(str(named[name]) for name in telling), f"x{named['factor']}"),
+            partial(
+                methods,
+                rows,
+                metric=source.metric,
+                style=source.style,
+                bits=str(source.options["bits"]),
+                boxes_charged=bool(source.options["charge_boxes"]),
+                remark=clip_words(source.of_families, rows),
+            ),
+        )
 
 
-def _envelope_caption(rows: pd.DataFrame, metric: str, bits: str, boxes: bool, thin: bool) -> str:
-    region = only(rows, "region")
-    parts = [
-        f"{gold_phrase(only(rows, 'gold'), metric)}.",
-        f"Markers: the factor chosen at each rate, on {only(rows, 'chosen_on')}; where few tell it, this may lie below "
-        "single factors.",
-        f"Region {region}, variant {only(rows, 'variant')}, mode {only(rows, 'mode')}. Rate: {bits} bits.",
-    ]
-    if (rows["factor"] == "oracle").any():
-        parts.append("Chosen in-sample: better than it is.")
-    parts.append(box_words(region, boxes))
-    subjects = int(rows["subjects"].max())
-    if subjects >= FEW_SUBJECTS:
-        parts.append(interval_words(subjects))
-    else:
-        parts.append(f"{subjects} subjects: too few for an interval.")
-    if thin:
-        parts.append("Thin: each factor by itself.")
-    return _sentences(*parts)
+def standalone_figures(source: Source) -> Iterator[Named]:
+    table, each, parts = source.pooled, source.per_subject, source.points
+    if source.seeded:
+        table, parts = source.families, source.of_families
+    bare = table[(table["codec"] == "none") & table["value"].notna()]
+    if bare.empty:
+        return
+    several = bare[["gold", "scoring"]].drop_duplicates().shape[0] > 1
+    for (gold, scoring), rows in bare.groupby(["gold", "scoring"], sort=True):
+        named = (str(gold), str(scoring)) if several else ()
+        own = each[(each["codec"] == "none") & (each["gold"] == gold) & (each["scoring"] == scoring)]
+        remark = clip_words(parts, rows)
+        if rows["factor"].nunique() > 1:
+            yield (
+                ("standalone", *named),
+                partial(
+                    standalone, rows, subjects=own, metric=source.metric, style=source.style, remark=remark
+                ),
+            )
+        if rows["region"].nunique() > 1:
+            yield (
+                ("standalone", *named, "face_px"),
+                partial(
+                    standalone,
+                    rows,
+                    subjects=own,
+                    metric=source.metric,
+                    style=source.style,
+                    against="face_px",
+                    remark=remark,
+                ),
+            )

@@ -14,25 +14,20 @@ import re
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from rdbench.curves.deltas import clips_are_subjects
-from rdbench.curves.envelope import envelopes, switch_points
-from rdbench.curves.points import SCOPE, Points, default_metric, default_partition, require_partition
+from rdbench.curves.run import Run
 from rdbench.errors import InputError, NotComparableError
 from rdbench.figures.canvas import FORMATS, Drawing, Style, save
 from rdbench.figures.confusion import confusions
-from rdbench.figures.curves import envelope, methods, rd, standalone
-from rdbench.figures.delta_figures import deltas
-from rdbench.figures.source import PANEL, Named, Source, panel_rows
+from rdbench.figures.curves import methods, methods_figures, rd, rd_figures, standalone, standalone_figures
+from rdbench.figures.deltas import delta_figures
+from rdbench.figures.envelope import envelope, envelope_figures
+from rdbench.figures.source import Named, Source
 from rdbench.figures.strip import strips
-from rdbench.tables.names import split_seed
-from rdbench.tables.reading import Run
+from rdbench.tables.reading import default_metric, default_partition, require_partition
 
 __all__ = ["KINDS", "draw_all", "envelope", "methods", "rd", "save", "standalone"]
 
@@ -80,7 +75,7 @@ def draw_all(
     only : collection of str, optional
         Some of `KINDS`.
     bits, charge_boxes, partition
-        As in `rdbench.curves.pooled`.
+        As in `rdbench.curves.pooling.pooled`.
     formats : sequence of {"png", "pdf", "svg"}
     processes : int
         Of these, more than one draw where there are many figures; the files are the same. A script that asks for
@@ -114,11 +109,11 @@ def draw_all(
         # Comparing every pair of recognisers is one question among many, unless they were trained to be compared.
         wanted.discard("methods")
     makers = {
-        "rd": _rd,
-        "envelope": _envelope,
-        "methods": _methods,
-        "standalone": _standalone,
-        "bd": deltas,
+        "rd": rd_figures,
+        "envelope": envelope_figures,
+        "methods": methods_figures,
+        "standalone": standalone_figures,
+        "bd": delta_figures,
         "confusion": _confusion,
         "strip": strips,
     }
@@ -238,27 +233,6 @@ def _start_drawing() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def _clip_words(parts: Sequence[Points], rows: pd.DataFrame) -> str:
-    """What a caption says of the clips of these rows: how many took no part, and that each is its own subject."""
-    scopes = set(rows[list(SCOPE)].itertuples(index=False, name=None))
-    used = [points for points in parts if tuple(points.keys[list(SCOPE)].iloc[0]) in scopes]
-    lost = {
-        str(points.keys["target"].iloc[0]): (len(points.clips), int(points.left_out["kind"].eq("clip").sum()))
-        for points in used
-    }
-    words = []
-    if any(number for _, number in lost.values()):
-        alike = len(set(lost.values())) == 1
-        each = [
-            f"{there} clip{'s' * (there != 1)}, {gone} left out" + ("" if alike else f" ({target})")
-            for target, (there, gone) in sorted(lost.items())
-        ]
-        words.append(f"Over {each[0] if alike else '; '.join(each)}.")
-    if used and all(clips_are_subjects(points) for points in used):
-        words.append("Each clip is its own subject: clips are treated as independent.")
-    return " ".join(words)
-
-
 def _confusion(source: Source) -> Iterator[Named]:
     run, partition = source.run, source.options["partition"]
     yield from confusions(run.encodes, run.scores, source.style, partition)
@@ -273,123 +247,3 @@ def _write(file: Path, text: str) -> Path:
     beside.write_text(text, encoding="utf-8")
     beside.replace(file)
     return file
-
-
-def _uncoded(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `table` without a codec that belong to the same recogniser and region."""
-    use = table["codec"] == "none"
-    for name in ("target", "backend", "gold", "scoring", "region"):
-        use &= table[name] == rows[name].iloc[0]
-    return table[use]
-
-
-def _rd(source: Source) -> Iterator[Named]:
-    table, each = source.pooled, source.per_subject
-    for name, rows in panel_rows(table[table["codec"] != "none"]):
-        if not (rows["bitrate_kbps"].gt(0) & rows["value"].notna()).any():
-            continue
-        yield (
-            ("rd", *name),
-            partial(
-                rd,
-                pd.concat([rows, _uncoded(table, rows)]),
-                subjects=_matching(each, rows),
-                metric=source.metric,
-                style=source.style,
-                bits=str(source.options["bits"]),
-                boxes_charged=bool(source.options["charge_boxes"]),
-                remark=_clip_words(source.points, rows),
-            ),
-        )
-
-
-def _matching(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    use = pd.Series(True, index=table.index)
-    for name in PANEL:
-        use &= table[name] == rows[name].iloc[0]
-    return table[use]
-
-
-def _envelope(source: Source) -> Iterator[Named]:
-    table = source.pooled
-    if table.loc[table["codec"] != "none", "factor"].nunique() < 2:
-        return
-    tables = (source.run.encodes, source.scores, source.metric)
-    best = envelopes(*tables, arrays=source.arrays, **source.options)
-    switches = switch_points(*tables, arrays=source.arrays, **source.options)
-    for name, rows in panel_rows(best):
-        if not rows["value"].notna().any():
-            continue
-        yield (
-            ("envelope", *name),
-            partial(
-                envelope,
-                rows,
-                points=_matching(table, rows),
-                switches=_matching(switches, rows),
-                metric=source.metric,
-                style=source.style,
-                bits=str(source.options["bits"]),
-                boxes_charged=bool(source.options["charge_boxes"]),
-                remark=_clip_words(source.coded, rows),
-            ),
-        )
-
-
-def _methods(source: Source) -> Iterator[Named]:
-    names = {split_seed(str(name))[0] for name in source.run.scores["backend"].unique()}
-    if len(names) < 2 or not (source.run.encodes["codec"] != "none").any():
-        return
-    keys = [name for name in PANEL if name != "backend"]
-    coded = source.families[source.families["codec"] != "none"]
-    telling = [name for name in keys if name not in ("gold", "scoring") or coded[name].nunique() > 1]
-    for key, rows in coded.groupby([*keys, "factor"], sort=True):
-        if rows["backend"].nunique() < 2 or not (rows["bitrate_kbps"].gt(0) & rows["value"].notna()).any():
-            continue
-        named = dict(zip([*keys, "factor"], key, strict=True))
-        yield (
-            ("methods", *(str(named[name]) for name in telling), f"x{named['factor']}"),
-            partial(
-                methods,
-                rows,
-                metric=source.metric,
-                style=source.style,
-                bits=str(source.options["bits"]),
-                boxes_charged=bool(source.options["charge_boxes"]),
-                remark=_clip_words(source.of_families, rows),
-            ),
-        )
-
-
-def _standalone(source: Source) -> Iterator[Named]:
-    table, each, parts = source.pooled, source.per_subject, source.points
-    if source.seeded:
-        table, parts = source.families, source.of_families
-    bare = table[(table["codec"] == "none") & table["value"].notna()]
-    if bare.empty:
-        return
-    several = bare[["gold", "scoring"]].drop_duplicates().shape[0] > 1
-    for (gold, scoring), rows in bare.groupby(["gold", "scoring"], sort=True):
-        named = (str(gold), str(scoring)) if several else ()
-        own = each[(each["codec"] == "none") & (each["gold"] == gold) & (each["scoring"] == scoring)]
-        remark = _clip_words(parts, rows)
-        if rows["factor"].nunique() > 1:
-            yield (
-                ("standalone", *named),
-                partial(
-                    standalone, rows, subjects=own, metric=source.metric, style=source.style, remark=remark
-                ),
-            )
-        if rows["region"].nunique() > 1:
-            yield (
-                ("standalone", *named, "face_px"),
-                partial(
-                    standalone,
-                    rows,
-                    subjects=own,
-                    metric=source.metric,
-                    style=source.style,
-                    against="face_px",
-                    remark=remark,
-                ),
-            )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -10,13 +10,17 @@ from typing import Any
 import pandas as pd
 
 from rdbench.curves import pooling
-from rdbench.curves.points import Arrays, Points
-from rdbench.figures.canvas import FEW_SUBJECTS, Drawing, Style
+from rdbench.curves.arrays import Arrays
+from rdbench.curves.deltas import clips_are_subjects
+from rdbench.curves.points import Points
+from rdbench.curves.run import Run
+from rdbench.figures.canvas import Drawing, Style
 from rdbench.methods.families import family_points
+from rdbench.stats.intervals import FEW_SUBJECTS
 from rdbench.tables.names import FIRST, split_seed
-from rdbench.tables.reading import Run
+from rdbench.tables.schema import SCOPE
 
-__all__ = ["PANEL", "Named", "Source", "panel_rows"]
+__all__ = ["PANEL", "Named", "Source", "clip_words", "matching", "panel_rows", "uncoded"]
 
 PANEL = ("target", "backend", "gold", "scoring", "region", "variant", "mode")
 """What the rows of one figure have in common."""
@@ -34,7 +38,7 @@ class Source:
     run : Run
     metric : str
     options : dict
-        ``bits``, ``charge_boxes`` and ``partition``, as in `rdbench.curves.pooled`.
+        ``bits``, ``charge_boxes`` and ``partition``, as in `rdbench.curves.pooling.pooled`.
     style : {"screen", "paper"}
     """
 
@@ -84,7 +88,7 @@ class Source:
 
     @cached_property
     def families(self) -> pd.DataFrame:
-        """As `rdbench.family_points.family_points` gives them, of all seeds."""
+        """As `rdbench.methods.families.family_points` gives them, of all seeds."""
         return family_points(self.of_families)
 
     @cached_property
@@ -96,14 +100,14 @@ class Source:
 
     @cached_property
     def pooled(self) -> pd.DataFrame:
-        """As `rdbench.curves.pooled` gives it, of the first seeds."""
+        """As `rdbench.curves.pooling.pooled` gives it, of the first seeds."""
         table = pooling.pooled(self.run.encodes, self.scores, self.metric, arrays=self.arrays, **self.options)
         table.attrs = {}  # each figure's rows would carry them along
         return table
 
     @cached_property
     def per_subject(self) -> pd.DataFrame:
-        """As `rdbench.curves.per_subject` gives it; without rows where subjects are many."""
+        """As `rdbench.curves.pooling.per_subject` gives it; without rows where subjects are many."""
         # Only drawn where subjects are few; with many it would be a large table for nothing.
         if self.pooled.empty or int(self.pooled["subjects"].min()) >= FEW_SUBJECTS:
             return self.pooled.head(0)
@@ -117,3 +121,39 @@ def panel_rows(table: pd.DataFrame) -> Iterator[tuple[tuple[str, ...], pd.DataFr
     for key, rows in table.groupby(list(PANEL), sort=True):
         named = dict(zip(PANEL, key, strict=True))
         yield tuple(str(named[name]) for name in telling), rows
+
+
+def clip_words(parts: Sequence[Points], rows: pd.DataFrame) -> str:
+    """What a caption says of the clips of these rows: how many took no part, and that each is its own subject."""
+    scopes = set(rows[list(SCOPE)].itertuples(index=False, name=None))
+    used = [points for points in parts if tuple(points.keys[list(SCOPE)].iloc[0]) in scopes]
+    lost = {
+        str(points.keys["target"].iloc[0]): (len(points.clips), int(points.left_out["kind"].eq("clip").sum()))
+        for points in used
+    }
+    words = []
+    if any(number for _, number in lost.values()):
+        alike = len(set(lost.values())) == 1
+        each = [
+            f"{there} clip{'s' * (there != 1)}, {gone} left out" + ("" if alike else f" ({target})")
+            for target, (there, gone) in sorted(lost.items())
+        ]
+        words.append(f"Over {each[0] if alike else '; '.join(each)}.")
+    if used and all(clips_are_subjects(points) for points in used):
+        words.append("Each clip is its own subject: clips are treated as independent.")
+    return " ".join(words)
+
+
+def uncoded(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `table` without a codec that belong to the same recogniser and region."""
+    use = table["codec"] == "none"
+    for name in ("target", "backend", "gold", "scoring", "region"):
+        use &= table[name] == rows[name].iloc[0]
+    return table[use]
+
+
+def matching(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    use = pd.Series(True, index=table.index)
+    for name in PANEL:
+        use &= table[name] == rows[name].iloc[0]
+    return table[use]

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rdbench.curves.points import BITS, CURVE, Points, codes, collect
-from rdbench.tables.schema import CONDITION, ENCODES, SCORE_KEY, SCORES
+from rdbench.curves.arrays import codes, collect
+from rdbench.curves.points import Points
+from rdbench.tables.schema import BITS, CONDITION, CURVE, ENCODES, SCORE_KEY, SCORES
 
 __all__ = ["SIDES", "Cells", "both_sides", "paired_cells", "unscored"]
 
@@ -65,9 +66,9 @@ def paired_cells(
         Tables with the columns of `rdbench.tables`.
     partition : str
     vary : collection of str
-        What is allowed to differ, as in `rdbench.check.check`.
+        What is allowed to differ, as in `rdbench.gate.check.check`.
     scored : bool
-        Pair scores too, so that curves are those of `rdbench.points.CURVE`; else encodes alone, without uncoded ones.
+        Pair scores too, so that curves are those of `rdbench.tables.schema.CURVE`; else encodes alone, without uncoded ones.
 
     Returns
     -------

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from rdbench.curves.points import BITS, CURVE, default_partition
 from rdbench.errors import InputError
 from rdbench.gate.cells import paired_cells, unscored
 from rdbench.gate.exact import Charged, exact_rows
@@ -21,6 +20,8 @@ from rdbench.gate.judging import ACCURACY, RATE, judged_rows
 from rdbench.stats.interpolation import DEFAULT
 from rdbench.stats.intervals import LEVEL
 from rdbench.stats.metrics import METRICS
+from rdbench.tables.reading import default_partition
+from rdbench.tables.schema import BITS, CURVE
 from rdbench.words import did_you_mean
 
 __all__ = ["COLUMNS", "VARY", "VERDICTS", "Verdict", "check", "parse_share"]
@@ -142,7 +143,7 @@ def check(
         By default each curve's own: CCC, or accuracy where the target has classes. Curves that cannot give the
         metric that is asked for are listed and do not decide.
     method, bits, charge_boxes, partition
-        As in `rdbench.bd_table.bd_table`.
+        As in `rdbench.curves.deltas.bd_table`.
     failed : int
         Units of the run that failed; the exit code is then 4.
     level : float

@@ -68,7 +68,7 @@ class Charged:
 
 
 def exact_rows(cells: Cells, charged: Charged, tolerance: float) -> list[dict[str, object]]:
-    """A row of `rdbench.check.Verdict.rows` for each curve, by bits alone and without inference.
+    """A row of `rows` of `rdbench.gate.check.Verdict` for each curve, by bits alone and without inference.
 
     Parameters
     ----------

@@ -14,14 +14,16 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from rdbench.curves.envelope import side_of
-from rdbench.curves.points import CURVE, SCOPE, Points, codes
+from rdbench.curves.arrays import codes
+from rdbench.curves.points import Points
+from rdbench.curves.sides import side_of
 from rdbench.errors import NotComparableError
 from rdbench.gate.cells import Cells, both_sides
 from rdbench.gate.exact import Charged, named_rows
 from rdbench.stats.bd import Delta, Side, bd_accuracy, bd_rate, percent
 from rdbench.stats.intervals import LEVEL, MIN_SUBJECTS, simultaneous
 from rdbench.stats.metrics import FROM_CONFUSION, FROM_MOMENTS, higher_is_better
+from rdbench.tables.schema import CURVE, SCOPE
 
 __all__ = ["ACCURACY", "POWER", "RATE", "Judged", "judge", "judged_rows"]
 
@@ -63,7 +65,7 @@ def judged_rows(
     tolerance: dict[str, float | None],
     level: float,
 ) -> tuple[list[dict[str, object]], list[str], list[str]]:
-    """A row of `rdbench.check.Verdict.rows` for each curve, judged by intervals.
+    """A row of `rows` of `rdbench.gate.check.Verdict` for each curve, judged by intervals.
 
     Parameters
     ----------
@@ -73,7 +75,7 @@ def judged_rows(
     metric : str or None
         None: each curve's own.
     method : str
-        As in `rdbench.bd_table.bd_table`.
+        As in `rdbench.curves.deltas.bd_table`.
     tolerance : dict
         Tolerated loss by measure: a log ratio of rates, and a difference of the metric. None: it is not judged.
     level : float
@@ -206,14 +208,14 @@ def judge(
     Parameters
     ----------
     rate : (curves,) and (curves, subjects) float64
-        Log ratios of rates, and without each subject in turn, as `rdbench.bd.many` gives them.
+        Log ratios of rates, and without each subject in turn, as `rdbench.stats.bd.many` gives them.
     accuracy : the same, optional
         Differences of accuracy; without them rates alone are judged.
     tolerances : sequence of (float, float or None)
         Pairs of `max_bd_rate` and `max_accuracy_drop`; the family is judged under each.
     level : float
     draws : int
-        As in `rdbench.intervals.simultaneous`.
+        As in `rdbench.stats.intervals.simultaneous`.
 
     Returns
     -------

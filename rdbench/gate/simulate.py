@@ -5,23 +5,23 @@ an own share of the variance, own bits, and what a codec does to each is partly 
 tables that subjects would leave are drawn directly, as the sums that the rest of the program works on, and go
 through the very functions that make the program's numbers.
 
-``python -m rdbench.simulate coverage``, ``... power`` and ``... needed`` print the tables of docs/simulation.md.
+``python -m rdbench.gate.simulate coverage``, ``... power`` and ``... needed`` print the tables of docs/simulation.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import click
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from rdbench.curves.envelope import GROUP, Chooser, envelope_of
+from rdbench.curves.envelope import Chooser, envelope_of
 from rdbench.curves.points import Points, kbps, metric_of_sums
+from rdbench.curves.sides import GROUP
 from rdbench.gate.judging import POWER, judge
+from rdbench.gate.population import CENTRE, FACTORS, PLANTED, POPULATIONS, RATES, Population, draw
 from rdbench.stats import bd
 from rdbench.stats.bd import Delta, Side, bd_accuracy, bd_rate
 from rdbench.stats.intervals import (
@@ -34,6 +34,7 @@ from rdbench.stats.intervals import (
     paired,
     percentile,
 )
+from rdbench.typing import Array
 
 __all__ = [
     "coverage",
@@ -46,108 +47,14 @@ __all__ = [
     "subjects_needed",
 ]
 
-Array = NDArray[np.float64]
 
-RATES = np.array([4.0, 8.0, 16.0, 32.0, 64.0])
 RATE_LIMITS = {f"{tolerance:g} %": float(np.log1p(tolerance / 100)) for tolerance in (0.5, 1, 2, 3, 5, 10)}
 ACCURACY_LIMITS = {f"{tolerance:g}": tolerance for tolerance in (0.005, 0.01, 0.02, 0.03, 0.05)}
 """Tolerances on the scales on which losses are judged, by what heads their columns."""
-_SECONDS = 10.0
-_FRAMES = 250.0
 _POPULATION = 200_000
-_CENTRE = np.zeros(2)
 _BATCH = 50
 _DRAWS = 1000
 """Of max-t in each trial; its noise averages out over the trials."""
-
-
-@dataclass(frozen=True)
-class Population:
-    """What subjects are like.
-
-    Parameters
-    ----------
-    gain_sd, bias_sd : float
-        Spread between subjects of log gain, and of the (skewed, exponential) bias in units of gold.
-    common : float
-        Share of a subject's own reaction to each point that anchor and test have in common.
-    own_sd : float
-        Spread of a subject's own reaction to each point, in units of quality.
-    bits_sd : float
-        Spread between subjects of log bits.
-    ratio_sd : float
-        Spread between subjects of the log ratio of the test's bits to the anchor's.
-    saving : float
-        The test's bits over the anchor's.
-    half : tuple of float
-        Rates in kbit/s at which anchor and test (or any number of sides) reach half of their quality.
-    ceiling : tuple of float
-        What their quality tends to; where halves and ceilings differ, the curves cross.
-    """
-
-    gain_sd: float = 0.4
-    bias_sd: float = 0.15
-    common: float = 0.7
-    own_sd: float = 0.05
-    bits_sd: float = 0.35
-    ratio_sd: float = 0.08
-    saving: float = 0.85
-    half: tuple[float, ...] = (7.0, 7.0)
-    ceiling: tuple[float, ...] = (0.92, 0.92)
-
-
-POPULATIONS = {
-    "alike": Population(),
-    "crossing": Population(saving=1.0, half=(7.0, 5.0), ceiling=(0.94, 0.89)),
-}
-"""Curves of one shape whose rates differ by a factor, and curves that cross."""
-PLANTED = Population(saving=1.0, ratio_sd=0.04, own_sd=0.0, bits_sd=0.2)
-"""In which a loss of rate is planted: the log ratio of rates alone differs between subjects, by 4 %, as the gate's
-power is stated for; no subject reacts to a point in a way of its own."""
-FACTORS = Population(saving=1.0, ratio_sd=0.0, half=(14.0, 6.0, 2.5), ceiling=(0.95, 0.85, 0.70))
-"""Three factors, each the best one somewhere."""
-
-
-def _quality(population: Population) -> Array:
-    """Of all sides at all rates: (sides, points)."""
-    half, ceiling = np.array([population.half]).T, np.array([population.ceiling]).T
-    return ceiling * RATES / (RATES + half)
-
-
-def draw(population: Population, subjects: int, rng: np.random.Generator) -> Array:
-    """Sums of subjects: (subjects, sides, points, bits and seconds and six sums)."""
-    points, sides = len(RATES), len(population.half)
-    gain = np.exp(rng.normal(0, population.gain_sd, (subjects, 1, 1)) - population.gain_sd**2 / 2)
-    bias = population.bias_sd * (rng.exponential(1, (subjects, 1, 1)) - 1)
-    level = rng.normal(0, 0.25, (subjects, 1, 1))
-    spread = 0.2 * np.exp(rng.normal(0, 0.3, (subjects, 1, 1)))
-    shared = rng.normal(0, 1, (subjects, 1, points))
-    alone = rng.normal(0, 1, (subjects, sides, points))
-    own = population.own_sd * (np.sqrt(population.common) * shared + np.sqrt(1 - population.common) * alone)
-    quality = np.maximum(_quality(population) + own, 0.0)
-    slope = quality * gain
-    mean_gold, var_gold = level + 0 * slope, spread**2 + 0 * slope
-    mean_pred = slope * mean_gold + bias
-    noise = 0.15 * (1.2 - np.minimum(quality, 1.2))
-    var_pred = slope**2 * var_gold + noise**2
-    cov = slope * var_gold
-    ratio = np.log(population.saving) + rng.normal(0, population.ratio_sd, (subjects, sides - 1, 1))
-    log_bits = np.log(1000 * RATES * _SECONDS) + rng.normal(0, population.bits_sd, (subjects, 1, 1))
-    log_bits = log_bits + np.concatenate([0 * ratio[:, :1], ratio], axis=1)
-    n = _FRAMES
-    return np.stack(
-        [
-            np.exp(log_bits),
-            np.full(slope.shape, _SECONDS),
-            np.full(slope.shape, n),
-            n * mean_pred,
-            n * mean_gold,
-            n * (var_pred + mean_pred**2),
-            n * (var_gold + mean_gold**2),
-            n * (cov + mean_pred * mean_gold),
-        ],
-        axis=-1,
-    )
 
 
 def side_of_sums(stats: Array, metric: str = "ccc") -> Side:
@@ -155,9 +62,9 @@ def side_of_sums(stats: Array, metric: str = "ccc") -> Side:
     total, without = stats.sum(axis=0), delete_one(stats)
     return Side(
         np.log(kbps(total)),
-        metric_of_sums(total, _CENTRE, metric),
+        metric_of_sums(total, CENTRE, metric),
         np.log(kbps(without)),
-        metric_of_sums(without, _CENTRE, metric),
+        metric_of_sums(without, CENTRE, metric),
     )
 
 
@@ -165,15 +72,15 @@ def _resampled(stats: Array, replicates: int, seed: int) -> Side:
     total, drawn = stats.sum(axis=0), bootstrap(stats, replicates=replicates, seed=seed)
     return Side(
         np.log(kbps(total)),
-        metric_of_sums(total, _CENTRE, "ccc"),
+        metric_of_sums(total, CENTRE, "ccc"),
         np.log(kbps(drawn)),
-        metric_of_sums(drawn, _CENTRE, "ccc"),
+        metric_of_sums(drawn, CENTRE, "ccc"),
     )
 
 
 def _truth(population: Population, seed: int) -> dict[str, float]:
     stats = draw(population, _POPULATION, np.random.default_rng(seed)).sum(axis=0)
-    value = metric_of_sums(stats, _CENTRE, "ccc")
+    value = metric_of_sums(stats, CENTRE, "ccc")
     none = np.zeros((0, len(RATES)))
     sides = [Side(np.log(kbps(stats[i])), value[i], none, none) for i in (0, 1)]
     return {
@@ -357,9 +264,9 @@ def _side(stats: Array) -> Side:
     without = total[:, None] - stats
     return Side(
         np.log(kbps(total)),
-        metric_of_sums(total, _CENTRE, "ccc"),
+        metric_of_sums(total, CENTRE, "ccc"),
         np.log(kbps(without)),
-        metric_of_sums(without, _CENTRE, "ccc"),
+        metric_of_sums(without, CENTRE, "ccc"),
     )
 
 

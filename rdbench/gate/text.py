@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 
-from rdbench.curves.points import CURVE
 from rdbench.gate.check import VERDICTS, Verdict
+from rdbench.tables.schema import CURVE
 
 __all__ = ["curve_name", "for_people", "to_json", "to_junit", "to_markdown"]
 

@@ -1,7 +1,7 @@
 """Claims about ways of training, as a file says them: each one sentence, and what it says as numbers.
 
 A claim says that one family of back-ends (all seeds of one name) is better than another, or not worse by more
-than a margin, at every factor, target and codec that it names. `rdbench.findings` holds it against tables.
+than a margin, at every factor, target and codec that it names. `rdbench.methods.findings` holds it against tables.
 """
 
 from __future__ import annotations
@@ -23,9 +23,8 @@ from pydantic import (
 )
 
 from rdbench.errors import InputError
-from rdbench.quoted import as_given, quoted
-from rdbench.sweep.experiment import did_you_mean
 from rdbench.tables.names import split_seed
+from rdbench.words import as_given, did_you_mean, quoted
 
 __all__ = ["FALLING", "Claim", "load_claims", "shipped_claims"]
 

@@ -6,9 +6,9 @@ its interval, and its simultaneous interval over the members.
 - Without a codec (``ccc``, ``pcc``, ``rmse``, ``accuracy``, ``f1``) the difference is that of the families'
   means over seeds, each of the metric pooled over subjects.
 - ``bd-ccc`` and ``bd-rate`` are Bjøntegaard deltas between the families' mean curves (see
-  `rdbench.seed_curves`). The mean of the deltas of all pairs of single seeds is told beside it.
+  `rdbench.methods.families`). The mean of the deltas of all pairs of single seeds is told beside it.
 
-Intervals (see `rdbench.components`): the squared standard error is the sum of three components, the jackknife
+Intervals (see `rdbench.stats.components`): the squared standard error is the sum of three components, the jackknife
 over subjects (both families without the same subject) and one over the seeds of each family, with
 Satterthwaite's degrees of freedom. Seeds of two families are taken for independent draws, also where their
 numbers are equal. A family with one seed adds no component: what is claimed is then about this one network.
@@ -22,23 +22,31 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from rdbench.curves.envelope import Chooser, envelope_of, groups, side_of
-from rdbench.curves.points import BITS, CURVE, Points, codes, collect, default_partition
+from rdbench.curves.arrays import codes, collect
+from rdbench.curves.envelope import Chooser, envelope_of
+from rdbench.curves.points import Points
+from rdbench.curves.sides import groups, side_of
 from rdbench.errors import InputError, NotComparableError
 from rdbench.methods.claims import FALLING, Claim
-from rdbench.methods.seed_curves import at_common_rates, delta_of_families, deltas_of_pairs
-from rdbench.methods.table import Cell, cells, few_seeds
+from rdbench.methods.families import (
+    Cell,
+    at_common_rates,
+    cells,
+    delta_of_families,
+    deltas_of_pairs,
+    few_seeds,
+)
 from rdbench.stats.bd import Side, percent
 from rdbench.stats.components import Bounds, Estimate, Sample, bounds, together
 from rdbench.stats.intervals import LEVEL
-from rdbench.sweep.experiment import did_you_mean
 from rdbench.tables.names import split_seed
+from rdbench.tables.reading import default_partition
+from rdbench.tables.schema import BITS, CURVE
+from rdbench.words import did_you_mean
 
 __all__ = ["MEMBERS", "VERDICTS", "Finding", "evaluate"]
 
-Array = NDArray[np.float64]
 
 VERDICTS = ("holds", "does not hold", "cannot be told")
 
@@ -98,7 +106,7 @@ def evaluate(
     ----------
     claim : Claim
     encodes, scores : DataFrame
-        With the columns of `rdbench.tables`; `rdbench.joined.joined` gives those of several runs.
+        With the columns of `rdbench.tables`; `rdbench.tables.several.joined` gives those of several runs.
     bits, charge_boxes
         What makes the rate, for BD.
     partition : str, optional

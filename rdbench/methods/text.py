@@ -13,7 +13,7 @@ from rdbench.methods.claims import FALLING
 from rdbench.methods.findings import MEMBERS, Finding
 from rdbench.tables.text import markdown, plain
 
-__all__ = ["closest", "members_for_people", "to_csv", "to_json", "to_markdown", "to_text"]
+__all__ = ["closest", "for_people", "members_for_people", "to_csv", "to_json", "to_markdown", "to_text"]
 
 
 def closest(finding: Finding) -> dict[str, Any] | None:
@@ -188,3 +188,31 @@ def _json(name: str, value: Any) -> Any:
     if name in _COUNTS:
         return int(value)
     return value if not isinstance(value, float) or np.isfinite(value) else None
+
+
+def for_people(table: pd.DataFrame) -> pd.DataFrame:
+    """The table as it is read: the interval in one cell, standard errors instead of variances."""
+    shown = pd.DataFrame({"back-end": table["backend"]})
+    for name in ("region", "gold", "scoring"):
+        if table[name].nunique() > 1:
+            shown[name] = table[name]
+    for name in ("target", "factor", "metric"):
+        shown[name] = table[name]
+    shown["value"] = [_rounded(v) for v in table["value"]]
+    shown["95 %"] = [
+        "" if np.isnan(a) or np.isnan(b) else f"{_rounded(a)} to {_rounded(b)}"
+        for a, b in zip(table["low"], table["high"], strict=True)
+    ]
+    if table["boot_low"].notna().any():
+        ends = zip(table["boot_low"], table["boot_high"], strict=True)
+        shown["bootstrap"] = ["" if np.isnan(a) else f"{_rounded(a)} to {_rounded(b)}" for a, b in ends]
+    shown["± seeds"] = [_rounded(v**0.5) for v in table["seed_variance"]]
+    shown["± subjects"] = [_rounded(v**0.5) for v in table["subject_variance"]]
+    shown["seeds"] = table["seeds"]
+    shown["subjects"] = table["subjects"]
+    remarks = [a or b for a, b in zip(table["remark"], table["reason"], strict=True)]
+    return shown.assign(remark=remarks) if any(remarks) else shown
+
+
+def _rounded(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.3f}"

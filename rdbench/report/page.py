@@ -19,11 +19,11 @@ from typing import Any
 
 from plotly.offline import get_plotlyjs
 
-from rdbench.curves.points import require_partition
+from rdbench.curves.run import Run
 from rdbench.errors import InputError, NotComparableError
 from rdbench.report.data import report_data
 from rdbench.stats.metrics import FROM_MOMENTS
-from rdbench.tables.reading import Run
+from rdbench.tables.reading import require_partition
 
 __all__ = ["build", "page", "run_names"]
 
@@ -79,7 +79,7 @@ def build(
     metric : str, optional
         By default CCC, or accuracy where everything is categorical.
     bits, charge_boxes, partition
-        As in `rdbench.curves.pooled`.
+        As in `rdbench.curves.pooling.pooled`.
 
     Returns
     -------
@@ -125,7 +125,7 @@ def page(data: dict[str, Any], *, title: str) -> str:
     Parameters
     ----------
     data : dict
-        As `rdbench.report_data.report_data` gives it.
+        As `rdbench.report.data.report_data` gives it.
     title : str
         Plain text.
     """

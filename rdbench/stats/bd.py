@@ -20,6 +20,7 @@ from scipy.special import stdtrit
 
 from rdbench.stats.interpolation import DEFAULT, evaluate, isotonic, mean_height, slopes
 from rdbench.stats.intervals import LEVEL, MIN_SUBJECTS, Interval, jackknife, jackknife_error, percentile
+from rdbench.typing import Array
 
 __all__ = [
     "MIN_POINTS",
@@ -35,7 +36,6 @@ __all__ = [
     "relative_difference",
 ]
 
-Array = NDArray[np.float64]
 
 MIN_POINTS = 4
 """Distinct points a side."""

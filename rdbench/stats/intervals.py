@@ -1,7 +1,7 @@
 """Intervals over subjects: jackknife, bootstrap, families, and seeds crossed with subjects.
 
 The unit of chance is the subject. Statistics that add make every resampling a matter of arithmetic: an array
-``stats[subject, point, k]`` of sums (see `rdbench.points`) gives all leave-one-out replicates by one
+``stats[subject, point, k]`` of sums (see `rdbench.curves.points`) gives all leave-one-out replicates by one
 subtraction and all bootstrap replicates by one matrix product; no frame is touched.
 
 The default is the delete-one-subject jackknife with Student's t on n - 1 degrees of freedom, on a scale on
@@ -23,18 +23,19 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import helmert
 from scipy.special import stdtrit
 
+from rdbench.typing import Array
+
 __all__ = [
+    "FEW_SUBJECTS",
     "LEVEL",
     "MIN_SEEDS",
     "MIN_SUBJECTS",
     "SCALES",
     "SCALE_OF",
-    "Crossed",
     "Family",
     "Interval",
     "Scale",
     "bootstrap",
-    "crossed",
     "crossed_bootstrap",
     "delete_one",
     "jackknife",
@@ -42,10 +43,12 @@ __all__ = [
     "paired",
     "percentile",
     "simultaneous",
-    "t_interval",
 ]
 
-Array = NDArray[np.float64]
+FEW_SUBJECTS = 6
+"""Under so many subjects an interval says little; each subject is a dot instead."""
+
+
 Statistic = Callable[[Array], Array]
 
 LEVEL = 0.95
@@ -202,14 +205,6 @@ def paired(
         level=level,
         min_subjects=min_subjects,
     )
-
-
-def t_interval(values: ArrayLike, *, level: float = LEVEL, min_subjects: int = MIN_SUBJECTS) -> Interval:
-    """Interval of a mean over subjects, each with one value along the first axis."""
-    x = np.asarray(values, dtype=np.float64)
-    n = len(x)
-    replicates = (x.sum(axis=0) - x) / max(n - 1, 1)
-    return jackknife(x.mean(axis=0), replicates, level=level, min_subjects=min_subjects)
 
 
 def bootstrap(stats: Array, *, replicates: int = 2000, seed: int = 0) -> Array:
@@ -393,75 +388,6 @@ def _drawn_errors(loads: Array, dof: int, size: int, rng: np.random.Generator) -
     root[:, diagonal, diagonal] = np.sqrt(rng.chisquare(dof - diagonal, (size, rank)))
     drawn = loads @ root
     return np.sqrt(np.einsum("smk,smk->sm", drawn, drawn) / dof)
-
-
-@dataclass(frozen=True)
-class Crossed:
-    """A mean over seeds, with what seeds and subjects each add to its uncertainty.
-
-    Parameters
-    ----------
-    estimate : float
-        Mean over seeds.
-    low, high : float
-        NaN where there is no interval.
-    seed_variance, subject_variance : float
-        Components of the variance of `estimate`; their sum is the squared standard error. Both hold a share
-        of the interaction of seed and subject, so the sum is on the safe side.
-    seeds, subjects : int
-    reason : str
-        "" where there is an interval.
-    """
-
-    estimate: float
-    low: float
-    high: float
-    seed_variance: float
-    subject_variance: float
-    seeds: int
-    subjects: int
-    reason: str
-
-
-def crossed(
-    values: ArrayLike,
-    replicates: ArrayLike,
-    *,
-    level: float = LEVEL,
-    min_subjects: int = MIN_SUBJECTS,
-    min_seeds: int = MIN_SEEDS,
-) -> Crossed:
-    """Interval of a mean over seeds where every seed was scored on the same subjects.
-
-    Parameters
-    ----------
-    values : (seeds,) array_like
-        Each seed's estimate (or difference of two methods) from all subjects.
-    replicates : (seeds, subjects) array_like
-        The same without each subject in turn.
-
-    Returns
-    -------
-    Crossed
-        Degrees of freedom by Satterthwaite (1946) from the two components.
-    """
-    x = np.asarray(values, dtype=np.float64)
-    reps = np.asarray(replicates, dtype=np.float64)
-    seeds, subjects = reps.shape
-    estimate = float(x.mean())
-    by_subject = float(jackknife_error(reps.mean(axis=0)) ** 2) if subjects > 1 else np.nan
-    by_seed = float(x.var(ddof=1) / seeds) if seeds > 1 else np.nan
-    reason = _too_few(seeds, min_seeds, "seed") or _too_few(subjects, min_subjects, "subject")
-    if not reason and not (np.isfinite(x).all() and np.isfinite(reps).all()):
-        reason = "a seed's value or a leave-one-subject-out value is missing"
-    if reason:
-        return Crossed(estimate, np.nan, np.nan, by_seed, by_subject, seeds, subjects, reason)
-    variance = by_seed + by_subject
-    spread = by_seed**2 / (seeds - 1) + by_subject**2 / (subjects - 1)
-    half = 0.0
-    if variance > 0:
-        half = float(stdtrit(variance**2 / spread, (1 + level) / 2) * np.sqrt(variance))
-    return Crossed(estimate, estimate - half, estimate + half, by_seed, by_subject, seeds, subjects, "")
 
 
 def crossed_bootstrap(

@@ -15,31 +15,38 @@ import json
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from rdbench.tables.schema import MOMENTS
+from rdbench.typing import Array
 
 __all__ = [
     "METRICS",
+    "METRIC_NAMES",
+    "MOMENTS",
     "accuracy",
     "ccc",
     "confusion_matrix",
     "higher_is_better",
     "macro_f1",
     "merge",
-    "merge_by",
     "moments",
     "parse_confusion",
     "pcc",
     "rmse",
 ]
 
-Array = NDArray[np.float64]
 Columns = Sequence[Array]
 """The six moments, each an array by itself."""
 
+MOMENTS = ("n", "mean_pred", "mean_gold", "m2_pred", "m2_gold", "cov")
+"""n, means, and centred second moments (sums, not divided by n) of prediction and gold: they add by the
+pairwise rule and so give CCC, PCC and RMSE over any union of rows."""
+
 METRICS = ("ccc", "pcc", "rmse", "accuracy", "f1")
+
+METRIC_NAMES = {"ccc": "CCC", "pcc": "PCC", "rmse": "RMSE", "accuracy": "Accuracy", "f1": "Macro F1"}
+"""What people call each metric."""
+
 """Names of the metrics: the first three come from moments, the last two from confusion matrices."""
 
 
@@ -59,7 +66,7 @@ def moments(pred: ArrayLike, gold: ArrayLike) -> Array:
     Returns
     -------
     (6,) float64
-        In the order of `rdbench.tables.MOMENTS`; without any frame, n is 0 and the rest NaN.
+        In the order of `MOMENTS`; without any frame, n is 0 and the rest NaN.
 
     Raises
     ------
@@ -96,7 +103,7 @@ def merge(stats: ArrayLike, axis: int = 0) -> Array:
     Parameters
     ----------
     stats : (..., 6) array_like
-        Moments in the order of `rdbench.tables.MOMENTS`; rows with n = 0 add nothing.
+        Moments in the order of `MOMENTS`; rows with n = 0 add nothing.
     axis : int
         The axis to merge over; not the last.
 
@@ -123,52 +130,6 @@ def merge(stats: ArrayLike, axis: int = 0) -> Array:
     second[..., 2] += (weighted[..., 0] * scatter[..., 1]).sum(axis=0)
     out = np.concatenate([total[..., None], anchor[0] + shift, second], axis=-1)
     out[total == 0, 1:] = np.nan
-    return out
-
-
-def merge_by(scores: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """Merge the moments of all rows of each group.
-
-    Parameters
-    ----------
-    scores : DataFrame
-        With the columns of `rdbench.tables.MOMENTS` and those named in `by`.
-    by : sequence of str
-        Null keys form a group of their own.
-
-    Returns
-    -------
-    DataFrame
-        One row a group: the columns `by` and the six moments, sorted by `by`.
-    """
-    rows = scores[[*by, *MOMENTS]]
-    rows = rows[rows["n"] > 0]
-    groups = rows.groupby(list(by), sort=True, dropna=False)
-    label = groups.ngroup().to_numpy()
-    keys = rows[list(by)].iloc[np.unique(label, return_index=True)[1]].reset_index(drop=True)
-    merged = _merge_labelled(rows[list(MOMENTS)].to_numpy(dtype=np.float64), label, len(keys))
-    return pd.concat([keys, pd.DataFrame(merged, columns=list(MOMENTS))], axis=1)
-
-
-def _merge_labelled(rows: Array, label: NDArray[np.integer], groups: int) -> Array:
-    def total(values: Array) -> Array:
-        return np.bincount(label, values, groups).astype(np.float64, copy=False)
-
-    n = rows[:, 0]
-    count = total(n)
-    first = np.unique(label, return_index=True)[1]
-    out = np.empty((groups, 6))
-    out[:, 0] = count
-    scatter = []
-    for column in (1, 2):
-        anchor = rows[first, column]
-        offset = rows[:, column] - anchor[label]
-        shift = total(n * offset) / count
-        out[:, column] = anchor + shift
-        scatter.append(offset - shift[label])
-    p, g = scatter
-    for column, product in ((3, p * p), (4, g * g), (5, p * g)):
-        out[:, column] = total(rows[:, column] + n * product)
     return out
 
 

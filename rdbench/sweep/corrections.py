@@ -18,10 +18,10 @@ from scipy.ndimage import median_filter
 
 from rdbench.errors import InputError
 from rdbench.stats import metrics
-from rdbench.video.clip import Labels
+from rdbench.typing import Array
+from rdbench.video.labels import DELAYS, ROUNDING, check_delay
 
 __all__ = [
-    "DELAYS",
     "FITTED_PARTITION",
     "MEDIANS",
     "PLAIN",
@@ -34,14 +34,9 @@ __all__ = [
     "challenge_scores",
     "fit",
     "procedure",
-    "shift_labels",
     "shift_predictions",
 ]
 
-Array = NDArray[np.float64]
-
-DELAYS = tuple(round(0.4 * i, 1) for i in range(21))
-"""Annotation delays that are tried, in seconds: 0 to 8 in steps of 0.4."""
 
 MEDIANS = (0.0, 0.2, 0.4, 0.8, 1.2, 1.6, 2.4, 3.2, 4.8, 6.4, 9.6, 12.8)
 """Lengths of the median filter that are tried, in seconds; 0 is no filter."""
@@ -55,7 +50,6 @@ _STEPS = ("delay", "median", "bias", "scale")
 _CHOSEN = {"loso": "chosen by leave-one-subject-out on train", "avec2016": "chosen on dev as in AVEC 2016"}
 
 _GAIN = 1e-9
-_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -202,24 +196,6 @@ def procedure(protocol: str) -> str:
     return f"{'+'.join(_STEPS)}, {_CHOSEN[protocol]}"
 
 
-def shift_labels(labels: Labels, delay: float) -> Labels:
-    """Labels for training: each moved back by the delay, to the frame that it is about.
-
-    Those that would lie before 0 are about nothing that was filmed, and the last `delay` seconds of video have
-    no label; they are left out, not invented.
-
-    Parameters
-    ----------
-    labels : Labels
-    delay : float
-        Seconds, 0 or more.
-    """
-    _check(delay)
-    times = labels.times - delay
-    kept = times >= -_ROUNDING
-    return replace(labels, times=times[kept], values=labels.values[kept])
-
-
 def shift_predictions(values: Array, times: Array, delay: float) -> Array:
     """Predictions for scoring against the unshifted gold: frame t takes what was predicted at ``t - delay``.
 
@@ -237,7 +213,7 @@ def shift_predictions(values: Array, times: Array, delay: float) -> Array:
     delay : float
         Seconds, 0 or more.
     """
-    _check(delay)
+    check_delay(delay)
     if delay == 0 or len(times) < 2:
         return values
     held = _hold(values)
@@ -246,7 +222,7 @@ def shift_predictions(values: Array, times: Array, delay: float) -> Array:
     before = after - 1
     share = np.clip((source - times[before]) / (times[after] - times[before]), 0, 1)
     near = np.where(share <= 0.5, before, after)
-    half = np.median(np.diff(times)) / 2 + _ROUNDING
+    half = np.median(np.diff(times)) / 2 + ROUNDING
     direct = np.abs(times[near] - source) <= half
     weight = share.reshape(-1, *[1] * (values.ndim - 1))
     between = held[before] + weight * (held[after] - held[before])
@@ -262,11 +238,6 @@ def _hold(values: Array) -> Array:
     filled = np.where(last < 0, there.argmax(axis=0), last)
     held: Array = np.take_along_axis(values, filled, axis=0)
     return held
-
-
-def _check(delay: float) -> None:
-    if not (np.isfinite(delay) and 0 <= delay <= DELAYS[-1]):
-        raise InputError(f"An annotation delay should be 0 to {DELAYS[-1]:g} s, but is {delay} s.")
 
 
 def _smooth(values: Array, times: Array, seconds: float) -> Array:
@@ -476,7 +447,7 @@ def challenge_scores(stats: Array) -> dict[str, float]:
     Parameters
     ----------
     stats : (recordings, 6) float64
-        Moments in the order of `rdbench.tables.MOMENTS`.
+        Moments in the order of `rdbench.tables.schema.MOMENTS`.
 
     Returns
     -------

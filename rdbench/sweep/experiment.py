@@ -13,9 +13,10 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from rdbench.errors import InputError
-from rdbench.quoted import as_given, bare
-from rdbench.video.profiles import DEFAULT_VARIANT, Profile, check_rate
-from rdbench.words import did_you_mean
+from rdbench.video.arguments import check_rate
+from rdbench.video.clip import FACE_SIZE
+from rdbench.video.profiles import DEFAULT_VARIANT, Profile
+from rdbench.words import as_given, bare, did_you_mean
 
 __all__ = [
     "UNCODED",
@@ -42,11 +43,6 @@ Rates = Annotated[tuple[Rate, ...], Field(min_length=1, max_length=64)]
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-FACE_SIZE = 96
-"""Side in pixels of the faces that the paper's networks see, and of what is coded in region "face" unless told
-otherwise."""
 
 
 class DatasetChoice(_Part):

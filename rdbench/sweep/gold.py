@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 from rdbench.backends.protocol import Backend
 from rdbench.errors import ClipError
 from rdbench.stats import metrics
+from rdbench.tables.names import PLAIN
 from rdbench.tables.schema import MOMENTS
 from rdbench.video.clip import Labels
 from rdbench.video.labels import join
 
-__all__ = ["FLAT", "PLAIN", "Gold", "gold_from_labels", "gold_from_reference", "score_rows"]
+__all__ = ["FLAT", "Gold", "gold_from_labels", "gold_from_reference", "score_rows"]
 
-PLAIN = "plain"
-"""The scoring key where nothing was done to predictions or gold."""
 
 FLAT = 0.01
 """A pristine reference whose standard deviation is below this (of values in -1..1) says too little to agree with."""
@@ -108,7 +107,7 @@ def score_rows(backend: Backend, gold: Gold, predictions: NDArray[np.floating[An
     Returns
     -------
     list of dict
-        Columns of `rdbench.tables.SCORES`, `encode` aside.
+        Columns of `rdbench.tables.schema.SCORES`, `encode` aside.
     """
     rows = []
     for index, target in enumerate(gold.targets):

@@ -16,11 +16,14 @@ import numpy as np
 
 from rdbench.datasets.synthetic import SyntheticDataset
 from rdbench.errors import InputError
+from rdbench.machine import work_folder
 from rdbench.sweep.experiment import CodecChoice, load_experiment
 from rdbench.video.clip import Dataset
-from rdbench.video.coder import Encoded, Geometry, downsample, encode, full_pictures
-from rdbench.video.prepared import prepare, work_folder
+from rdbench.video.coder import Encoded, encode
+from rdbench.video.planes import Geometry
+from rdbench.video.prepared import prepare
 from rdbench.video.profiles import Profile, load_profiles
+from rdbench.video.views import downsample, full_pictures
 
 __all__ = ["achieved", "grid", "limits", "pilots"]
 

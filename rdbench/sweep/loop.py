@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
-import multiprocessing
-import os
-import platform
-import shutil
-import signal
-import sys
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from rdbench.errors import InputError
-from rdbench.heap import keep_memory
-from rdbench.machine import cache_dir
-from rdbench.sweep.experiment import Condition, DatasetChoice
+from rdbench.machine import sweep_work
+from rdbench.sweep.experiment import Condition
 from rdbench.sweep.unit import Setup, Unit, UnitResult, evaluate, look
+from rdbench.sweep.workers import killed_by, notice_interrupts, stop
 from rdbench.tables.pictures import write_samples
 from rdbench.tables.store import Store
-from rdbench.video.clip import ClipInfo, Dataset
-from rdbench.video.process import end_all
-from rdbench.words import did_you_mean
+from rdbench.video.clip import ClipInfo
 
-__all__ = ["Progress", "Summary", "local_executor", "remote_executor", "select_clips", "split", "sweep"]
+__all__ = ["Progress", "Summary", "split", "sweep"]
 
 UNIT_PIXELS = 1.5e9
 """Pixels coded in one unit (about half a minute): more is lost when a run is killed, less costs more start-up."""
@@ -71,46 +59,6 @@ class Summary:
     clips: list[dict[str, Any]]
     failures: list[dict[str, Any]]
     encodes: int
-
-
-def select_clips(dataset: Dataset, choice: DatasetChoice) -> tuple[list[ClipInfo], str]:
-    """The clips of an experiment, and their partition.
-
-    Without a partition it is test, unless there is none, or the set has dev and its test has no labels.
-
-    Raises
-    ------
-    InputError
-        If a clip does not exist, or none is left.
-    """
-    index = dataset.index()
-    partition = choice.partition or _default_partition(dataset, index)
-    inside = [info for info in index if info.partition == partition]
-    if choice.clips:
-        names = {info.name: info for info in inside}
-        for name in choice.clips:
-            if name not in names:
-                hint = did_you_mean(name, names)
-                raise InputError(
-                    f"Dataset {dataset.name!r} has no clip {name!r} in partition {partition}{hint or '.'}"
-                )
-        inside = [names[name] for name in dict.fromkeys(choice.clips)]
-    if not inside:
-        there = sorted({info.partition for info in index})
-        raise InputError(
-            f"Dataset {dataset.name!r} has no clip in partition {partition}; it has {', '.join(there) or 'none'}."
-        )
-    return inside, partition
-
-
-def _default_partition(dataset: Dataset, index: Sequence[ClipInfo]) -> str:
-    present = {info.partition for info in index}
-    if "test" not in present:
-        return "dev" if "dev" in present else "train"
-    if "dev" not in present or dataset.name.startswith("synthetic"):
-        return "test"
-    first = next(info for info in index if info.partition == "test")
-    return "dev" if dataset.load(first.name).labels is None else "test"
 
 
 def split(clip: str, conditions: Sequence[Condition], frames: int, pixels: int) -> list[Unit]:
@@ -171,7 +119,7 @@ def sweep(
     KeyboardInterrupt
         What was finished is kept.
     """
-    _sweep_work()
+    sweep_work()
     store.forget_failures()
     finished, sources = store.finished(setup.keep), store.sources()
     told = {row["clip"]: row for row in store.clips()}
@@ -186,7 +134,7 @@ def sweep(
         elif todo[info.name]:
             queue.append(_Task(info.name))
     report(progress, None)
-    interrupted, restore = _notice_interrupts()
+    interrupted, restore = notice_interrupts()
     executor = open_executor()
     pending: dict[Future[Any], _Task] = {}
     suspects = idle_breaks = 0
@@ -205,7 +153,7 @@ def sweep(
                         idle_breaks += 1
                         if idle_breaks > MAX_IDLE_BREAKS:
                             raise
-                        _stop(executor)
+                        stop(executor)
                         executor = open_executor()
                     break
             done, _ = concurrent.futures.wait(
@@ -221,7 +169,7 @@ def sweep(
                     broken.append(task)
                     continue
                 except Exception as error:
-                    if not _killed_by(error):
+                    if not killed_by(error):
                         raise
                     _blame(task, todo, store, progress, report)
                     continue
@@ -233,7 +181,7 @@ def sweep(
                     _unit_done(outcome, task.unit, store, progress)
                 report(progress, None)
             if broken:
-                _stop(executor)
+                stop(executor)
                 executor = open_executor()
                 if suspects and len(broken) == 1:
                     _blame(broken[0], todo, store, progress, report)
@@ -246,36 +194,12 @@ def sweep(
                     suspects = len(broken)
                     report(progress, "A worker died (out of memory?); what it was at is tried once more.")
     except BaseException:
-        _stop(executor, pending)
+        stop(executor, pending)
         raise
     finally:
         restore()
     executor.shutdown()
     return Summary(store.clips(), store.failures(), len(store.finished()))
-
-
-def _notice_interrupts() -> tuple[threading.Event, Callable[[], None]]:
-    """An event that an interrupt sets, and what puts the old handler back.
-
-    Where Python happens to be in a callback, the exception of an interrupt is printed and lost.
-    """
-    noticed = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        return noticed, lambda: None
-    before = signal.getsignal(signal.SIGINT)
-    if before is not signal.default_int_handler:
-        return noticed, lambda: None
-
-    def notice(number: int, frame: FrameType | None) -> None:
-        noticed.set()
-        signal.default_int_handler(number, frame)
-
-    signal.signal(signal.SIGINT, notice)
-
-    def restore() -> None:
-        signal.signal(signal.SIGINT, before)
-
-    return noticed, restore
 
 
 def _key(clip: str, condition: Condition) -> Key:
@@ -356,107 +280,3 @@ def _blame(
     clip = task.unit.clip
     rows = [{"clip": clip, **asdict(condition), "reason": reason} for condition in task.unit.conditions]
     _unit_done(UnitResult({"failures": rows}), task.unit, store, progress)
-
-
-def _killed_by(error: Exception) -> bool:
-    """Whether Dask gave a task up since workers died of it; it has tried more than once by then."""
-    distributed = sys.modules.get("distributed")
-    return distributed is not None and isinstance(error, distributed.scheduler.KilledWorker)
-
-
-def _stop(executor: Executor, pending: Iterable[Future[Any]] = ()) -> None:
-    # Taken before: an executor that is shut down knows its processes no more.
-    workers = list((getattr(executor, "_processes", None) or {}).values())
-    results = getattr(executor, "_result_queue", None)
-    if not workers:
-        for future in pending:
-            future.cancel()
-    # Those of a pool are left to fail with it: its own thread stumbles over cancelled ones, and prints that.
-    executor.shutdown(wait=False)
-    for worker in workers:
-        worker.terminate()
-    if results is not None:
-        # Of a worker that was ended while it sent a result, the pool's thread awaits the rest for as long as anybody
-        # could still send it: this process would never end.
-        results._writer.close()
-
-
-@contextlib.contextmanager
-def local_executor(jobs: int) -> Iterator[Callable[[], Executor]]:
-    """Spawned worker processes on this machine, which end when this one does."""
-    context = multiprocessing.get_context("spawn")
-
-    def fresh() -> Executor:
-        return ProcessPoolExecutor(
-            jobs, mp_context=context, initializer=_start_worker, initargs=(os.getpid(),)
-        )
-
-    yield fresh
-
-
-@contextlib.contextmanager
-def remote_executor(address: str) -> Iterator[tuple[Callable[[], Executor], int]]:
-    """Workers of a Dask cluster; each needs rdbench and the data at the same paths.
-
-    Raises
-    ------
-    InputError
-        If dask.distributed is not installed, or nobody answers at the address.
-    """
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise InputError("--scheduler needs dask.distributed: pip install 'rdbench[dask]'.") from error
-    try:
-        client = Client(address, timeout="10s")
-    except (OSError, ValueError, TimeoutError) as error:
-        raise InputError(f"No Dask scheduler answers at {address!r} ({error}); start one first.") from error
-    with client:
-        workers = len(client.scheduler_info(n_workers=-1)["workers"])
-        if workers == 0:
-            raise InputError(f"The Dask scheduler at {address!r} has no workers; start some first.")
-        yield (lambda: client.get_executor(pure=False)), workers
-
-
-def _start_worker(parent: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # FFmpeg takes notice of an ignored signal all the same, but not of one that is blocked: a terminal's Ctrl-C would
-    # end it half-way, and its clip would pass for a damaged one.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    keep_memory()
-    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
-
-
-def _watch(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    end_all()
-    os._exit(1)
-
-
-def _sweep_work() -> None:
-    """Remove planes that dead processes left behind."""
-    for folder in (cache_dir() / "work").glob("*@*@*"):
-        owner, host, _ = folder.name.split("@", 2)
-        if host == platform.node() and owner.isdigit() and not _alive(int(owner)):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    try:
-        state = (
-            Path(f"/proc/{process}/stat")
-            .read_text(encoding="utf-8", errors="replace")
-            .rpartition(")")[2]
-            .split()[0]
-        )
-    except (OSError, IndexError):
-        return True
-    # A killed process that its parent has not asked about yet still has its number.
-    return state not in ("Z", "X")

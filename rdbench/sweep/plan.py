@@ -13,15 +13,17 @@ from rdbench.backends.protocol import Backend
 from rdbench.backends.registry import find_backend, name_for_workers
 from rdbench.datasets.registry import NAMES, open_dataset
 from rdbench.errors import InputError
-from rdbench.sweep.experiment import FACE_SIZE, Condition, DatasetChoice, Experiment, conditions
-from rdbench.sweep.loop import Progress, Summary, local_executor, remote_executor, select_clips, sweep
+from rdbench.sweep.experiment import Condition, DatasetChoice, Experiment, conditions
+from rdbench.sweep.loop import Progress, Summary, sweep
 from rdbench.sweep.unit import Setup, face_margin
+from rdbench.sweep.workers import local_executor, remote_executor
 from rdbench.tables.store import Store
 from rdbench.video import process
-from rdbench.video.clip import ClipInfo, Dataset
+from rdbench.video.clip import FACE_SIZE, ClipInfo, Dataset
 from rdbench.video.profiles import Profile, load_profiles
+from rdbench.words import did_you_mean
 
-__all__ = ["Plan", "cores", "make_plan", "profiles_folder", "run_plan"]
+__all__ = ["Plan", "make_plan", "profiles_folder", "run_plan", "select_clips"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,11 +49,6 @@ class Plan:
     conditions: list[Condition]
     identity: Mapping[str, str]
     notes: list[str]
-
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def profiles_folder() -> Path | None:
@@ -208,3 +205,43 @@ def _notes(profiles: Mapping[str, Profile], backends: Sequence[Backend], experim
             "Region frame: face boxes are taken as sent beside the video; their bits are not in the rate."
         )
     return notes
+
+
+def select_clips(dataset: Dataset, choice: DatasetChoice) -> tuple[list[ClipInfo], str]:
+    """The clips of an experiment, and their partition.
+
+    Without a partition it is test, unless there is none, or the set has dev and its test has no labels.
+
+    Raises
+    ------
+    InputError
+        If a clip does not exist, or none is left.
+    """
+    index = dataset.index()
+    partition = choice.partition or _default_partition(dataset, index)
+    inside = [info for info in index if info.partition == partition]
+    if choice.clips:
+        names = {info.name: info for info in inside}
+        for name in choice.clips:
+            if name not in names:
+                hint = did_you_mean(name, names)
+                raise InputError(
+                    f"Dataset {dataset.name!r} has no clip {name!r} in partition {partition}{hint or '.'}"
+                )
+        inside = [names[name] for name in dict.fromkeys(choice.clips)]
+    if not inside:
+        there = sorted({info.partition for info in index})
+        raise InputError(
+            f"Dataset {dataset.name!r} has no clip in partition {partition}; it has {', '.join(there) or 'none'}."
+        )
+    return inside, partition
+
+
+def _default_partition(dataset: Dataset, index: Sequence[ClipInfo]) -> str:
+    present = {info.partition for info in index}
+    if "test" not in present:
+        return "dev" if "dev" in present else "train"
+    if "dev" not in present or dataset.name.startswith("synthetic"):
+        return "test"
+    first = next(info for info in index if info.partition == "test")
+    return "dev" if dataset.load(first.name).labels is None else "test"

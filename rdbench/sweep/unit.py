@@ -15,7 +15,7 @@ import platform
 import re
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,24 +23,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rdbench.backends.protocol import Backend, Context, Input, Restoring, Session
+from rdbench.backends.protocol import Backend, Context, Input, Restoring
 from rdbench.backends.registry import find_backend
 from rdbench.errors import ClipError, EncodeError, InputError, NoFaceError, RdbenchError
-from rdbench.sweep.experiment import FACE_SIZE, Condition
+from rdbench.machine import work_folder
+from rdbench.sweep.audience import as_float, noting, predict, shown
+from rdbench.sweep.experiment import Condition
 from rdbench.sweep.gold import Gold, gold_from_labels, gold_from_reference, score_rows
 from rdbench.tables.pictures import encode_png
-from rdbench.tables.store import pack
+from rdbench.tables.predictions import pack
 from rdbench.video import coder, process
-from rdbench.video.clip import Dataset
-from rdbench.video.prepared import Prepared, prepare, work_folder
-from rdbench.video.profiles import Profile, rate_status
+from rdbench.video.arguments import rate_status
+from rdbench.video.clip import FACE_SIZE, Dataset
+from rdbench.video.planes import Geometry, Planes, Tally, mean_squared_error, padded_planes, psnr
+from rdbench.video.prepared import Prepared, prepare
+from rdbench.video.profiles import Profile
+from rdbench.video.views import downsample, face_pictures, face_rgb, full_pictures, pristine_views, views
 
 __all__ = ["Setup", "Unit", "UnitResult", "evaluate", "face_margin", "look"]
 
 STAGE = 1
 """Raised when the same condition would give other numbers."""
-
-INFERENCE_BATCH = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,18 +232,18 @@ class _Bench:
         self.margin = face_margin(_backends(setup)) if unit.region == "face" else 0.0
         if unit.region == "face":
             side = setup.face_size
-            self.geometry = coder.Geometry(side, side, unit.factor)
-            pictures = coder.face_pictures(prepared, side, self.margin)
-            self.full = coder.padded_planes(pictures, self.geometry.padded, folder)
+            self.geometry = Geometry(side, side, unit.factor)
+            pictures = face_pictures(prepared, side, self.margin)
+            self.full = padded_planes(pictures, self.geometry.padded, folder)
             box = prepared.track.side * (1 + self.margin)
             self.face_px = side * prepared.track.face_px / box / unit.factor
         else:
-            self.geometry = coder.Geometry(prepared.width, prepared.height, unit.factor)
-            self.full = coder.full_pictures(prepared, self.geometry, folder)
+            self.geometry = Geometry(prepared.width, prepared.height, unit.factor)
+            self.full = full_pictures(prepared, self.geometry, folder)
             self.face_px = prepared.track.face_px / unit.factor
         self._source_png: bytes | None = None
         self._seen: dict[tuple[str, str], _Seen] = {}
-        self.low = coder.downsample(self.full, self.geometry, folder)
+        self.low = downsample(self.full, self.geometry, folder)
         self.context = Context(unit.factor, unit.region, self.face_px, float(prepared.timeline.fps))
 
     def one(self, condition: Condition, result: UnitResult) -> str:
@@ -288,7 +291,7 @@ class _Bench:
         key = (profile.format, encoded.digest)
         if key not in self._seen:
             decoded = coder.decode(encoded, profile, self.geometry.low, self.prepared.frames, self.folder)
-            coded = coder.psnr(coder.mean_squared_error(self.low, decoded))
+            coded = psnr(mean_squared_error(self.low, decoded))
             seen = self._watch(decoded)
             self._seen[key] = dataclasses.replace(seen, quality={"psnr_coded": coded, **seen.quality})
             decoded.file.unlink()
@@ -358,29 +361,29 @@ class _Bench:
         scored = np.flatnonzero(self.prepared.track.mask)
         return int(scored[len(scored) // 2])
 
-    def _sample(self, decoded: coder.Planes, seen: Mapping[Input, NDArray[np.uint8]]) -> dict[str, bytes]:
+    def _sample(self, decoded: Planes, seen: Mapping[Input, NDArray[np.uint8]]) -> dict[str, bytes]:
         """One frame as recorded, as decoded, as the first recogniser saw it, and as restored, as PNG."""
         backends = _backends(self.setup)
         wanted = backends[0].input
         crop = None if self.unit.region == "face" else self.prepared.track.crop(wanted.margin)
         if self._source_png is None:
-            whole = coder.Geometry(*self.geometry.padded, 1)
-            source = coder.face_rgb(self.full, self._middle, whole, crop)
+            whole = Geometry(*self.geometry.padded, 1)
+            source = face_rgb(self.full, self._middle, whole, crop)
             self._source_png = encode_png(source, self._middle)
         pictures = {
-            "decoded": coder.face_rgb(decoded, self._middle, self.geometry, crop),
-            "input": _shown(_as_float(seen[wanted][None])),
+            "decoded": face_rgb(decoded, self._middle, self.geometry, crop),
+            "input": shown(as_float(seen[wanted][None])),
         }
         for backend in backends:
             if isinstance(backend, Restoring):
-                restored = backend.restored(_as_float(seen[backend.input][None]), self.context)
+                restored = backend.restored(as_float(seen[backend.input][None]), self.context)
                 if restored is not None:
-                    pictures["restored"] = _shown(restored)
+                    pictures["restored"] = shown(restored)
                     break
         named = {kind: encode_png(picture, self._middle) for kind, picture in pictures.items()}
         return {"source": self._source_png, **named}
 
-    def _watch(self, decoded: coder.Planes) -> _Seen:
+    def _watch(self, decoded: Planes) -> _Seen:
         """Show pictures to all back-ends, in the order of what these want to see, and measure them."""
         prepared = self.prepared
         backends = _backends(self.setup)
@@ -391,12 +394,12 @@ class _Bench:
         for wanted in dict.fromkeys(backend.input for backend in backends):
             first = not quality
             crop = None if self.unit.region == "face" else prepared.track.crop(wanted.margin)
-            tally = coder.Tally(self.full, self.geometry.width, self.geometry.height) if first else None
-            pictures = coder.views(decoded, self.geometry, crop, wanted, tally)
+            tally = Tally(self.full, self.geometry.width, self.geometry.height) if first else None
+            pictures = views(decoded, self.geometry, crop, wanted, tally)
             if sampled:
-                pictures = _noting(pictures, self._middle, wanted, middle)
+                pictures = noting(pictures, self._middle, wanted, middle)
             sharing = [backend for backend in backends if backend.input == wanted]
-            found = _predict(sharing, self.context, prepared, pictures)
+            found = predict(sharing, self.context, prepared, pictures)
             predictions += zip(sharing, found, strict=True)
             if tally is not None:
                 quality["psnr"] = tally.psnr
@@ -431,118 +434,6 @@ class _Bench:
         return scores, blobs
 
 
-def _noting(
-    pictures: Iterator[NDArray[np.uint8]], index: int, wanted: Input, noted: dict[Input, NDArray[np.uint8]]
-) -> Iterator[NDArray[np.uint8]]:
-    """Pass pictures on, having noted one of them under what its viewers want to see."""
-    at = 0
-    for chunk in pictures:
-        if at <= index < at + len(chunk):
-            noted[wanted] = chunk[index - at].copy()
-        at += len(chunk)
-        yield chunk
-
-
-def _predict(
-    backends: list[Backend], context: Context, prepared: Prepared, pictures: Iterator[NDArray[np.uint8]]
-) -> list[NDArray[np.float32]]:
-    """Predictions of back-ends that see the same pictures: (frames, k) each, NaN where nothing is scored.
-
-    Batches are cut by the encode alone, since the last digits of a network's answer may change with the batch.
-    """
-    segments = prepared.track.segment
-    widths = [len(backend.classes or backend.targets) for backend in backends]
-    found = [np.full((prepared.frames, width), np.nan, dtype=np.float32) for width in widths]
-    at = 0
-    audience: _Audience | None = None
-    current = -1
-    for chunk in pictures:
-        for picture in chunk:
-            segment = int(segments[at]) if at < prepared.frames else -1
-            if segment >= 0:
-                if audience is None or segment != current:
-                    if audience is not None:
-                        audience.answer(found)
-                    audience = _Audience(backends, context)
-                    current = segment
-                audience.show(picture, at)
-            at += 1
-    if audience is not None:
-        audience.answer(found)
-    if at != prepared.frames:
-        raise EncodeError(f"{at} decoded frames reached the recogniser, {prepared.frames} were coded")
-    return found
-
-
-class _Audience:
-    """Back-ends in one scoring segment: shown pictures in batches, equal ones once where frames are independent."""
-
-    def __init__(self, backends: list[Backend], context: Context) -> None:
-        self.backends = backends
-        self.sessions: list[Session] = [backend.start(context) for backend in backends]
-        self.once = all(backend.input.independent for backend in backends)
-        self.known: dict[bytes, int] = {}
-        self.held: list[NDArray[np.uint8]] = []
-        self.shown = 0
-        self.places: list[int] = []
-        self.numbers: list[int] = []
-        self.answers: list[list[NDArray[np.float64]]] = [[] for _ in backends]
-
-    def show(self, picture: NDArray[np.uint8], place: int) -> None:
-        number = self.shown
-        if self.once:
-            digest = hashlib.blake2b(np.ascontiguousarray(picture).data, digest_size=16).digest()
-            number = self.known.setdefault(digest, self.shown)
-        self.places.append(place)
-        self.numbers.append(number)
-        if number == self.shown:
-            self.shown += 1
-            # A picture may be a view of many: held alone, it does not keep these.
-            self.held.append(picture.copy() if self.once else picture)
-            if len(self.held) == INFERENCE_BATCH:
-                self._ask()
-
-    def answer(self, found: list[NDArray[np.float32]]) -> None:
-        """Fill in what was predicted in this segment."""
-        self._ask()
-        for values, answers in zip(found, self.answers, strict=True):
-            values[self.places] = np.concatenate(answers)[self.numbers]
-
-    def _ask(self) -> None:
-        if not self.held:
-            return
-        batch = _as_float(np.stack(self.held))
-        for session, backend, answers in zip(self.sessions, self.backends, self.answers, strict=True):
-            try:
-                answer = np.asarray(session(batch))
-            except RdbenchError:
-                raise
-            except Exception as error:  # other people's code: its failure is this encode's, not the run's
-                raise EncodeError(
-                    f"back-end {backend.name} failed: {type(error).__name__}: {' '.join(str(error).split())}"
-                ) from error
-            outputs = len(backend.classes or backend.targets)
-            if answer.shape != (len(self.held), outputs):
-                raise EncodeError(
-                    f"back-end {backend.name} gave predictions of shape {answer.shape} for {len(self.held)} frames "
-                    f"and {outputs} outputs"
-                )
-            # Copied: a session may use its output array again.
-            answers.append(np.array(answer))
-        self.held.clear()
-
-
-def _shown(frame: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """One frame of luma or RGB in 0..1 as a picture to look at."""
-    return (255 * frame[0] + 0.5).astype(np.uint8)
-
-
-def _as_float(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-    if pictures.ndim == 4:
-        return pictures.astype(np.float32) / np.float32(255)
-    return np.clip((pictures.astype(np.float32) - 16) / np.float32(219), 0, 1)
-
-
 def _gold(setup: Setup, prepared: Prepared, backend: Backend) -> Gold:
     labels = prepared.clip.labels
     if labels is not None:
@@ -572,7 +463,7 @@ def _pristine(setup: Setup, name: str, reference: str) -> NDArray[np.float32]:
     prepared = _prepared(setup, name)
     backend = _open(reference, setup.weights, setup.device)
     context = Context(1, "frame", prepared.track.face_px, float(prepared.timeline.fps))
-    return _predict([backend], context, prepared, coder.pristine_views(prepared, backend.input))[0]
+    return predict([backend], context, prepared, pristine_views(prepared, backend.input))[0]
 
 
 def _backends(setup: Setup) -> list[Backend]:

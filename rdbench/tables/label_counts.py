@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass
 
 __all__ = ["LabelCounts", "counted"]
 
-# What `rdbench.labels.Joined` says of itself; a run keeps it as text, for people.
+# What `rdbench.video.labels.Joined` says of itself; a run keeps it as text, for people.
 _NOTE = re.compile(r"labels of \d+ frames: (\d+) exact, (\d+) nearest, (\d+) interpolated, (\d+) missing")
 
 
 @dataclass(frozen=True)
 class LabelCounts:
-    """Frames by how they came by their labels; see `rdbench.labels.Joined`.
+    """Frames by how they came by their labels; see `rdbench.video.labels.Joined`.
 
     Parameters
     ----------

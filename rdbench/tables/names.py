@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["FIRST", "folder_of", "split_seed"]
+__all__ = ["FIRST", "PLAIN", "folder_of", "split_seed"]
+
+PLAIN = "plain"
+"""The scoring key where nothing was done to predictions or gold."""
+
 
 FIRST = 0
 """The seed that a name without ``#`` stands for."""

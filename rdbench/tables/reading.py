@@ -11,22 +11,19 @@ from collections.abc import Sequence
 from contextlib import closing
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from pandas.api.types import pandas_dtype
 
-from rdbench.curves import pooling as _curves
-from rdbench.curves.points import Arrays
 from rdbench.errors import InputError
 from rdbench.tables.schema import ENCODES, SCORES
 
-__all__ = ["Run", "open_run"]
+__all__ = ["StoredRun", "default_metric", "default_partition", "folder_of_run", "require_partition"]
 
 _PANDAS = {"TEXT": "str", "INTEGER": "Int64", "REAL": "float64"}
 
 
-class Run:
+class StoredRun:
     """The tables of a run, read when they are first asked for. Nothing is ever written.
 
     Parameters
@@ -38,7 +35,6 @@ class Run:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = path.resolve().name
-        self._arrays: dict[tuple[object, ...], Arrays] = {}
 
     @property
     def has_store(self) -> bool:
@@ -47,12 +43,12 @@ class Run:
 
     @cached_property
     def encodes(self) -> pd.DataFrame:
-        """One row a clip and condition, with the columns of `rdbench.tables.ENCODES`."""
+        """One row a clip and condition, with the columns of `rdbench.tables.schema.ENCODES`."""
         return self._table("encodes", ENCODES)
 
     @cached_property
     def scores(self) -> pd.DataFrame:
-        """One row an encode, back-end, target and scoring: `rdbench.tables.SCORES`."""
+        """One row an encode, back-end, target and scoring: `rdbench.tables.schema.SCORES`."""
         return self._table("scores", SCORES)
 
     @cached_property
@@ -101,39 +97,8 @@ class Run:
         gone = int((self.clips["state"] != "used").sum()) if "state" in self.clips else 0
         return max((clips - gone) * conditions - len(self.encodes) - len(self.failures), 0)
 
-    def arrays(
-        self,
-        metric: str = "ccc",
-        *,
-        bits: str = "payload",
-        charge_boxes: bool = False,
-        partition: str | None = None,
-    ) -> Arrays:
-        """The tables as arrays, made once for all that is computed from them.
-
-        Functions of the two tables (curves, envelopes, deltas) take them as ``arrays=``, with the same metric and
-        options. Parameters are those of `rdbench.points.Arrays`.
-        """
-        key = (metric, bits, charge_boxes, partition)
-        if key not in self._arrays:
-            self._arrays[key] = Arrays(
-                *(self.encodes, self.scores, metric),
-                bits=bits,
-                charge_boxes=charge_boxes,
-                partition=partition,
-            )
-        return self._arrays[key]
-
-    def curves(self, metric: str = "ccc", **options: Any) -> pd.DataFrame:
-        """Pooled points with intervals; `options` are those of `rdbench.curves.pooled`."""
-        return _curves.pooled(self.encodes, self.scores, metric, **options)
-
-    def recordings(self, metric: str = "ccc", **options: Any) -> pd.DataFrame:
-        """Each recording's own points; `options` are those of `rdbench.curves.per_recording`."""
-        return _curves.per_recording(self.encodes, self.scores, metric, **options)
-
     def __repr__(self) -> str:
-        return f"Run({str(self.path)!r})"
+        return f"{type(self).__name__}({str(self.path)!r})"
 
     def _table(self, name: str, columns: dict[str, str]) -> pd.DataFrame:
         table = self._query(name, list(columns)) if self.has_store else self._csv(name, columns)
@@ -167,38 +132,6 @@ class Run:
             if not _columns(connection, name, file):
                 return pd.DataFrame()
             return pd.read_sql_query(f'SELECT * FROM "{name}"', connection)  # noqa: S608
-
-
-def open_run(path: str | Path) -> Run:
-    """Open a run for reading.
-
-    Parameters
-    ----------
-    path : str or Path
-        A folder with ``run.sqlite``, or with ``encodes.csv`` and ``scores.csv``.
-
-    Returns
-    -------
-    Run
-
-    Raises
-    ------
-    InputError
-        If there is no such folder, or it is not a run. Columns are checked when a table is first read.
-    """
-    folder = Path(path)
-    if not folder.is_dir():
-        what = "is a file" if folder.exists() else "does not exist"
-        raise InputError(f"{folder} {what}; a run is a folder, as `rdbench run --out` makes it.")
-    if (folder / "run.sqlite").is_file():
-        return Run(folder)
-    missing = [name for name in ("encodes.csv", "scores.csv") if not (folder / name).is_file()]
-    if missing:
-        raise InputError(
-            f"{folder} is not a run: it has neither run.sqlite nor "
-            f"{'both encodes.csv and scores.csv' if len(missing) == 2 else missing[0]}."
-        )
-    return Run(folder)
 
 
 def _connect(file: Path) -> sqlite3.Connection:
@@ -242,3 +175,52 @@ def _typed(table: pd.DataFrame, columns: dict[str, str], path: Path, name: str) 
                 f"{error}."
             ) from error
     return table
+
+
+def folder_of_run(path: str | Path) -> Path:
+    """Hold a path to what a run is: a folder with ``run.sqlite``, or with ``encodes.csv`` and ``scores.csv``.
+
+    Raises
+    ------
+    InputError
+        If there is no such folder, or it is not a run. Columns are checked when a table is first read.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "does not exist"
+        raise InputError(f"{folder} {what}; a run is a folder, as `rdbench run --out` makes it.")
+    if (folder / "run.sqlite").is_file():
+        return folder
+    missing = [name for name in ("encodes.csv", "scores.csv") if not (folder / name).is_file()]
+    if missing:
+        raise InputError(
+            f"{folder} is not a run: it has neither run.sqlite nor "
+            f"{'both encodes.csv and scores.csv' if len(missing) == 2 else missing[0]}."
+        )
+    return folder
+
+
+def default_metric(scores: pd.DataFrame) -> str:
+    """CCC where anything continuous was scored, else accuracy where anything categorical was."""
+    continuous = scores["mean_pred"].notna().any()
+    return "accuracy" if scores["confusion"].notna().any() and not continuous else "ccc"
+
+
+def default_partition(encodes: pd.DataFrame) -> str:
+    """The partition that is reported: test, else dev, else the only one there is."""
+    present = list(pd.unique(encodes["partition"].dropna()))
+    return next((name for name in ("test", "dev", *present) if name in present), "test")
+
+
+def require_partition(encodes: pd.DataFrame, partition: str | None, where: str) -> None:
+    """Refuse a partition that the encodes of `where` do not have; None asks for none in particular.
+
+    Raises
+    ------
+    InputError
+    """
+    there = sorted(encodes["partition"].dropna().unique())
+    if partition is not None and partition not in there:
+        raise InputError(
+            f"{where} has no encodes of partition {partition}; it has {', '.join(there) or 'none'}."
+        )

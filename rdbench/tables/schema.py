@@ -6,13 +6,31 @@ report, verdict) is a pure function of them.
 
 from __future__ import annotations
 
-__all__ = ["CONDITION", "ENCODES", "MOMENTS", "RATE_STATUS", "SCORES", "SCORE_KEY"]
+from rdbench.stats.metrics import MOMENTS
+
+__all__ = [
+    "BITS",
+    "CLIPS",
+    "CONDITION",
+    "CURVE",
+    "ENCODES",
+    "FAILURES",
+    "FITTED",
+    "GRID",
+    "META",
+    "MOMENTS",
+    "PREDICTIONS",
+    "SCOPE",
+    "SCORES",
+    "SCORE_KEY",
+    "TABLES",
+    "TIMINGS",
+]
 
 CONDITION = ("region", "factor", "codec", "variant", "mode", "rate")
 """The columns of `encodes` that name a condition. An uncoded condition (downsampled, never encoded) has
 codec, variant and mode "none" and rate 0, and its bit counts are null."""
 
-RATE_STATUS = ("ok", "missed", "floor", "ceiling", "refused", "uncoded")
 
 ENCODES: dict[str, str] = {
     "encode": "TEXT",  # content hash of everything that changes the answer, backend aside
@@ -53,10 +71,6 @@ ENCODES: dict[str, str] = {
     "reason": "TEXT",  # why a row has no bits or score
 }
 
-MOMENTS = ("n", "mean_pred", "mean_gold", "m2_pred", "m2_gold", "cov")
-"""n, means, and centred second moments (sums, not divided by n) of prediction and gold: they add by the
-pairwise rule and so give CCC, PCC and RMSE over any union of rows."""
-
 SCORES: dict[str, str] = {
     "encode": "TEXT",
     "backend": "TEXT",  # name@size
@@ -76,3 +90,66 @@ SCORES: dict[str, str] = {
 }
 
 SCORE_KEY = ("backend", "target", "gold", "scoring")
+
+GRID = (*SCORE_KEY, *CONDITION)
+"""The columns that name a point."""
+
+CURVE = tuple(column for column in GRID if column != "rate")
+"""The columns that name a curve."""
+
+SCOPE = ("target", "gold", "scoring")
+"""Values are compared within these; each scope has its own set of clips."""
+
+BITS = ("payload", "framing", "informational", "filler", "stream")
+"""What may be charged; a curve charges payload unless told otherwise."""
+
+CLIPS: dict[str, str] = {
+    "clip": "TEXT",
+    "subject": "TEXT",
+    "partition": "TEXT",
+    "state": "TEXT",  # used | skipped (no face) | failed
+    "reason": "TEXT",
+    "source": "TEXT",
+    "width": "INTEGER",
+    "height": "INTEGER",
+    "frames": "INTEGER",
+    "fps": "TEXT",
+    "timing": "TEXT",
+    "conversion": "TEXT",
+    "face_px": "REAL",
+    "boxes": "TEXT",
+    "labels": "TEXT",  # how labels were joined, or what stands in for them
+}
+
+PREDICTIONS: dict[str, str] = {"encode": "TEXT", "backend": "TEXT", "gold": "TEXT", "data": "BLOB"}
+
+FAILURES: dict[str, str] = {"clip": "TEXT", **{name: ENCODES[name] for name in CONDITION}, "reason": "TEXT"}
+
+FITTED: dict[str, str] = {
+    "region": "TEXT",
+    "backend": "TEXT",
+    "target": "TEXT",
+    "scoring": "TEXT",
+    "step": "TEXT",  # delay | median | bias | scale
+    "value": "REAL",  # seconds of delay or filter, the offset added, or the gain
+    "ccc_before": "REAL",
+    "ccc_after": "REAL",
+    "kept": "INTEGER",  # 0 | 1
+    "fitted_on": "TEXT",
+    "recordings": "INTEGER",
+}
+
+TIMINGS: dict[str, str] = {"encode": "TEXT", "host": "TEXT", "seconds": "REAL"}
+
+META: dict[str, str] = {"key": "TEXT", "value": "TEXT"}
+
+TABLES = {
+    "meta": (META, ("key",)),
+    "clips": (CLIPS, ("clip",)),
+    "encodes": (ENCODES, ("encode",)),
+    "scores": (SCORES, ("encode", "backend", "target", "gold", "scoring")),
+    "fitted": (FITTED, ("region", "backend", "target", "scoring", "step")),
+    "predictions": (PREDICTIONS, ("encode", "backend", "gold")),
+    "failures": (FAILURES, ("clip", *CONDITION)),
+    "timings": (TIMINGS, ("encode",)),
+}

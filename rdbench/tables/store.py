@@ -8,64 +8,17 @@ import fcntl
 import json
 import os
 import sqlite3
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rdbench.errors import InputError
-from rdbench.tables.schema import CONDITION, ENCODES, SCORES
+from rdbench.tables.schema import CONDITION, TABLES
 
-__all__ = ["CLIPS", "FAILURES", "PREDICTIONS", "TIMINGS", "Store", "pack", "unpack"]
+__all__ = ["Store"]
 
-CLIPS: dict[str, str] = {
-    "clip": "TEXT",
-    "subject": "TEXT",
-    "partition": "TEXT",
-    "state": "TEXT",  # used | skipped (no face) | failed
-    "reason": "TEXT",
-    "source": "TEXT",
-    "width": "INTEGER",
-    "height": "INTEGER",
-    "frames": "INTEGER",
-    "fps": "TEXT",
-    "timing": "TEXT",
-    "conversion": "TEXT",
-    "face_px": "REAL",
-    "boxes": "TEXT",
-    "labels": "TEXT",  # how labels were joined, or what stands in for them
-}
-PREDICTIONS: dict[str, str] = {"encode": "TEXT", "backend": "TEXT", "gold": "TEXT", "data": "BLOB"}
-FAILURES: dict[str, str] = {"clip": "TEXT", **{name: ENCODES[name] for name in CONDITION}, "reason": "TEXT"}
-FITTED: dict[str, str] = {
-    "region": "TEXT",
-    "backend": "TEXT",
-    "target": "TEXT",
-    "scoring": "TEXT",
-    "step": "TEXT",  # delay | median | bias | scale
-    "value": "REAL",  # seconds of delay or filter, the offset added, or the gain
-    "ccc_before": "REAL",
-    "ccc_after": "REAL",
-    "kept": "INTEGER",  # 0 | 1
-    "fitted_on": "TEXT",
-    "recordings": "INTEGER",
-}
-TIMINGS: dict[str, str] = {"encode": "TEXT", "host": "TEXT", "seconds": "REAL"}
-META: dict[str, str] = {"key": "TEXT", "value": "TEXT"}
-
-TABLES = {
-    "meta": (META, ("key",)),
-    "clips": (CLIPS, ("clip",)),
-    "encodes": (ENCODES, ("encode",)),
-    "scores": (SCORES, ("encode", "backend", "target", "gold", "scoring")),
-    "fitted": (FITTED, ("region", "backend", "target", "scoring", "step")),
-    "predictions": (PREDICTIONS, ("encode", "backend", "gold")),
-    "failures": (FAILURES, ("clip", *CONDITION)),
-    "timings": (TIMINGS, ("encode",)),
-}
 
 Row = Mapping[str, Any]
 
@@ -245,41 +198,6 @@ class Store:
             yield
         except sqlite3.DatabaseError as error:
             raise _explained(error, self._file) from error
-
-
-def pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """Named arrays as one compressed blob: a line of JSON, then little-endian data."""
-    header = [(name, array.dtype.str, array.shape) for name, array in arrays.items()]
-    body = b"".join(
-        np.ascontiguousarray(a).astype(a.dtype.newbyteorder("<")).tobytes() for a in arrays.values()
-    )
-    return zlib.compress(json.dumps(header).encode() + b"\n" + body, 6)
-
-
-def unpack(blob: bytes) -> dict[str, NDArray[Any]]:
-    """Named arrays from `pack`.
-
-    Raises
-    ------
-    InputError
-        If it is no such blob.
-    """
-    try:
-        head, _, body = zlib.decompress(blob).partition(b"\n")
-        arrays: dict[str, NDArray[Any]] = {}
-        start = 0
-        for name, kind, shape in json.loads(head):
-            dtype = np.dtype(kind).newbyteorder("<")
-            if not isinstance(kind, str) or dtype.hasobject or any(int(side) < 0 for side in shape):
-                raise ValueError("a header that was not written here")
-            size = int(np.prod(shape)) * dtype.itemsize
-            arrays[name] = np.frombuffer(body[start : start + size], dtype).reshape(shape)
-            start += size
-        return arrays
-    except (ValueError, TypeError, SyntaxError, OverflowError, RecursionError, zlib.error) as error:
-        raise InputError(
-            f"A stored prediction cannot be read ({error}); the run's store is damaged."
-        ) from error
 
 
 def _create(name: str, columns: Mapping[str, str], key: Sequence[str]) -> str:

@@ -14,11 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdbench.errors import ClipError, InputError
-from rdbench.sweep.corrections import shift_labels
-from rdbench.sweep.experiment import FACE_SIZE
 from rdbench.video import labels
-from rdbench.video.clip import Clip, ClipInfo, Dataset, Labels
-from rdbench.video.coder import face_views
+from rdbench.video.clip import FACE_SIZE, Clip, ClipInfo, Dataset, Labels
+from rdbench.video.labels import shift_labels
+from rdbench.video.views import face_views
 
 __all__ = ["FaceSet", "hold_out", "load_faces", "targets_of"]
 
@@ -117,7 +116,7 @@ def load_faces(
     progress : callable
         Called with one line for each recording.
     delay : float
-        Seconds that labels are moved back; see `rdbench.scoring.shift_labels`.
+        Seconds that labels are moved back; see `rdbench.video.labels.shift_labels`.
 
     Raises
     ------

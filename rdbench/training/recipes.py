@@ -14,10 +14,9 @@ from rdbench.backends import constant
 from rdbench.backends.networks import SIZES
 from rdbench.backends.weights import Card, Recipe, stem_of, write_weights
 from rdbench.errors import ClipError, InputError
-from rdbench.sweep.experiment import FACE_SIZE
 from rdbench.training.examples import load_faces, targets_of
 from rdbench.training.loop import Epoch, faces_of, train, training_faces, versions
-from rdbench.video.clip import Dataset
+from rdbench.video.clip import FACE_SIZE, Dataset
 from rdbench.words import nearest
 
 __all__ = [
@@ -46,7 +45,7 @@ class Model:
     start : tuple of (str, str)
         Beginning of weight names, and the model whose weights these start from.
     rates : tuple of (str, float)
-        See `rdbench.checkpoints.Recipe`.
+        See `rdbench.backends.weights.Recipe`.
     fixed : dict
         Fields of the recipe that are this model's own.
     """
@@ -140,7 +139,7 @@ def recipes_for(
     factors : sequence of int
         By default `FACTORS`.
     **changes
-        Other fields of `rdbench.checkpoints.Recipe`.
+        Other fields of `rdbench.backends.weights.Recipe`.
 
     Raises
     ------

@@ -9,7 +9,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Boxes", "Clip", "ClipInfo", "Dataset", "Labels"]
+__all__ = ["FACE_SIZE", "Boxes", "Clip", "ClipInfo", "Dataset", "Labels"]
+
+FACE_SIZE = 96
+"""Side in pixels of the faces that the paper's networks see, and of what is coded in region "face" unless told
+otherwise."""
+
 
 PARTITIONS = ("train", "dev", "test")
 
@@ -74,7 +79,7 @@ class Clip:
     labels : Labels or None
         None: scored against a pristine reference.
     boxes : Boxes or None
-        None: found by `rdbench.faces`.
+        None: found by `rdbench.video.faces`.
     frame_times : (frames,) float64 or None
         Given times of the frames in seconds, where they do not come from the file itself.
     """

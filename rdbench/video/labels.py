@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rdbench.errors import ClipError
+from rdbench.errors import ClipError, InputError
 from rdbench.video.clip import Labels
 
-__all__ = ["EXACT", "Joined", "join"]
+__all__ = ["DELAYS", "EXACT", "ROUNDING", "Joined", "check_delay", "join", "shift_labels"]
+
+DELAYS = tuple(round(0.4 * i, 1) for i in range(21))
+"""Annotation delays that are tried, in seconds: 0 to 8 in steps of 0.4."""
+
+ROUNDING = 1e-6
+
 
 EXACT = 5e-4
 """Seconds: times that differ by less are the same; times in files are rounded to milliseconds."""
@@ -117,3 +123,26 @@ def join(labels: Labels, times: NDArray[np.float64]) -> Joined:
         interpolated=int((between & present).sum()),
         missing=int((~present).sum()),
     )
+
+
+def shift_labels(labels: Labels, delay: float) -> Labels:
+    """Labels for training: each moved back by the delay, to the frame that it is about.
+
+    Those that would lie before 0 are about nothing that was filmed, and the last `delay` seconds of video have
+    no label; they are left out, not invented.
+
+    Parameters
+    ----------
+    labels : Labels
+    delay : float
+        Seconds, 0 or more.
+    """
+    check_delay(delay)
+    times = labels.times - delay
+    kept = times >= -ROUNDING
+    return replace(labels, times=times[kept], values=labels.values[kept])
+
+
+def check_delay(delay: float) -> None:
+    if not (np.isfinite(delay) and 0 <= delay <= DELAYS[-1]):
+        raise InputError(f"An annotation delay should be 0 to {DELAYS[-1]:g} s, but is {delay} s.")

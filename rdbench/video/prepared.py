@@ -5,8 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-import platform
-import tempfile
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -214,10 +212,3 @@ def _read(file: Path) -> tuple[int, int, Timeline, FaceTrack]:
             box_bits=int(kept["box_bits"]),
         )
     return width, height, line, track
-
-
-def work_folder() -> tempfile.TemporaryDirectory[str]:
-    """A folder for planes on their way, named after this process so that a dead one's can be removed."""
-    parent = cache_dir() / "work"
-    parent.mkdir(parents=True, exist_ok=True)
-    return tempfile.TemporaryDirectory(prefix=f"{os.getpid()}@{platform.node()}@", dir=parent)

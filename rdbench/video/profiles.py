@@ -12,8 +12,6 @@ import json
 import math
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
-from fractions import Fraction
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -30,33 +28,23 @@ from pydantic import (
 )
 
 from rdbench.errors import InputError
-from rdbench.quoted import bare
 from rdbench.video.bitstream import Format
-from rdbench.words import did_you_mean
+from rdbench.words import bare
 
 __all__ = [
     "DEFAULT_VARIANT",
     "MODES",
+    "MUXERS",
+    "PLACEHOLDER",
     "Mode",
     "Profile",
-    "RateStatus",
     "Variant",
-    "check_rate",
-    "coded_size",
-    "encode_arguments",
-    "find_profile",
-    "key_distance",
     "load_profiles",
-    "mean_qp",
     "parse_profile",
-    "pass_numbers",
-    "rate_status",
-    "refused",
 ]
 
 ModeName = Literal["abr", "2pass", "crf", "qp"]
 MODES: tuple[ModeName, ...] = get_args(ModeName)
-RateStatus = Literal["ok", "missed", "floor", "ceiling"]
 DEFAULT_VARIANT = "ra"
 
 _MAX_BYTES = 64 * 1024
@@ -70,7 +58,7 @@ _SUFFIXES = {
     "ivf-av1": (".ivf",),
     "ivf-vp9": (".ivf",),
 }
-_MUXERS = {"ivf-av1": "ivf", "ivf-vp9": "ivf"}
+MUXERS = {"ivf-av1": "ivf", "ivf-vp9": "ivf"}
 
 # Options of the ffmpeg program itself that would change which pictures are coded or where they go, or name
 # files; an encoder's own options that name files fall to _FILE_WORD.
@@ -90,7 +78,7 @@ _NOT_AN_ENCODERS = frozenset(_PROGRAM_OPTIONS.split())
 _FILE_WORD = re.compile(
     r"file|path|stat|log(?!2)|dump|save|load|csv|recon|table|url|script|report|trace|dir|rpu|dll|plugin|opencl"
 )
-_PLACEHOLDER = re.compile(r"\{([a-z]+)\}")
+PLACEHOLDER = re.compile(r"\{([a-z]+)\}")
 _PLACEHOLDERS = ("rate", "keyint", "preset", "fps", "frames", "width", "height")
 
 
@@ -148,10 +136,10 @@ def _check_word(option: str, word: str) -> None:
         raise ValueError(f"{option!r} may name a file; a profile names none")
     if ".." in word:
         raise ValueError(f"value {word!r} of {option!r} has two dots in a row")
-    for name in _PLACEHOLDER.findall(word):
+    for name in PLACEHOLDER.findall(word):
         if name not in _PLACEHOLDERS:
             raise ValueError(f"placeholder {{{name}}} is unknown; known are {', '.join(_PLACEHOLDERS)}")
-    if re.search(r"[{}]", _PLACEHOLDER.sub("", word)):
+    if re.search(r"[{}]", PLACEHOLDER.sub("", word)):
         raise ValueError(f"value {word!r} of {option!r} has a brace without its partner")
 
 
@@ -247,7 +235,7 @@ class Profile(_Settings):
     encoder : str
         FFmpeg's name of the encoder.
     format : {"h264", "hevc", "vvc", "obu", "ivf-av1", "ivf-vp9"}
-        What it writes, as `rdbench.bitstream` counts it.
+        What it writes, as `rdbench.video.bitstream` counts it.
     suffix : str
         Of a kept bitstream.
     preset : str
@@ -418,292 +406,3 @@ def _user_profiles(folder: Path) -> dict[str, Profile]:
     except OSError as error:
         raise InputError(f"Codec profiles in {folder} cannot be read: {error.strerror or error}.") from error
     return profiles
-
-
-def find_profile(name: str, extra_dir: Path | None = None) -> Profile:
-    """Find one profile by name.
-
-    Raises
-    ------
-    InputError
-        If there is none; the text names the nearest.
-    """
-    profiles = load_profiles(extra_dir)
-    if name in profiles:
-        return profiles[name]
-    raise InputError(f"Codec {name!r} is unknown{_nearest(name, profiles)}")
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    names = list(known)
-    return f"{did_you_mean(name, names) or '.'} Known: {', '.join(names)}."
-
-
-def coded_size(profile: Profile, width: int, height: int) -> tuple[int, int]:
-    """Size of the picture handed to the encoder: as asked, or the least larger one that it takes.
-
-    Parameters
-    ----------
-    profile : Profile
-    width, height : int
-        Pixels, at least 1. Evenness for 4:2:0 is the caller's matter.
-    """
-    multiple = profile.multiple
-    return (
-        -(-max(width, profile.min_width) // multiple) * multiple,
-        -(-max(height, profile.min_height) // multiple) * multiple,
-    )
-
-
-def check_rate(profile: Profile, mode: str, rate: float) -> None:
-    """Make sure that a profile can be asked for a rate.
-
-    Raises
-    ------
-    InputError
-        If the profile has no such mode, or the rate is not finite, out of range or between two steps.
-    """
-    settings = _mode(profile, mode)
-    unit = "kbit/s" if mode in ("abr", "2pass") else mode
-    if not math.isfinite(rate) or not settings.minimum <= rate <= settings.maximum:
-        raise InputError(
-            f"Rate {rate:g} is out of range for codec {profile.name!r} in mode {mode}: "
-            f"give {settings.minimum:g} to {settings.maximum:g} {unit}."
-        )
-    if settings.step and not math.isclose(rate / settings.step, round(rate / settings.step), abs_tol=1e-9):
-        raise InputError(
-            f"Rate {rate:g} is between two steps of codec {profile.name!r} in mode {mode}: "
-            f"give a multiple of {settings.step:g} {unit}."
-        )
-
-
-def _mode(profile: Profile, mode: str) -> Mode:
-    for name, settings in profile.modes.items():
-        if name == mode:
-            return settings
-    raise InputError(f"Codec {profile.name!r} has no mode {mode!r}{_nearest(mode, profile.modes)}")
-
-
-def _variant(profile: Profile, variant: str) -> Variant:
-    if variant in profile.variants:
-        return profile.variants[variant]
-    raise InputError(
-        f"Codec {profile.name!r} has no variant {variant!r}{_nearest(variant, profile.variants)}"
-    )
-
-
-def pass_numbers(profile: Profile, mode: str) -> tuple[int | None, ...]:
-    """The values of `pass_number` for one encode in order: ``(None,)`` or ``(1, 2)``.
-
-    Not every mode of two passes is called so: libvpx hides frames in its second pass only, in `crf` too.
-
-    Raises
-    ------
-    InputError
-        If the profile has no such mode.
-    """
-    return (1, 2) if _mode(profile, mode).passes == 2 else (None,)
-
-
-def encode_arguments(
-    profile: Profile,
-    *,
-    variant: str = DEFAULT_VARIANT,
-    mode: str,
-    rate: float,
-    width: int,
-    height: int,
-    fps: Fraction,
-    frames: int,
-    passlog: str | None = None,
-    pass_number: int | None = None,
-) -> list[str]:
-    """Arguments of FFmpeg for the output side of one encode, from ``-c:v`` to the muxer; the file follows.
-
-    Parameters
-    ----------
-    profile : Profile
-    variant, mode : str
-        Names in the profile.
-    rate : float
-        kbit/s or the quantiser, as the mode has it.
-    width, height : int
-        Coded size in pixels, see `coded_size`.
-    fps : Fraction
-        Frames a second; gives the distance of key frames, see `key_distance`.
-    frames : int
-        Number of pictures that will come.
-    passlog : str or None
-        Prefix of the file between the passes, one for each encode; for modes of two passes.
-    pass_number : {1, 2, None}
-        One of `pass_numbers`; 1 writes to the null muxer.
-
-    Returns
-    -------
-    list of str
-
-    Raises
-    ------
-    InputError
-        If the profile has no such variant, mode or rate, not both together, or cannot take the picture.
-    """
-    check_rate(profile, mode, rate)
-    control, other = _mode(profile, mode), _variant(profile, variant)
-    if mode in other.without:
-        raise InputError(
-            f"Codec {profile.name!r} has no mode {mode} in variant {variant!r}; take another mode."
-        )
-    if (width, height) != coded_size(profile, width, height) or min(width, height) < 1:
-        raise InputError(
-            f"Codec {profile.name!r} cannot code {width}x{height}: give at least {profile.min_width}x"
-            f"{profile.min_height} in multiples of {profile.multiple}."
-        )
-    if fps <= 0 or frames < 1:
-        raise InputError(f"An encode needs frames and a frame rate above 0, not {frames} at {fps}.")
-    if control.passes == 1:
-        fits = pass_number is None and passlog is None
-    else:
-        fits = pass_number in (1, 2) and passlog is not None
-    if not fits:
-        raise InputError(
-            f"Mode {mode} of codec {profile.name!r} has {control.passes} pass(es); see pass_number."
-        )
-    words = {
-        "rate": f"{rate:.10g}",
-        "keyint": str(_key_distance(other, fps) - other.key_extra),
-        "preset": other.preset or profile.preset,
-        "fps": str(fps),
-        "frames": str(frames),
-        "width": str(width),
-        "height": str(height),
-    }
-    small = [part for part in profile.small_pictures if min(width, height) < part.below]
-    options: dict[str, str] = {}
-    params: dict[str, str] = {}
-    special = [settings for name, settings in other.modes.items() if name == mode]
-    for part in (profile, control, other, *special, *small):
-        options.update(part.options)
-        params.update(part.params)
-    argv = ["-c:v", profile.encoder]
-    for option, word in options.items():
-        argv += [f"-{option}", _filled(word, words)]
-    if params:
-        joined = profile.params_separator.join(
-            f"{name}={_filled(word, words)}" for name, word in params.items()
-        )
-        argv += [f"-{profile.params_option}", joined]
-    if pass_number is not None and passlog is not None:
-        argv += ["-pass", str(pass_number), "-passlogfile", passlog]
-        if pass_number == 1:
-            return [*argv, "-f", "null"]
-    if profile.remove_units:
-        argv += ["-bsf:v", "filter_units=remove_types=" + "|".join(map(str, profile.remove_units))]
-    return [*argv, "-f", _MUXERS.get(profile.format, profile.format)]
-
-
-def key_distance(profile: Profile, variant: str, fps: Fraction) -> int | None:
-    """Frames from one key frame to the next, None where there is only the first.
-
-    Parameters
-    ----------
-    profile : Profile
-    variant : str
-    fps : Fraction
-
-    Raises
-    ------
-    InputError
-        If the profile has no such variant.
-    """
-    other = _variant(profile, variant)
-    return _key_distance(other, fps) if other.key_seconds else None
-
-
-def _key_distance(variant: Variant, fps: Fraction) -> int:
-    """The nearest distance that the encoder can keep, halves rounded up."""
-    wanted = Fraction(variant.key_seconds) * fps - variant.key_extra
-    steps = max(1, math.floor(wanted / variant.key_step + Fraction(1, 2)))
-    return steps * variant.key_step + variant.key_extra
-
-
-def _filled(word: str, words: Mapping[str, str]) -> str:
-    return _PLACEHOLDER.sub(lambda match: words[match[1]], word)
-
-
-def refused(profile: Profile, stderr_text: str) -> str | None:
-    """Reason why the encoder itself refused a rate, None if it did not: such a rate is not applicable.
-
-    Parameters
-    ----------
-    profile : Profile
-    stderr_text : str
-        What FFmpeg wrote when it failed.
-    """
-    lowered = stderr_text.lower()
-    for refusal in profile.refusals:
-        if refusal.text.lower() in lowered:
-            return refusal.reason
-    return None
-
-
-_FRAME_QP = re.compile(r"frame [IPB]:\s*(\d{1,9})\s*,?\s+Avg QP:\s*(\d{1,3}(?:\.\d{1,6})?)")
-
-
-def mean_qp(profile: Profile, stderr_text: str) -> float | None:
-    """Mean quantiser over all frames, from the encoder's own account; None where it gives none.
-
-    libx264 and libx265 give it, by frame type, at log level ``info``; of two passes the last counts.
-
-    Parameters
-    ----------
-    profile : Profile
-    stderr_text : str
-    """
-    if profile.quantisers is None:
-        return None
-    by_type: dict[str, tuple[int, float]] = {}
-    for match in _FRAME_QP.finditer(stderr_text):
-        by_type[match[0][:7]] = int(match[1]), float(match[2])
-    frames = sum(number for number, _ in by_type.values())
-    if frames == 0:
-        return None
-    return sum(number * qp for number, qp in by_type.values()) / frames
-
-
-def rate_status(
-    profile: Profile, mode: str, target_kbps: float, achieved_kbps: float, mean_qp: float | None
-) -> RateStatus:
-    """How well an encode met its target.
-
-    Parameters
-    ----------
-    profile : Profile
-    mode : str
-        ``crf`` and ``qp`` have no target: always "ok".
-    target_kbps, achieved_kbps : float
-    mean_qp : float or None
-        As `mean_qp` gives it.
-
-    Returns
-    -------
-    {"ok", "missed", "floor", "ceiling"}
-        "missed": over 10 % off. "floor" and "ceiling": missed because the quantiser is at its coarse or fine
-        end, where more cannot be saved or spent.
-
-    Notes
-    -----
-    The ends are data of the profile. Measured on 100 noisy frames of 16x16, 40x24, 96x96 and 320x180, in `abr`
-    and `2pass`, `ra` and `ld`: libx264 misses upwards below its floor with a mean quantiser of 50.9 to 51.0, and
-    libx265 with 50.2 to 51.0; above the ceiling they stay below their target with 0.1 to 5.0 (B-frames keep
-    their distance from the others, so 0 is not reached). Hence 50 and 5. Under 40 pixels libx265 also misses
-    upwards at 27 to 49, where headers are most of the stream: those stay "missed", as the quantiser had room.
-    """
-    if mode not in ("abr", "2pass") or abs(achieved_kbps - target_kbps) <= 0.1 * target_kbps:
-        return "ok"
-    if mean_qp is not None and profile.quantisers is not None:
-        finest, coarsest = profile.quantisers
-        if achieved_kbps > target_kbps and mean_qp >= coarsest:
-            return "floor"
-        if achieved_kbps < target_kbps and mean_qp <= finest:
-            return "ceiling"
-    return "missed"

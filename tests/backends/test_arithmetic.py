@@ -6,8 +6,8 @@ import torch
 
 from rdbench.backends import arithmetic
 from rdbench.backends.arithmetic import TOLERANCE, VARIABLE, choose_arithmetic
-from rdbench.backends.direct import open_backend
 from rdbench.backends.networks import Recogniser
+from rdbench.backends.paper import direct
 from rdbench.backends.protocol import Context
 from rdbench.backends.weights import Card, Recipe, read_weights, write_weights
 from rdbench.errors import InputError
@@ -98,7 +98,7 @@ def test_it_is_said_and_changes_predictions_a_little(write, tmp_path, monkeypatc
     answers = {}
     for name in ("float32", "bfloat16"):
         monkeypatch.setenv(VARIABLE, name)
-        backend = open_backend("lite", tmp_path, "cpu")
+        backend = direct("lite", tmp_path, "cpu")
         assert backend.arithmetic == name
         assert ("computed in bfloat16" in backend.trained_on) == (name == "bfloat16")
         answers[name] = backend.start(Context(1, "face", 96.0, 25.0))(frames)

@@ -9,8 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rdbench.backends.direct import open_backend
 from rdbench.backends.networks import Recogniser
+from rdbench.backends.paper import direct
 from rdbench.backends.protocol import Context
 from rdbench.backends.weights import Card, Recipe, read_card, weights_folder, write_weights
 from rdbench.errors import InputError
@@ -56,7 +56,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def backend(folder):
-    return open_backend("lite", folder, "cpu")
+    return direct("lite", folder, "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -156,9 +156,9 @@ def test_a_senseless_face_width_is_refused(backend, face_px):
 
 def test_the_hash_follows_the_weights_and_not_their_folder(folder, backend, tmp_path):
     copied = shutil.copytree(folder, tmp_path / "copy")
-    assert open_backend(None, copied, "cpu").weights == backend.weights
+    assert direct(None, copied, "cpu").weights == backend.weights
     (copied / "direct-lite-face-x4.safetensors").unlink()
-    assert open_backend(None, copied, "cpu").weights != backend.weights
+    assert direct(None, copied, "cpu").weights != backend.weights
 
 
 def test_files_of_other_back_ends_and_left_overs_are_not_taken(folder, backend, tmp_path):
@@ -167,7 +167,7 @@ def test_files_of_other_back_ends_and_left_overs_are_not_taken(folder, backend, 
     specialist(copied, 2, named="direct-paper-face-x2")
     (copied / ".direct-lite-face-x2.safetensors.0f.part").write_bytes(b"half")
     (copied / ".direct-lite-face-x2.state").write_bytes(b"half")
-    assert open_backend("lite", copied, "cpu").weights == backend.weights
+    assert direct("lite", copied, "cpu").weights == backend.weights
 
 
 def truncated(folder):
@@ -210,14 +210,14 @@ def truncated(folder):
 def test_unusable_weights_give_one_clear_error(tmp_path, spoil, said):
     spoil(tmp_path)
     with pytest.raises(InputError, match=said) as caught:
-        open_backend("lite", tmp_path, "cpu")
+        direct("lite", tmp_path, "cpu")
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99", ""])
 def test_an_unknown_device_is_named(folder, device):
     with pytest.raises(InputError, match="cannot compute on"):
-        open_backend("lite", folder, device)
+        direct("lite", folder, device)
 
 
 def test_the_weights_that_ship_cover_every_factor_and_keep_within_four_megabytes():

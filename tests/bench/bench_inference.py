@@ -24,7 +24,7 @@ from rdbench.backends.networks import FACE, Recogniser, Size
 from rdbench.backends.protocol import Context
 from rdbench.backends.recognisers import BATCH, Recognisers
 from rdbench.backends.weights import Card, Recipe, read_weights, write_weights
-from rdbench.heap import keep_memory
+from rdbench.machine import keep_memory
 
 PROMISED = 1.3
 ROUNDS = 7

@@ -22,11 +22,12 @@ import numpy as np
 import pandas as pd
 import psutil
 
-from rdbench.curves import envelope, pooling
+from rdbench.curves import pooling
 from rdbench.curves.deltas import bd_table
+from rdbench.curves.envelope_tables import envelopes
+from rdbench.curves.run import Run
 from rdbench.figures.draw import draw_all
 from rdbench.gate.check import check
-from rdbench.tables.reading import Run
 from rdbench.tables.schema import ENCODES, SCORES
 
 FACTORS = (1, 2, 3, 4, 6, 8, 12, 16)
@@ -165,7 +166,7 @@ def main() -> None:
         shared = {"arrays": run.arrays("ccc")}
         work: dict[str, Callable[[], int]] = {
             "curves": lambda: len(pooling.pooled(encodes, scores, **shared)),
-            "envelopes": lambda: len(envelope.envelopes(encodes, scores, **shared)),
+            "envelopes": lambda: len(envelopes(encodes, scores, **shared)),
             "deltas": lambda: len(bd_table(encodes, scores, *pair, **shared)),
         }
         if not wide:

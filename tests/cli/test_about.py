@@ -14,13 +14,15 @@ from small_runs import within
 
 from rdbench.backends.registry import list_backends
 from rdbench.cli import about
+from rdbench.cli.diagnosis import _encoders, _torch, diagnosis, package
+from rdbench.cli.listing import cache_report, everything
 from rdbench.datasets.registry import NAMES
 from rdbench.errors import InputError
 from rdbench.video.profiles import load_profiles
 
 
 def test_everything_is_what_there_is() -> None:
-    found = {kind: dict(rows) for kind, rows in about.everything().items()}
+    found = {kind: dict(rows) for kind, rows in everything().items()}
     assert set(found) == {"codecs", "backends", "datasets", "experiments"}
     assert set(found["codecs"]) == set(load_profiles())
     assert set(list_backends()) <= {name.partition(":")[0] for name in found["backends"]}
@@ -34,7 +36,7 @@ def test_an_own_codec_says_where_it_is_from(tmp_path: Path, monkeypatch: pytest.
     shipped = (Path(__file__).parents[2] / "codecs" / "x265.toml").read_text()
     (tmp_path / "x265.toml").write_text(shipped)
     monkeypatch.setenv("RDBENCH_CODECS", str(tmp_path))
-    assert f"yours, from {tmp_path}" in dict(about.everything()["codecs"])["x265"]
+    assert f"yours, from {tmp_path}" in dict(everything()["codecs"])["x265"]
 
 
 def test_a_back_end_that_does_not_open_is_listed_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,11 +44,11 @@ def test_a_back_end_that_does_not_open_is_listed_with_its_reason(monkeypatch: py
         raise InputError("No weights.")
 
     monkeypatch.setattr(about, "find_backend", fail)
-    assert dict(about.everything()["backends"])["constant"] == "cannot be opened: No weights."
+    assert dict(everything()["backends"])["constant"] == "cannot be opened: No weights."
 
 
 def test_a_healthy_machine() -> None:
-    lines, good = about.diagnosis()
+    lines, good = diagnosis()
     assert good
     assert lines[-1] == "Everything a run needs is there."
     assert f"numpy {metadata.version('numpy')}" in lines
@@ -58,7 +60,7 @@ def test_a_healthy_machine() -> None:
 
 def test_a_missing_package_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(about, "required", lambda: ["numpy", "no-such-package"])
-    lines, good = about.diagnosis()
+    lines, good = diagnosis()
     assert not good
     assert "no-such-package: missing; install it with pip install no-such-package" in lines
 
@@ -68,7 +70,7 @@ def test_a_missing_ffmpeg_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch
         raise InputError("No FFmpeg found.")
 
     monkeypatch.setattr(about.ffmpeg, "build", fail)
-    lines, good = about.diagnosis()
+    lines, good = diagnosis()
     assert not good
     assert "install imageio-ffmpeg" in lines[-1]
 
@@ -76,9 +78,9 @@ def test_a_missing_ffmpeg_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(("missing", "fine"), [("libx264", False), ("libvvenc", True)])
 def test_an_encoder_that_ffmpeg_lacks(missing: str, fine: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     known = {profile.encoder for profile in load_profiles().values()}
-    assert about._encoders() >= known
+    assert _encoders() >= known
     monkeypatch.setattr(about, "_encoders", lambda: known - {missing})
-    lines, good = about.diagnosis()
+    lines, good = diagnosis()
     assert good == fine
     assert any(f"has no {missing}" in line for line in lines)
 
@@ -97,14 +99,14 @@ def test_a_cuda_build_without_a_gpu_is_named(
     monkeypatch.setattr(torch.version, "cuda", cuda)
     card = SimpleNamespace(is_available=lambda: gpu, get_device_name=lambda: "A Card")
     monkeypatch.setattr(torch, "cuda", card)
-    assert text in about._torch()
+    assert text in _torch()
 
 
 def test_a_package_tells_how_labels_meet_frames(tmp_path: Path) -> None:
     root = write_avec(tmp_path, {"train": 1, "dev": 1, "test": 1}, frames=10, boxes=(10, 8, 20, 24))
     times = root / "recordings_video_frame_time" / "dev_1.csv"
     times.write_text("frame;time\n" + "".join(f"{i};{i / 25 + 0.01 * (i > 5)}\n" for i in range(10)))
-    lines, usable = about.package("avec2016", root)
+    lines, usable = package("avec2016", root)
     assert usable
     assert "cover 100.0 % of frames (6 exact, 4 nearest, 0 interpolated, 0 missing)" in lines[1]
     assert "boxes given for 100.0 % of frames" in lines[1]
@@ -122,8 +124,8 @@ def test_a_package_in_which_nobody_is_seen_cannot_be_used(tmp_path: Path) -> Non
 
 def test_an_empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RDBENCH_CACHE", str(tmp_path / "none"))
-    assert about.cache_report(False) == [f"cache: {tmp_path / 'none'}"]
-    assert about.cache_report(True) == [f"cache: {tmp_path / 'none'}", "removed"]
+    assert cache_report(False) == [f"cache: {tmp_path / 'none'}"]
+    assert cache_report(True) == [f"cache: {tmp_path / 'none'}", "removed"]
 
 
 def test_a_cache_behind_a_link_loses_the_link_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,6 +134,6 @@ def test_a_cache_behind_a_link_loses_the_link_alone(tmp_path: Path, monkeypatch:
     (tmp_path / "disk" / "film.mkv").touch()
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "synthetic").symlink_to(tmp_path / "disk")
-    about.cache_report(True)
+    cache_report(True)
     assert (tmp_path / "disk" / "film.mkv").exists()
     assert not (tmp_path / "cache" / "synthetic").exists()

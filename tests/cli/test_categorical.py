@@ -16,9 +16,9 @@ from made_videos import LOSSLESS, from_planes, texture
 from sklearn import metrics as sk
 
 from rdbench.backends.registry import GROUP
+from rdbench.curves.run import open_run
 from rdbench.stats.metrics import parse_confusion
-from rdbench.tables.reading import open_run
-from rdbench.tables.store import unpack
+from rdbench.tables.predictions import unpack
 
 CLASSES = ("dark", "dim", "bright")
 LEVELS = (60, 126, 190)

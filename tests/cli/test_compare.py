@@ -17,10 +17,10 @@ import pytest
 from made_runs import made_tables
 from small_runs import Done, environment, one_sentence, within
 
+from rdbench.curves.run import open_run
 from rdbench.methods.claims import Claim
 from rdbench.methods.findings import evaluate
 from rdbench.methods.table import COLUMNS
-from rdbench.tables.reading import open_run
 
 HEAVY = ("torch", "av", "cv2", "ffmpeg", "imageio_ffmpeg")
 DOCS = Path(__file__).parents[2] / "docs" / "output.md"

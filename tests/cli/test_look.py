@@ -19,7 +19,7 @@ import pytest
 from made_runs import SAVING, made_tables
 from small_runs import ENCODES, environment, one_sentence, tiny_run, within
 
-from rdbench.cli import look
+from rdbench.cli.compare import bd
 from rdbench.errors import InputError
 from rdbench.report.page import run_names
 from rdbench.stats import interpolation
@@ -272,7 +272,7 @@ def test_the_page_names_every_key_of_a_verdict(made: Path) -> None:
 
 
 def test_the_usual_interpolation_is_the_librarys(made: Path) -> None:
-    (option,) = (one for one in look.bd.params if one.name == "method")
+    (option,) = (one for one in bd.params if one.name == "method")
     assert option.default == interpolation.DEFAULT
 
 

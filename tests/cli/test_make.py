@@ -33,8 +33,8 @@ from small_runs import (
 )
 
 from rdbench import __version__, errors
-from rdbench.cli import group
 from rdbench.cli.group import main
+from rdbench.cli.progress import ProgressLine
 from rdbench.datasets.synthetic import SyntheticDataset
 from rdbench.tables.store import Store
 from rdbench.video import process
@@ -665,7 +665,7 @@ def test_a_terminal_gets_a_bar_and_messages_as_they_are(monkeypatch: pytest.Monk
 
     monkeypatch.setenv("TERM", "xterm")
     terminal = Terminal()
-    with group._progress(terminal) as report:
+    with ProgressLine(terminal) as report:
         report(Progress(total=4, done=2), None)
         report(Progress(total=4, done=4), "Clip [bold]x[/bold] skipped: no face.")
     assert "4/4" in terminal.text
@@ -677,7 +677,7 @@ def test_elsewhere_lines_come_at_times(capsys: pytest.CaptureFixture[str]) -> No
 
     from rdbench.sweep.loop import Progress
 
-    with group._progress(sys.stderr) as report:
+    with ProgressLine(sys.stderr) as report:
         for done in range(101):
             report(Progress(total=100, done=done), None)
     lines = capsys.readouterr().err.splitlines()

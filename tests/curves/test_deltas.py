@@ -6,7 +6,8 @@ import pytest
 from made_tables import made
 
 from rdbench.curves import pooling
-from rdbench.curves.deltas import COLUMNS, bd_table, for_people, parse_side, relative_differences
+from rdbench.curves.deltas import COLUMNS, bd_table, parse_side, relative_differences
+from rdbench.curves.text import for_people
 from rdbench.errors import InputError, NotComparableError
 from rdbench.stats.bd import Side, bd_accuracy, bd_rate, percent, relative_difference
 from rdbench.tables.text import plain

@@ -8,6 +8,7 @@ import pytest
 from made_tables import made
 
 from rdbench.curves import envelope, pooling
+from rdbench.curves.envelope_tables import envelopes, gains, switch_points
 from rdbench.errors import InputError
 
 FACTORS = (1, 2, 4, 8)
@@ -50,7 +51,7 @@ def equal_factors(seed: int, subjects: int = 8, factors: int = 8):
 
 
 def test_the_best_factor_falls_as_the_rate_rises(run):
-    table = envelope.envelopes(*run)
+    table = envelopes(*run)
     assert list(table.chosen_factor) == sorted(table.chosen_factor, reverse=True)
     assert set(table.chosen_factor) == set(FACTORS)
     assert set(table.chosen_on) == {"other subjects"}
@@ -59,7 +60,7 @@ def test_the_best_factor_falls_as_the_rate_rises(run):
 
 
 def test_points_of_the_envelope_are_the_runs_own_where_it_has_them(run):
-    table = envelope.envelopes(*run).round({"bitrate_kbps": 6})
+    table = envelopes(*run).round({"bitrate_kbps": 6})
     plain = pooling.pooled(*run).round({"bitrate_kbps": 6})
     joined = table.merge(
         plain, left_on=["chosen_factor", "bitrate_kbps"], right_on=["factor", "bitrate_kbps"]
@@ -70,19 +71,19 @@ def test_points_of_the_envelope_are_the_runs_own_where_it_has_them(run):
 
 
 def test_another_partition_chooses_where_there_is_one(with_dev, run):
-    table = envelope.envelopes(*with_dev)
+    table = envelopes(*with_dev)
     assert set(table.chosen_on) == {"partition dev"}
     encodes, scores = with_dev
     worse = scores.encode.str.contains("dev.*-8-x264")
     spoilt = scores.assign(
         **{name: scores[name].mask(worse, 0.0) for name in ("cov", "m2_pred", "mean_pred")}
     )
-    assert 8 not in set(envelope.envelopes(encodes, spoilt).chosen_factor), "dev decides"
+    assert 8 not in set(envelopes(encodes, spoilt).chosen_factor), "dev decides"
     reported = scores.encode.str.contains("test.*-4-x264")
     spoilt = scores.assign(
         **{name: scores[name].mask(reported, 0.0) for name in ("cov", "m2_pred", "mean_pred")}
     )
-    assert 4 in set(envelope.envelopes(encodes, spoilt).chosen_factor), "what is reported does not"
+    assert 4 in set(envelopes(encodes, spoilt).chosen_factor), "what is reported does not"
 
 
 def test_choosing_in_sample_is_too_good_and_choosing_on_others_is_not():
@@ -90,8 +91,8 @@ def test_choosing_in_sample_is_too_good_and_choosing_on_others_is_not():
     for seed in range(40):
         encodes, scores = equal_factors(seed)
         plain = pooling.pooled(encodes, scores).value.mean()
-        optimism.append(envelope.envelopes(encodes, scores, factor="oracle").value[0] - plain)
-        honest.append(envelope.envelopes(encodes, scores).value[0] - plain)
+        optimism.append(envelopes(encodes, scores, factor="oracle").value[0] - plain)
+        honest.append(envelopes(encodes, scores).value[0] - plain)
     assert np.mean(optimism) > 0.03
     assert np.mean(honest) < 0.3 * np.mean(optimism)
 
@@ -104,8 +105,8 @@ def test_each_subject_is_kept_out_of_its_own_choice():
     n = scores["n"].to_numpy()
     offset = np.where(one & first, 3.0, np.where(first, 0.0, 0.1))
     scores = scores.assign(mean_pred=offset, mean_gold=0.0, m2_pred=0.1 * n, m2_gold=0.1 * n, cov=0.09 * n)
-    table = envelope.envelopes(encodes, scores)
-    oracle = envelope.envelopes(encodes, scores, factor="oracle")
+    table = envelopes(encodes, scores)
+    oracle = envelopes(encodes, scores, factor="oracle")
     assert set(oracle.chosen_factor) == {2}
     assert set(oracle.chosen_on) == {"in-sample"}
     assert set(table.chosen_factor) == {2}
@@ -117,13 +118,13 @@ def test_nothing_is_extrapolated():
     encodes, scores, _ = made(factors=FACTORS, subjects=6, codecs=("x264",), rates=(2, 4, 8, 16, 32, 64))
     short = (encodes.factor == 8) & (encodes.rate > 8)
     encodes, gone = encodes[~short], encodes[short].encode
-    table = envelope.envelopes(encodes, scores[~scores.encode.isin(gone)])
+    table = envelopes(encodes, scores[~scores.encode.isin(gone)])
     assert table.loc[table.chosen_factor == 8, "bitrate_kbps"].max() < 8.5
     assert table.bitrate_kbps.max() > 60
 
 
 def test_switch_points_lie_where_the_curves_cross(run):
-    table = envelope.switch_points(*run)
+    table = switch_points(*run)
     assert list(zip(table.from_factor, table.to_factor, strict=True)) == [(8, 4), (4, 2), (2, 1)]
     plain = pooling.pooled(*run)
     for row in table.itertuples():
@@ -140,7 +141,7 @@ def test_switch_points_lie_where_the_curves_cross(run):
 
 
 def test_gain_over_the_best_single_factor(run):
-    table = envelope.gains(*run)
+    table = gains(*run)
     assert set(table.factor) == set(FACTORS)
     assert (table.gain > -0.005).all()
     assert table.best_single.sum() == 1
@@ -151,7 +152,7 @@ def test_rates_of_factors_need_not_match():
     encodes, scores, _ = made(factors=(1, 4), subjects=8, codecs=("x264",), rates=(4, 8, 16, 32, 64))
     moved = encodes.factor == 4
     encodes = encodes.assign(payload_bits=encodes.payload_bits.where(~moved, (encodes.payload_bits * 1.4)))
-    table = envelope.envelopes(encodes, scores)
+    table = envelopes(encodes, scores)
     assert len(table) == 10
     assert table.bitrate_kbps.is_monotonic_increasing
 
@@ -159,21 +160,21 @@ def test_rates_of_factors_need_not_match():
 def test_larger_coded_points_stay_out():
     encodes, scores, _ = made(factors=(1, 8), subjects=6, codecs=("x264",))
     encodes = encodes.assign(coded_width=encodes.coded_width + 64 * (encodes.factor == 8))
-    assert set(envelope.envelopes(encodes, scores).chosen_factor) == {1}
-    assert 8 in set(envelope.envelopes(encodes, scores, larger=True).chosen_factor)
+    assert set(envelopes(encodes, scores).chosen_factor) == {1}
+    assert 8 in set(envelopes(encodes, scores, larger=True).chosen_factor)
 
 
 def test_few_subjects_have_an_envelope_and_no_band():
     encodes, scores, _ = made(factors=(1, 4), subjects=3, codecs=("x264",))
-    table = envelope.envelopes(encodes, scores)
+    table = envelopes(encodes, scores)
     assert table.low.isna().all()
     assert table.value.notna().all()
     alone = made(factors=(1, 4), subjects=1, codecs=("x264",))
-    assert envelope.envelopes(*alone[:2]).empty, "one subject has no others to choose on"
+    assert envelopes(*alone[:2]).empty, "one subject has no others to choose on"
 
 
 def test_errors_choose_the_smallest(run):
-    table = envelope.envelopes(*run, "rmse")
+    table = envelopes(*run, "rmse")
     plain = pooling.pooled(*run, "rmse")
     for row in table.itertuples():
         near = plain[np.isclose(plain.bitrate_kbps, row.bitrate_kbps, rtol=1e-3)]
@@ -182,7 +183,7 @@ def test_errors_choose_the_smallest(run):
 
 def test_only_two_kinds_of_factor_are_chosen(run):
     with pytest.raises(InputError, match="best or oracle"):
-        envelope.envelopes(*run, factor="worst")
+        envelopes(*run, factor="worst")
 
 
 def test_no_value_leaves_its_range_between_points_that_nearly_tie():

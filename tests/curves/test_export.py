@@ -13,10 +13,10 @@ from made_tables import made as with_classes
 from pandas.testing import assert_frame_equal
 from small_runs import ENCODES, tables, tiny_run, within
 
-from rdbench.curves import envelope
-from rdbench.curves.export import export_run, run_status
+from rdbench.curves.envelope_tables import envelopes, gains, switch_points
+from rdbench.curves.export import export_run
+from rdbench.curves.run import open_run, run_status
 from rdbench.errors import InputError
-from rdbench.tables.reading import open_run
 from rdbench.tables.schema import ENCODES as COLUMNS
 from rdbench.tables.schema import SCORES
 from rdbench.tables.store import Store
@@ -114,9 +114,9 @@ def test_several_factors_have_envelopes_switches_and_gains(tmp_path: Path) -> No
     read = {file.stem: pd.read_csv(file) for file in export_run(run, tmp_path / "out", "csv")}
     assert tuple(read) == TABLES
     for name, made_here in (
-        ("envelopes", envelope.envelopes),
-        ("switches", envelope.switch_points),
-        ("gains", envelope.gains),
+        ("envelopes", envelopes),
+        ("switches", switch_points),
+        ("gains", gains),
     ):
         expected = made_here(encodes, scores)
         table = read[name]

@@ -10,8 +10,9 @@ from made_tables import SECONDS, made
 from sklearn import metrics as sk
 
 from rdbench.curves import pooling
-from rdbench.curves.points import GRID, default_metric
 from rdbench.errors import InputError, NotComparableError
+from rdbench.tables.reading import default_metric
+from rdbench.tables.schema import GRID
 
 
 def ccc_of_frames(pred, gold):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from packages import Drawn, write_avec, write_recola
 
-from rdbench.tables.reading import Run, open_run
+from rdbench.curves.run import Run, open_run
 
 FRAMES = 34
 MISSING = (5, 6, 17)

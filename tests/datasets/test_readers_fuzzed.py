@@ -16,10 +16,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from made_tables import made
 
+from rdbench.curves.run import open_run
 from rdbench.datasets import package
 from rdbench.datasets.recola import TARGETS, RecolaDataset
 from rdbench.errors import RdbenchError
-from rdbench.tables.reading import open_run
 from rdbench.tables.schema import ENCODES, SCORES
 from rdbench.video.clip import PARTITIONS
 

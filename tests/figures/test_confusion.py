@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from rdbench.curves import pooling
+from rdbench.curves.run import open_run
 from rdbench.errors import InputError
 from rdbench.figures.confusion import confusion, confusions
-from rdbench.tables.reading import open_run
 from rdbench.tables.schema import ENCODES, SCORES
 
 

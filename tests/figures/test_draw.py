@@ -13,18 +13,22 @@ from made_runs import FACTORS, csv_run, made_tables
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 
-from rdbench.curves import envelope, pooling
+from rdbench.curves import pooling
 from rdbench.curves.deltas import bd_table, relative_differences
+from rdbench.curves.envelope_tables import envelopes, switch_points
+from rdbench.curves.run import open_run
 from rdbench.errors import InputError, NotComparableError
-from rdbench.figures import curves as curve_figures
-from rdbench.figures import delta_figures, strip
 from rdbench.figures import deltas as bd_figures
 from rdbench.figures import draw as figures
-from rdbench.figures.canvas import DOUBLE, SINGLE, gold_phrase, log_ticks, ratio_ticks
+from rdbench.figures import strip
+from rdbench.figures.axes import log_ticks, ratio_ticks
+from rdbench.figures.canvas import DOUBLE, SINGLE
+from rdbench.figures.captions import gold_phrase
+from rdbench.figures.deltas import _differences, differences
+from rdbench.figures.envelope import _lanes
 from rdbench.figures.source import Source
 from rdbench.figures.style import factor_look, looks
 from rdbench.tables import pictures as samples
-from rdbench.tables.reading import open_run
 
 
 def one_curve_set(**options: object):
@@ -346,7 +350,7 @@ def test_clips_without_subjects_are_said_to_be_independent_in_captions(tmp_path)
 
 def an_envelope(**options):
     encodes, scores = made_tables(targets=("valence",), backends=("direct@lite",), **options)
-    tables = envelope.envelopes(encodes, scores), envelope.switch_points(encodes, scores)
+    tables = envelopes(encodes, scores), switch_points(encodes, scores)
     return *tables, pooling.pooled(encodes, scores)
 
 
@@ -386,7 +390,7 @@ def test_switch_points_that_overlap_have_lanes_of_their_own():
     )
     figure = figures.rd(one_curve_set(factors=(1, 4))[0])
     figure.axes[0].set_xlim(2, 1000)
-    shown, lanes = curve_figures._lanes(rows, figure.axes[0])
+    shown, lanes = _lanes(rows, figure.axes[0])
     assert shown["kbps"].tolist() == [10.0, 12.0, 40.0], "what lies outside the panel is not drawn"
     assert lanes == [0, 1, 0]
 
@@ -665,7 +669,7 @@ def test_differences_have_a_panel_for_each_pair_of_codecs():
 def test_differences_of_codecs_have_a_line_of_the_best_factors_too(tmp_path):
     run = small_run(tmp_path / "run", subjects=6, rates=5)
     source = Source(run, "ccc", {"bits": "payload", "charge_boxes": False, "partition": None}, "screen")
-    ((_, draw),) = list(delta_figures._differences(source, ["x264", "x265"]))
+    ((_, draw),) = list(_differences(source, ["x264", "x265"]))
     figure = draw()
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["1", "4", "best"]
     assert "chosen on other subjects" in figure.caption
@@ -677,14 +681,14 @@ def test_differences_of_codecs_have_a_line_of_the_best_factors_too(tmp_path):
     np.testing.assert_allclose(np.expm1(line.get_ydata()) * 100, expected[0][1])
     one = small_run(tmp_path / "one", factors=(4,))
     source = Source(one, "ccc", source.options, "screen")
-    ((_, draw),) = list(delta_figures._differences(source, ["x264", "x265"]))
+    ((_, draw),) = list(_differences(source, ["x264", "x265"]))
     assert [text.get_text() for text in draw().legends[0].get_texts()] == ["4"]
 
 
 def drawn_pairs(anchor: str, test: str, **options):
     tables = made_tables(4, **{"factors": (1, 4), "rates": 5, **options})
     table = bd_table(*tables, anchor, test, per_clip=False)
-    return delta_figures.differences(table, relative_differences(*tables, anchor, test))
+    return differences(table, relative_differences(*tables, anchor, test))
 
 
 def lines_of(axes: Axes) -> int:
@@ -729,10 +733,10 @@ def test_pairs_without_a_common_range_are_not_drawn():
     tables = made_tables(4, factors=(1, 4), targets=("valence",), backends=("one",))
     table = bd_table(*tables, "codec=x264", "codec=x265", per_clip=False)
     (whole, empty), nothing = relative_differences(*tables, "codec=x264", "codec=x265"), np.zeros(0)
-    figure = delta_figures.differences(table, [whole, (nothing, nothing)])
+    figure = differences(table, [whole, (nothing, nothing)])
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["1"]
     with pytest.raises(NotComparableError, match="share a range"):
-        delta_figures.differences(table, [(nothing, nothing)] * 2)
+        differences(table, [(nothing, nothing)] * 2)
     assert len(empty[0])
 
 

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from rdbench.gate import simulate
-from rdbench.gate.simulate import POPULATIONS, Population
+from rdbench.gate.population import PLANTED, POPULATIONS, Population, draw
 from rdbench.stats.caveats import caveat
 
 PAGE = Path(__file__).parents[2] / "docs" / "simulation.md"
@@ -16,7 +16,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "simulation.md"
 
 def test_subjects_are_as_the_population_says():
     population = Population(saving=0.8, ratio_sd=0.05)
-    stats = simulate.draw(population, 20_000, np.random.default_rng(0))
+    stats = draw(population, 20_000, np.random.default_rng(0))
     assert stats.shape == (20_000, 2, 5, 8)
     ratio = np.log(stats[:, 1, 0, 0] / stats[:, 0, 0, 0])
     assert ratio.mean() == pytest.approx(np.log(0.8), abs=0.002)
@@ -31,7 +31,7 @@ def test_subjects_are_as_the_population_says():
 
 def test_curves_of_unlike_shape_cross():
     population = POPULATIONS["crossing"]
-    stats = simulate.draw(population, 20_000, np.random.default_rng(1)).sum(axis=0)
+    stats = draw(population, 20_000, np.random.default_rng(1)).sum(axis=0)
     value = simulate.metric_of_sums(stats, np.zeros(2), "ccc")
     assert value[1, 0] > value[0, 0]
     assert value[1, -1] < value[0, -1]
@@ -71,7 +71,7 @@ def test_detection_is_what_the_command_finds():
     """With and without a tolerance of accuracy: the same subjects, and the family that the command judges."""
     found = simulate.detection(60, (8,), (4,), tolerances=((0.01, 0.01),))
     assert found.both.item() < found.rate_alone.item(), "twice as many comparisons"
-    stats = simulate._family(4, 8, simulate.PLANTED, np.random.default_rng(0))
+    stats = simulate._family(4, 8, PLANTED, np.random.default_rng(0))
     sides = simulate._side(stats[:, :, 0]), simulate._side(stats[:, :, 1])
     rate, accuracy = (simulate.bd.many(*sides, measure=measure) for measure in ("rate", "accuracy"))
     alone, both = simulate._verdicts([stats], [[(0.01, None)], [(0.01, 0.02)]])[0]
@@ -80,7 +80,7 @@ def test_detection_is_what_the_command_finds():
 
 
 def test_the_subjects_of_planted_losses_are_as_the_page_says():
-    stats = simulate._family(2, 20_000, simulate.PLANTED, np.random.default_rng(0))
+    stats = simulate._family(2, 20_000, PLANTED, np.random.default_rng(0))
     ratio = np.log(stats[:, :, 1, :, 0] / stats[:, :, 0, :, 0])
     assert ratio.std(axis=1) == pytest.approx(np.full((2, 5), 0.04), rel=0.03)
     assert np.corrcoef(ratio[..., 0])[0, 1] == pytest.approx(0.5, abs=0.03)

@@ -11,8 +11,9 @@ import pandas as pd
 
 from rdbench.datasets.drawing.picture import Recording as Drawn
 from rdbench.stats import metrics
+from rdbench.tables.predictions import pack
 from rdbench.tables.schema import ENCODES, MOMENTS, SCORES
-from rdbench.tables.store import Store, pack
+from rdbench.tables.store import Store
 
 __all__ = ["FPS", "TARGETS", "Tables", "both", "run_of", "stored"]
 

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from rdbench.curves.run import Run, open_run
 from rdbench.tables.pictures import write_samples
-from rdbench.tables.reading import Run, open_run
+from rdbench.tables.predictions import pack
 from rdbench.tables.schema import ENCODES, SCORES
-from rdbench.tables.store import Store, pack
+from rdbench.tables.store import Store
 
 FACTORS = (1, 2, 3, 4, 6, 8, 12, 16)
 SAVING = 0.75

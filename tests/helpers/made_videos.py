@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from rdbench.errors import ClipError
 from rdbench.video.clip import Boxes, Clip, ClipInfo, Labels
-from rdbench.video.coder import Planes
+from rdbench.video.planes import Planes
 from rdbench.video.source import frame_bytes
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()

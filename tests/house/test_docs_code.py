@@ -9,8 +9,8 @@ import pytest
 from made_tables import made
 
 import rdbench
+from rdbench.curves.run import open_run
 from rdbench.sweep.experiment import Experiment
-from rdbench.tables.reading import open_run
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rdbench.curves.run import open_run
 from rdbench.sweep.experiment import load_experiment, override
-from rdbench.tables.reading import open_run
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PLUGIN = CHECKOUT / "examples" / "expression_plugin"

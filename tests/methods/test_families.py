@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from made_runs import csv_run, made_tables
 
-from rdbench.curves.points import Arrays
+from rdbench.curves.arrays import Arrays
+from rdbench.curves.run import open_run
 from rdbench.figures import draw
 from rdbench.methods.families import COLUMNS, family_points
 from rdbench.methods.table import method_table
-from rdbench.tables.reading import open_run
 
 SEEDED = ("one@lite", "one@lite#1", "one@lite#2", "two@lite")
 

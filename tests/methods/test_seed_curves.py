@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rdbench.methods.seed_curves import at_common_rates, delta_of_families, deltas_of_pairs
+from rdbench.methods.families import at_common_rates, delta_of_families, deltas_of_pairs
 from rdbench.stats import bd
 from rdbench.stats.bd import Side
 

@@ -10,7 +10,9 @@ from scipy import stats as distributions
 from sklearn import metrics as sk
 
 from rdbench.errors import InputError, NotComparableError
-from rdbench.methods.table import COLUMNS, few_seeds, for_people, method_table
+from rdbench.methods.families import few_seeds
+from rdbench.methods.table import COLUMNS, method_table
+from rdbench.methods.text import for_people
 from rdbench.stats.intervals import jackknife
 
 SEEDS = ("one@lite", "one@lite#1", "one@lite#2")

@@ -17,19 +17,20 @@ from made_tables import made
 from PIL import Image
 
 from rdbench.curves import pooling
+from rdbench.curves.arrays import Arrays
 from rdbench.curves.deltas import bd_table
-from rdbench.curves.envelope import Chooser, groups, side_of
-from rdbench.curves.points import Arrays
+from rdbench.curves.envelope import Chooser
+from rdbench.curves.run import open_run
+from rdbench.curves.sides import groups, side_of
 from rdbench.errors import InputError, NotComparableError
-from rdbench.figures.canvas import ratio_ticks
+from rdbench.figures.axes import ratio_ticks
 from rdbench.figures.style import factor_look, looks
 from rdbench.report import data as report_module
 from rdbench.report.data import report_data
 from rdbench.report.page import build, page
 from rdbench.stats.bd import relative_difference
 from rdbench.tables.pictures import read_picture, read_samples
-from rdbench.tables.reading import open_run
-from rdbench.tables.store import unpack
+from rdbench.tables.predictions import unpack
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ARGUMENTS = [

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from merged import merge_by
 from sklearn import metrics as sk
 
 from rdbench.stats import metrics
@@ -171,7 +172,7 @@ def test_groups_of_a_table_merge_like_arrays_and_keep_null_keys():
     rows = [metrics.moments(*signals(30, 1e6, seed)) for seed in range(6)]
     frame = pd.DataFrame(rows, columns=list(MOMENTS))
     frame["clip"] = ["a", "b", None, "a", "b", None]
-    merged = metrics.merge_by(frame, ["clip"])
+    merged = merge_by(frame, ["clip"])
     assert len(merged) == 3
     got = merged.loc[merged["clip"] == "b", list(MOMENTS)].to_numpy()[0]
     assert got == pytest.approx(metrics.merge(np.stack([rows[1], rows[4]])), rel=1e-12)
@@ -249,7 +250,7 @@ def test_ten_million_rows_merge_in_any_order_to_what_all_frames_give():
     }
     by_clip = pd.DataFrame(table, columns=list(MOMENTS), copy=False)
     by_clip["clip"] = rng.integers(0, 1000, rows)
-    groups = metrics.merge_by(by_clip, ["clip"])
+    groups = merge_by(by_clip, ["clip"])
     assert len(groups) == 1000
     merged["by clip, then all"] = metrics.merge(groups[list(MOMENTS)].to_numpy())
     for order, stats in merged.items():

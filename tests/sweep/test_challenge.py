@@ -14,10 +14,10 @@ from click.testing import CliRunner
 from made_ratings import both, run_of, stored
 
 from rdbench.cli.group import main
+from rdbench.curves.run import open_run
 from rdbench.stats import metrics
 from rdbench.sweep.corrections import procedure
 from rdbench.sweep.rescore import rescored
-from rdbench.tables.reading import open_run
 from rdbench.tables.schema import MOMENTS
 
 

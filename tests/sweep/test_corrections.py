@@ -13,9 +13,9 @@ from scipy.signal import medfilt
 from rdbench.errors import InputError
 from rdbench.stats import metrics
 from rdbench.sweep import corrections
-from rdbench.sweep.corrections import DELAYS, PLAIN, Recording, Scoring
+from rdbench.sweep.corrections import PLAIN, Recording, Scoring
 from rdbench.video.clip import Labels
-from rdbench.video.labels import join
+from rdbench.video.labels import DELAYS, join, shift_labels
 
 FPS = 25
 
@@ -167,7 +167,7 @@ def test_shifting_labels_back_and_predictions_forward_are_inverse():
     times = np.arange(500) / FPS
     signal = wander(3, 500)
     labels = Labels(times, signal[:, None], ("valence",))
-    trained = join(corrections.shift_labels(labels, 2.8), times).values[:, 0]
+    trained = join(shift_labels(labels, 2.8), times).values[:, 0]
     assert np.array_equal(trained[: 500 - 70], signal[70:])  # 70 frames = 2.8 s
     assert np.isnan(trained[500 - 70 :]).all()
     scored = corrections.shift_predictions(trained, times, 2.8)

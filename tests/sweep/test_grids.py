@@ -16,8 +16,10 @@ from rdbench.sweep import grids
 from rdbench.sweep.experiment import conditions, load_experiment
 from rdbench.sweep.grids import CEILING, MARK, POINTS, achieved, grid, limits, pilots
 from rdbench.video import coder
+from rdbench.video.planes import Geometry
 from rdbench.video.prepared import prepare
 from rdbench.video.profiles import load_profiles
+from rdbench.video.views import downsample, full_pictures
 
 PROFILES = load_profiles()
 
@@ -73,9 +75,9 @@ def test_limits_are_the_pooled_rates_of_the_coarsest_and_the_finest_quantiser(tm
             bits, seconds = 0, Fraction(0)
             for clip in clips:
                 prepared = prepare(clip)
-                geometry = coder.Geometry(160, 120, 8)
-                full = coder.full_pictures(prepared, geometry, tmp_path)
-                low = coder.downsample(full, geometry, tmp_path)
+                geometry = Geometry(160, 120, 8)
+                full = full_pictures(prepared, geometry, tmp_path)
+                low = downsample(full, geometry, tmp_path)
                 fps = prepared.timeline.fps
                 done = coder.encode(low, PROFILES[name], "ra", "qp", quantiser, fps, tmp_path)
                 assert isinstance(done, coder.Encoded)

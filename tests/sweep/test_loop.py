@@ -39,11 +39,13 @@ from rdbench.backends.protocol import Backend, Context, Input, Session
 from rdbench.datasets.folder import FolderDataset
 from rdbench.datasets.synthetic import SyntheticDataset
 from rdbench.errors import InputError
+from rdbench.machine import sweep_work
 from rdbench.sweep import loop as sweeping
 from rdbench.sweep.experiment import Condition, DatasetChoice, load_experiment
-from rdbench.sweep.loop import Progress, local_executor, remote_executor, select_clips, split, sweep
-from rdbench.sweep.plan import make_plan
+from rdbench.sweep.loop import Progress, split, sweep
+from rdbench.sweep.plan import make_plan, select_clips
 from rdbench.sweep.unit import Setup
+from rdbench.sweep.workers import _start_worker, local_executor, remote_executor, stop
 from rdbench.tables.store import Store
 from rdbench.video.clip import ClipInfo
 
@@ -67,7 +69,7 @@ def test_a_pool_that_is_stopped_at_work_says_nothing(monkeypatch: pytest.MonkeyP
         while not any(future.running() for future in pending):
             time.sleep(0.01)
         thread = executor._executor_manager_thread  # type: ignore[attr-defined]
-        sweeping._stop(executor, pending)
+        stop(executor, pending)
         for future in pending:
             with pytest.raises((BrokenProcessPool, CancelledError)):
                 future.result(timeout=60)
@@ -92,7 +94,7 @@ def test_a_worker_that_is_ended_while_it_sends_its_result_holds_nobody_up(
             time.sleep(0.01)
         time.sleep(delay)
         thread = executor._executor_manager_thread  # type: ignore[attr-defined]
-        sweeping._stop(executor, [future])
+        stop(executor, [future])
     thread.join(30)
     assert not thread.is_alive()
 
@@ -169,7 +171,7 @@ class Fatal:
 
 def arm(factor: int, parent: int) -> None:
     """Give a worker that back-end in place of `constant`."""
-    sweeping._start_worker(parent)
+    _start_worker(parent)
     from rdbench.sweep import unit
 
     def find(name: str, weights: Path | None = None, device: str = "cpu") -> Backend:
@@ -294,7 +296,7 @@ def test_interrupted_workers_are_ended_at_once() -> None:
             assert time.monotonic() < end
             time.sleep(0.05)
         workers = list(executor._processes.values())  # type: ignore[attr-defined]
-        sweeping._stop(executor)
+        stop(executor)
     for worker in workers:
         worker.join(60)
         # The pool's own thread asks too, and only one of two who ask at once is told.
@@ -364,7 +366,7 @@ def test_planes_of_dead_processes_are_removed(monkeypatch: pytest.MonkeyPatch, t
     kept = {f"{os.getpid()}@{here}@x", "other", f"1@{here}@x", f"{dead}@{here}-elsewhere@x"}
     for name in (f"{dead}@{here}@x", *kept):
         (tmp_path / "work" / name).mkdir(parents=True)
-    sweeping._sweep_work()
+    sweep_work()
     left = {folder.name for folder in (tmp_path / "work").iterdir()}
     assert left == kept
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from packages import FFMPEG, Drawn, write_video
 
-from rdbench.tables.reading import open_run
+from rdbench.curves.run import open_run
 
 psutil = pytest.importorskip("psutil", reason="psutil tells what processes need; it comes with distributed")
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_ratings import TARGETS, Tables, both, run_of
+from merged import merge_by
 
 from rdbench.curves import pooling
 from rdbench.datasets.drawing.picture import Recording as Drawn
@@ -15,8 +16,8 @@ from rdbench.errors import InputError
 from rdbench.stats import metrics
 from rdbench.sweep.corrections import fit, procedure
 from rdbench.sweep.rescore import rescored
+from rdbench.tables.predictions import pack, unpack
 from rdbench.tables.schema import MOMENTS, SCORES
-from rdbench.tables.store import pack, unpack
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def dev() -> Tables:
 def pooled_ccc(run: Tables, scores: pd.DataFrame) -> pd.DataFrame:
     """Pooled CCC for each target and rate, row by row."""
     rows = scores.merge(run.encodes[["encode", "codec", "rate"]], on="encode")
-    out = metrics.merge_by(rows, ["target", "codec", "rate"])
+    out = merge_by(rows, ["target", "codec", "rate"])
     return out.assign(ccc=metrics.ccc(out[list(MOMENTS)].to_numpy()))
 
 

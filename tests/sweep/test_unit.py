@@ -22,12 +22,13 @@ from rdbench.stats import metrics
 from rdbench.sweep import unit
 from rdbench.sweep.experiment import UNCODED, Condition
 from rdbench.sweep.unit import Setup, Unit, evaluate, face_margin, look
+from rdbench.tables.predictions import unpack
 from rdbench.tables.schema import ENCODES, MOMENTS, SCORES
-from rdbench.tables.store import unpack
 from rdbench.video import coder
 from rdbench.video.clip import Labels
 from rdbench.video.prepared import prepare
 from rdbench.video.profiles import load_profiles
+from rdbench.video.views import face_pictures, pristine_views
 
 PROFILES = load_profiles()
 
@@ -203,7 +204,7 @@ def test_labels_meet_the_predictions_of_their_own_frames(doubles, tmp_path):
     result = evaluate(setup(clip), work("frame", 1, None))
     (row,) = rows_of(result, "predictions", 1)
     kept = unpack(row["data"])
-    frames = np.concatenate(list(coder.pristine_views(prepare(clip), Input())))
+    frames = np.concatenate(list(pristine_views(prepare(clip), Input())))
     luma = np.clip((frames.astype(np.float64) - 16) / 219, 0, 1).reshape(25, -1)
     wanted = 10 * np.column_stack([luma.mean(axis=1), luma.std(axis=1)])
     assert np.allclose(kept["prediction"], wanted, atol=1e-4)
@@ -275,7 +276,7 @@ def test_in_region_face_a_margin_widens_what_is_coded(doubles):
     result = evaluate(setup(backends=["wide"], sample="one"), work("face", 1, None, CRF))
     uncoded, coded = rows_of(result, "encodes", 2)
     prepared = prepare(clip_of(moving()))
-    wanted = np.concatenate(list(coder.pristine_views(prepared, Input(margin=0.5))))
+    wanted = np.concatenate(list(pristine_views(prepared, Input(margin=0.5))))
     reference, seen = (np.concatenate(doubles["wide"].sessions[index]) for index in (1, 0))
     luma = np.clip((wanted.astype(np.float32) - 16) / np.float32(219), 0, 1)
     assert np.array_equal(seen, luma)
@@ -289,7 +290,7 @@ def test_in_region_face_a_margin_widens_what_is_coded(doubles):
     assert narrow["encode"] != coded["encode"]
     assert narrow["payload_bits"] != coded["payload_bits"]
     pictures = [
-        np.concatenate(list(coder.face_pictures(prepared, margin=margin).batches()))[:, : 96 * 96]
+        np.concatenate(list(face_pictures(prepared, margin=margin).batches()))[:, : 96 * 96]
         for margin in (0.0, 0.5)
     ]
     assert np.abs(pictures[0].astype(int) - pictures[1]).mean() > 20

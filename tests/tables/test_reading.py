@@ -7,14 +7,14 @@ import pandas as pd
 import pytest
 from made_tables import made
 
+from rdbench.curves.arrays import Arrays
 from rdbench.curves.deltas import bd_table
-from rdbench.curves.envelope import envelopes, switch_points
-from rdbench.curves.points import Arrays
+from rdbench.curves.envelope_tables import envelopes, switch_points
 from rdbench.curves.pooling import pooled
+from rdbench.curves.run import open_run
 from rdbench.errors import InputError
 from rdbench.gate.check import check
 from rdbench.gate.text import to_json
-from rdbench.tables.reading import open_run
 from rdbench.tables.schema import ENCODES, SCORES
 
 

@@ -9,9 +9,9 @@ import pytest
 from made_runs import csv_run, made_tables
 from pandas.testing import assert_frame_equal
 
+from rdbench.curves.run import Run, open_run
 from rdbench.errors import InputError
 from rdbench.methods.table import method_table
-from rdbench.tables.reading import Run, open_run
 from rdbench.tables.schema import ENCODES, SCORE_KEY, SCORES
 from rdbench.tables.several import joined
 

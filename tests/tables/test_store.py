@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from rdbench.errors import InputError
-from rdbench.tables.schema import CONDITION, ENCODES, SCORES
-from rdbench.tables.store import CLIPS, FAILURES, Store, pack, unpack
+from rdbench.tables.predictions import pack, unpack
+from rdbench.tables.schema import CLIPS, CONDITION, ENCODES, FAILURES, SCORES
+from rdbench.tables.store import Store
 
 IDENTITY = {"experiment": "one", "weights": "none"}
 

@@ -6,7 +6,7 @@ from click.testing import CliRunner
 
 from rdbench.backends.constant import FILE
 from rdbench.backends.constant import open_backend as open_constant
-from rdbench.backends.direct import open_backend as open_direct
+from rdbench.backends.paper import direct as open_direct
 from rdbench.backends.protocol import Context
 from rdbench.backends.weights import read_weights
 from rdbench.cli.group import main

@@ -6,12 +6,13 @@ from collections import Counter
 
 import av
 import pytest
+from charged import charged_only
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_streams import CONDITIONS, FRAMES, PROFILES, SIZE, decoded, encoded, ffmpeg, pictures, source
 
 from rdbench.errors import EncodeError
-from rdbench.video.bitstream import Bits, charged_only, count, escape, split_nals
+from rdbench.video.bitstream import Bits, count, escape, split_nals
 
 # An account of streams that shares nothing with rdbench.bitstream: types and sizes from the specifications'
 # tables, split by regular expression (NAL units) or walked through (OBUs, IVF).

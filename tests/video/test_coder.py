@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from charged import charged_only
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -34,12 +35,36 @@ from PIL import Image
 from rdbench.backends.protocol import Input
 from rdbench.errors import EncodeError
 from rdbench.video import coder
-from rdbench.video.bitstream import charged_only
-from rdbench.video.coder import Encoded, Geometry, Planes, Refused
+from rdbench.video.coder import Encoded, Refused
 from rdbench.video.faces import Crop
+from rdbench.video.planes import (
+    Geometry,
+    Planes,
+    Tally,
+    check_planes,
+    crop_picture,
+    cut_picture,
+    cut_plane,
+    mean_squared_error,
+    pad,
+    padded_planes,
+    psnr,
+    squared_error,
+    write_planes,
+)
 from rdbench.video.prepared import prepare
 from rdbench.video.profiles import Profile, load_profiles
 from rdbench.video.source import frame_bytes
+from rdbench.video.views import (
+    _scaled_up,
+    downsample,
+    face_pictures,
+    face_rgb,
+    face_views,
+    full_pictures,
+    pristine_views,
+    views,
+)
 
 PROFILES = load_profiles()
 FPS = Fraction(25)
@@ -130,8 +155,8 @@ def test_quality_rises_with_the_rate(low, name, mode, rates):
         done, back = there_and_back(low, name, mode, rate)
         bits.append(done.bits.payload)
         quality.append(psnr_of(source[:, : 64 * 64], all_of(back)[:, : 64 * 64]))
-        error = coder.mean_squared_error(low, back)
-        assert coder.psnr(error) == pytest.approx(quality[-1], abs=1e-9)
+        error = mean_squared_error(low, back)
+        assert psnr(error) == pytest.approx(quality[-1], abs=1e-9)
     assert bits == sorted(bits, reverse=True)
     assert quality == sorted(quality, reverse=True)
     assert len(set(bits)) == 3
@@ -288,15 +313,15 @@ def split(planes, size):
 def test_padding_repeats_the_edge_and_comes_off_again(flat, right, below):
     planes, (width, height) = flat
     wanted = width + width % 2 + 2 * right, height + height % 2 + 2 * below
-    padded = coder.pad(planes, (width, height), wanted)
+    padded = pad(planes, (width, height), wanted)
     assert len(padded) == frame_bytes(*wanted)
     for before, after in zip(split(planes, (width, height)), split(padded, wanted), strict=True):
         rows = np.minimum(np.arange(after.shape[0]), before.shape[0] - 1)
         columns = np.minimum(np.arange(after.shape[1]), before.shape[1] - 1)
         assert np.array_equal(after, before[rows][:, columns])
     even = width + width % 2, height + height % 2
-    back = coder.crop_picture(padded, wanted, even)
-    assert np.array_equal(back, coder.pad(planes, (width, height), even))
+    back = crop_picture(padded, wanted, even)
+    assert np.array_equal(back, pad(planes, (width, height), even))
 
 
 @given(
@@ -308,16 +333,16 @@ def test_padding_repeats_the_edge_and_comes_off_again(flat, right, below):
 def test_a_cut_repeats_the_edge_beyond_the_picture(plane, x, y, side):
     around = np.pad(plane, 70, mode="edge")
     wanted = around[70 + y : 70 + y + side, 70 + x : 70 + x + side]
-    assert np.array_equal(coder.cut_plane(plane, (x, y), side), wanted)
+    assert np.array_equal(cut_plane(plane, (x, y), side), wanted)
 
 
 @given(flat_pictures(even=True), st.integers(-10, 10), st.integers(-10, 10), st.integers(1, 12))
 def test_a_picture_is_cut_in_all_planes_alike(flat, x, y, half):
     planes, size = flat
-    cut = coder.cut_picture(planes, size, (2 * x, 2 * y), 2 * half)
+    cut = cut_picture(planes, size, (2 * x, 2 * y), 2 * half)
     parts = split(cut, (2 * half, 2 * half))
     for plane, part, scale in zip(split(planes, size), parts, (2, 1, 1), strict=True):
-        assert np.array_equal(part, coder.cut_plane(plane, (scale * x, scale * y), scale * half))
+        assert np.array_equal(part, cut_plane(plane, (scale * x, scale * y), scale * half))
 
 
 # Quality
@@ -327,16 +352,16 @@ def test_a_picture_is_cut_in_all_planes_alike(flat, x, y, half):
 def test_errors_are_exact(both):
     a, b = both
     wanted = int(((a.astype(np.int64) - b) ** 2).sum())
-    assert coder.squared_error(a, b) == wanted
+    assert squared_error(a, b) == wanted
     if wanted:
-        assert coder.psnr(wanted / a.size) == pytest.approx(psnr_of(a, b), rel=1e-12)
+        assert psnr(wanted / a.size) == pytest.approx(psnr_of(a, b), rel=1e-12)
     else:
-        assert coder.psnr(0.0) is None
+        assert psnr(0.0) is None
 
 
 def test_errors_of_a_whole_video_do_not_overflow():
     worst = np.full((40, 1000, 1000), 255, np.uint8)
-    assert coder.squared_error(worst, np.zeros_like(worst)) == 40 * 10**6 * 255**2
+    assert squared_error(worst, np.zeros_like(worst)) == 40 * 10**6 * 255**2
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -350,7 +375,7 @@ def test_a_tally_sees_every_frame_without_its_padding(tmp_path, cuts, width, hei
     frames = sum(cuts)
     reference = rng.integers(0, 256, (frames, frame_bytes(12, 10)), dtype=np.uint8)
     shown = rng.integers(0, 256, (frames, 10, 12), dtype=np.uint8)
-    tally = coder.Tally(planes_file(reference, 12, 10, tmp_path / "r.yuv"), width, height)
+    tally = Tally(planes_file(reference, 12, 10, tmp_path / "r.yuv"), width, height)
     batches = np.split(shown, np.cumsum(cuts)[:-1])
     passed = list(tally.watch(iter(batches)))
     assert all(a is b for a, b in zip(passed, batches, strict=True))
@@ -361,7 +386,7 @@ def test_a_tally_sees_every_frame_without_its_padding(tmp_path, cuts, width, hei
 
 def test_a_tally_of_nothing_or_of_equal_pictures_has_no_number(tmp_path):
     reference = planes_file(pictures(), 64, 64, tmp_path / "r.yuv")
-    tally = coder.Tally(reference, 64, 64)
+    tally = Tally(reference, 64, 64)
     assert tally.psnr is None
     luma = pictures()[:, : 64 * 64].reshape(-1, 64, 64)
     list(tally.watch(iter([luma])))
@@ -371,22 +396,22 @@ def test_a_tally_of_nothing_or_of_equal_pictures_has_no_number(tmp_path):
 
 
 def test_files_of_planes_are_held_to_their_frames(tmp_path):
-    planes = coder.write_planes(iter(pictures()), 64, 64, tmp_path / "a.yuv", 30)
+    planes = write_planes(iter(pictures()), 64, 64, tmp_path / "a.yuv", 30)
     assert np.array_equal(all_of(planes), pictures())
-    assert coder.check_planes(planes.file, 64, 64, 30) == planes
+    assert check_planes(planes.file, 64, 64, 30) == planes
     with pytest.raises(EncodeError, match="29 frames were written, 30 expected"):
-        coder.write_planes(iter(pictures()[:29]), 64, 64, tmp_path / "b.yuv", 30)
+        write_planes(iter(pictures()[:29]), 64, 64, tmp_path / "b.yuv", 30)
     os.truncate(planes.file, 1000)
     with pytest.raises(EncodeError, match=r"0\.16\d* frames of 64x64 came out, 30 went in"):
-        coder.check_planes(planes.file, 64, 64, 30)
+        check_planes(planes.file, 64, 64, 30)
     with pytest.raises(EncodeError, match="0 frames"):
-        coder.check_planes(tmp_path / "missing.yuv", 64, 64, 30)
+        check_planes(tmp_path / "missing.yuv", 64, 64, 30)
 
 
 def test_a_full_disk_is_seen_before_anything_is_written(tmp_path, monkeypatch):
     monkeypatch.setattr(coder.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
     with pytest.raises(OSError, match="MiB are needed for decoded pictures"):
-        coder.write_planes(iter(pictures()), 64, 64, tmp_path / "a.yuv", 30)
+        write_planes(iter(pictures()), 64, 64, tmp_path / "a.yuv", 30)
     assert not (tmp_path / "a.yuv").exists()
 
 
@@ -418,7 +443,7 @@ def bicubic(picture: np.ndarray, side: int) -> np.ndarray:
 @pytest.mark.parametrize("factor", FACTORS[1:])
 def test_luma_is_scaled_down_as_an_independent_bicubic_does(tmp_path, factor):
     full = planes_file(natural(), 96, 96, tmp_path / "full.yuv")
-    low = coder.downsample(full, Geometry(96, 96, factor), tmp_path)
+    low = downsample(full, Geometry(96, 96, factor), tmp_path)
     side = 96 // factor
     assert (low.width, low.height, low.frames) == (side, side, 3)
     for picture, small in zip(luma(natural(), 96, 96), luma(all_of(low), side, side), strict=True):
@@ -428,8 +453,8 @@ def test_luma_is_scaled_down_as_an_independent_bicubic_does(tmp_path, factor):
 @pytest.mark.parametrize("factor", FACTORS[1:])
 def test_and_up_again(tmp_path, factor):
     geometry = Geometry(96, 96, factor)
-    low = coder.downsample(planes_file(natural(), 96, 96, tmp_path / "full.yuv"), geometry, tmp_path)
-    got = np.concatenate(list(coder.views(low, geometry, None, Input(size=96))))
+    low = downsample(planes_file(natural(), 96, 96, tmp_path / "full.yuv"), geometry, tmp_path)
+    got = np.concatenate(list(views(low, geometry, None, Input(size=96))))
     for small, large in zip(luma(all_of(low), low.width, low.height), got, strict=True):
         # PIL rounds between its two directions.
         assert np.abs(large - bicubic(small, 96)).max() <= 2
@@ -441,12 +466,12 @@ def test_a_plane_alone_is_scaled_as_the_luma_of_a_picture(tmp_path, width, heigh
     low = planes_file(texture(4, width, height), width, height, tmp_path / "low.yuv")
     geometry = Geometry(3 * width, 3 * height, 3)
     crop = Crop(2 * min(width, height), np.array([[2, 4]] * 4))
-    from_picture = np.concatenate(list(coder._scaled_up(low, geometry, luma_only=False)))
-    from_plane = np.concatenate(list(coder._scaled_up(low, geometry, luma_only=True)))
+    from_picture = np.concatenate(list(_scaled_up(low, geometry, luma_only=False)))
+    from_plane = np.concatenate(list(_scaled_up(low, geometry, luma_only=True)))
     assert np.array_equal(from_picture[:, : 9 * width * height], from_plane)
     # The same for a face on its way to the recogniser's size, by a graph of another kind.
     side = crop.side
-    got = np.concatenate(list(coder.views(low, geometry, crop, Input(size=50))))
+    got = np.concatenate(list(views(low, geometry, crop, Input(size=50))))
     cuts = luma(from_plane, 3 * width, 3 * height)[:, 4 : 4 + side, 2 : 2 + side]
     grey = np.full((4, side * side // 2), 128, np.uint8)
     flat = np.concatenate([np.ascontiguousarray(cuts).reshape(4, -1), grey], axis=1)
@@ -494,24 +519,24 @@ def views_of(clip, region: str, factor: int, wanted: Input, folder: Path, coded:
     prepared = prepare(clip)
     if region == "face":
         geometry = Geometry(96, 96, factor)
-        full = coder.padded_planes(coder.face_pictures(prepared), geometry.padded, folder)
+        full = padded_planes(face_pictures(prepared), geometry.padded, folder)
         crop = None
     else:
         geometry = Geometry(prepared.width, prepared.height, factor)
-        full = coder.full_pictures(prepared, geometry, folder)
+        full = full_pictures(prepared, geometry, folder)
         crop = prepared.track.crop(wanted.margin)
-    low = coder.downsample(full, geometry, folder)
+    low = downsample(full, geometry, folder)
     if coded:
         done = coder.encode(low, PROFILES["x264"], "ra", "qp", 1, prepared.timeline.fps, folder)
         low = coder.decode(done, PROFILES["x264"], geometry.low, prepared.frames, folder)
-    tally = coder.Tally(full, geometry.width, geometry.height)
-    shown = np.concatenate(list(coder.views(low, geometry, crop, wanted, tally)))
+    tally = Tally(full, geometry.width, geometry.height)
+    shown = np.concatenate(list(views(low, geometry, crop, wanted, tally)))
     return shown, tally
 
 
 def test_pristine_faces_are_those_of_factor_1_in_both_regions(tmp_path):
     prepared = prepare(talking())
-    pristine = np.concatenate(list(coder.pristine_views(prepared, Input())))
+    pristine = np.concatenate(list(pristine_views(prepared, Input())))
     assert pristine.shape == (40, 96, 96)
     for region in ("face", "frame"):
         shown, tally = views_of(talking(), region, 1, Input(), tmp_path)
@@ -523,7 +548,7 @@ def test_pristine_faces_are_those_of_factor_1_in_both_regions(tmp_path):
 @pytest.mark.parametrize("wanted", [Input(size=48, margin=0.4), Input(size=112, colour="rgb", margin=0.2)])
 def test_other_sizes_margins_and_colours_in_region_frame(tmp_path, wanted):
     prepared = prepare(talking())
-    pristine = np.concatenate(list(coder.pristine_views(prepared, wanted)))
+    pristine = np.concatenate(list(pristine_views(prepared, wanted)))
     colours = (3,) if wanted.colour == "rgb" else ()
     assert pristine.shape == (40, wanted.size, wanted.size, *colours)
     assert np.array_equal(views_of(talking(), "frame", 1, wanted, tmp_path)[0], pristine)
@@ -534,7 +559,7 @@ def test_faces_are_cut_where_the_box_is(tmp_path):
     prepared = prepare(talking())
     crop = prepared.track.crop()
     source, _ = seen(talking().file)
-    pristine = np.concatenate(list(coder.pristine_views(prepared, Input())))
+    pristine = np.concatenate(list(pristine_views(prepared, Input())))
     for index in (0, 17, 39):
         picture = np.pad(source[index][: 161 * 121].reshape(121, 161), 200, mode="edge")
         x, y = crop.xy[index] + 200
@@ -561,12 +586,12 @@ def test_rgb_is_that_of_bt709_limited_video(tmp_path, region):
 
 @pytest.mark.parametrize("factor", [1, 3, 16])
 def test_training_sees_exactly_what_the_sweep_shows_uncoded(tmp_path, factor):
-    trained = coder.face_views(talking(), [factor])
+    trained = face_views(talking(), [factor])
     shown, tally = views_of(talking(), "face", factor, Input(), tmp_path)
     assert np.array_equal(trained.luma[factor], shown)
     assert trained.mask.all()
     assert np.array_equal(trained.times, prepare(talking()).timeline.times)
-    pristine = coder.face_views(talking(), [1]).luma[1]
+    pristine = face_views(talking(), [1]).luma[1]
     if factor > 1:
         assert tally.psnr == pytest.approx(psnr_of(pristine, shown), abs=1e-9)
 
@@ -586,10 +611,10 @@ def test_and_within_a_few_levels_of_a_nearly_lossless_encode(tmp_path, region, f
 
 
 def test_many_factors_at_once_are_each_as_alone():
-    every = coder.face_views(talking(), FACTORS, seconds=0.4)
+    every = face_views(talking(), FACTORS, seconds=0.4)
     assert {len(shown) for shown in every.luma.values()} == {10}
     for factor in (3, 16):
-        alone = coder.face_views(talking(), [factor], seconds=0.4)
+        alone = face_views(talking(), [factor], seconds=0.4)
         assert np.array_equal(every.luma[factor], alone.luma[factor])
     quality = [psnr_of(every.luma[1], every.luma[factor]) for factor in FACTORS[1:]]
     assert quality == sorted(quality, reverse=True)
@@ -602,8 +627,8 @@ def test_psnr_of_a_whole_picture_counts_no_padding(tmp_path):
     _, tally = views_of(talking(), "frame", 16, Input(), tmp_path)
     assert geometry.padded == (192, 128)
     source, _ = seen(talking().file)
-    low = coder.downsample(coder.full_pictures(prepared, geometry, tmp_path), geometry, tmp_path)
-    up = np.concatenate(list(coder._scaled_up(low, geometry, luma_only=True))).reshape(-1, 128, 192)
+    low = downsample(full_pictures(prepared, geometry, tmp_path), geometry, tmp_path)
+    up = np.concatenate(list(_scaled_up(low, geometry, luma_only=True))).reshape(-1, 128, 192)
     wanted = psnr_of(np.array(source)[:, : 161 * 121].reshape(-1, 121, 161), up[:, :121, :161])
     assert tally.psnr == pytest.approx(wanted, abs=1e-9)
 
@@ -613,27 +638,23 @@ def test_a_face_to_look_at_is_the_pristine_one_at_factor_1(tmp_path, region):
     prepared = prepare(talking())
     crop = None if region == "face" else prepared.track.crop()
     geometry = Geometry(96, 96, 1) if region == "face" else Geometry(161, 121, 1)
-    full = (
-        coder.face_pictures(prepared)
-        if region == "face"
-        else coder.full_pictures(prepared, geometry, tmp_path)
-    )
-    shown = coder.face_rgb(full, 7, Geometry(full.width, full.height, 1), crop)
+    full = face_pictures(prepared) if region == "face" else full_pictures(prepared, geometry, tmp_path)
+    shown = face_rgb(full, 7, Geometry(full.width, full.height, 1), crop)
     side = 96 if crop is None else crop.side
     assert shown.shape == (side, side, 3)
-    wanted = np.concatenate(list(coder.pristine_views(prepared, Input(size=side, colour="rgb"))))[7]
+    wanted = np.concatenate(list(pristine_views(prepared, Input(size=side, colour="rgb"))))[7]
     # Chroma is cut before it is scaled up in one and after in the other.
     assert np.abs(shown.astype(int) - wanted).mean() < 6
 
 
 def test_faces_are_made_once_and_kept(tmp_path):
     prepared = prepare(clip_of(moving(12)))
-    first = coder.face_pictures(prepared)
+    first = face_pictures(prepared)
     stamp = first.file.stat().st_mtime_ns
-    again = coder.face_pictures(prepared)
+    again = face_pictures(prepared)
     assert again == first
     assert again.file.stat().st_mtime_ns == stamp
     whole = first.file.read_bytes()
     first.file.write_bytes(whole[:1000])
-    assert coder.face_pictures(prepared).file.read_bytes() == whole
+    assert face_pictures(prepared).file.read_bytes() == whole
     assert [file.name for file in prepared.folder.iterdir() if file.name.startswith(".")] == []

@@ -13,11 +13,11 @@ import pytest
 from made_videos import boxes_at, clip_of, lavfi, moving, seen
 
 from rdbench.errors import ClipError, NoFaceError
-from rdbench.machine import cache_dir
+from rdbench.machine import cache_dir, work_folder
 from rdbench.video import faces
 from rdbench.video import prepared as prepare
 from rdbench.video.clip import Boxes, Labels
-from rdbench.video.prepared import Prepared, work_folder
+from rdbench.video.prepared import Prepared
 
 
 @pytest.fixture(autouse=True)

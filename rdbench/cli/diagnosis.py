@@ -1,0 +1,140 @@
+"""What `rdbench doctor` finds: programs, packages, encoders, and what a package of recordings holds."""
+
+from __future__ import annotations
+
+import platform
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from rdbench import __version__
+from rdbench.backends.registry import list_backends
+from rdbench.cli.listing import describe_backend
+from rdbench.errors import InputError
+from rdbench.machine import cache_dir, cores, installed, required
+from rdbench.sweep.plan import profiles_folder
+from rdbench.tables.label_counts import LabelCounts
+from rdbench.video import process
+from rdbench.video.profiles import Profile, load_profiles
+
+__all__ = ["diagnosis", "package"]
+
+
+def diagnosis() -> tuple[list[str], bool]:
+    """Lines for a bug report, and whether everything that a run needs is there."""
+    lines = [
+        f"rdbench {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}",
+        f"cores: {cores()}",
+    ]
+    packages, good = installed(required())
+    lines += [*packages, _torch()]
+    try:
+        lines.append(f"FFmpeg {process.build()}")
+        known = _encoders()
+    except (InputError, OSError, subprocess.CalledProcessError) as error:
+        return [*lines, f"FFmpeg: missing ({error}); install imageio-ffmpeg"], False
+    for name, profile in load_profiles(profiles_folder()).items():
+        if profile.encoder in known:
+            lines.append(f"codec {name}: {profile.encoder} {_version(profile)}, ok")
+        else:
+            good = good and name not in ("x264", "x265")
+            lines.append(
+                f"codec {name}: this FFmpeg has no {profile.encoder}; use one that has, or leave it out"
+            )
+    for name in list_backends():
+        lines.append(f"back-end {name}: {describe_backend(name)}")
+    folder = cache_dir()
+    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    lines.append(f"cache: {folder}, {shutil.disk_usage(there).free / 2**30:.1f} GiB free")
+    lines.append("Everything a run needs is there." if good else "Something is missing: see above.")
+    return lines, good
+
+
+def _torch() -> str:
+    import torch
+
+    if torch.version.cuda is None:
+        return "torch is a CPU build"
+    if torch.cuda.is_available():
+        return f"torch is a CUDA {torch.version.cuda} build and sees {torch.cuda.get_device_name()}"
+    return f"torch is a CUDA {torch.version.cuda} build, but there is no GPU; a CPU build is smaller and does the same"
+
+
+_VERSION = re.compile(
+    rb"(x264 - core \d+)|(?:HEVC encoder version|libvvenc version:|SVT-AV1 Encoder Lib|\[(?:enc:)?lib(?:aom|vpx)[^]]*\]) v?(\d\S*)"
+)
+
+
+def _version(profile: Profile) -> str:
+    """What an encoder says of itself while it codes three pictures: libx264 in its stream, others in their log."""
+    source = ("-f", "lavfi", "-i", "testsrc=s=64x64:r=10", "-frames:v", "3", "-pix_fmt", "yuv420p")
+    coded = (
+        "-c:v",
+        profile.encoder,
+        "-threads",
+        "1",
+        "-f",
+        "h264" if profile.format == "h264" else "null",
+        "-",
+    )
+    done = subprocess.run([process.executable(), "-v", "verbose", *source, *coded], capture_output=True)
+    found = _VERSION.search(done.stdout + b"\n" + done.stderr)
+    return "(version not told)" if found is None else (found[1] or found[2]).decode()
+
+
+def _encoders() -> set[str]:
+    done = subprocess.run(
+        [process.executable(), "-v", "error", "-encoders"], capture_output=True, text=True, check=True
+    )
+    return {line.split()[1] for line in done.stdout.splitlines() if line.startswith(" V")}
+
+
+def package(dataset: str, root: Path) -> tuple[list[str], bool]:
+    """Check a dataset's package: lines to print, and whether train and dev can be used."""
+    if dataset == "avec2016":
+        from rdbench.datasets import avec2016 as reader
+    else:
+        from rdbench.datasets import recola as reader  # type: ignore[no-redef]
+    seen = reader.inspect_package(root)
+    lines = [
+        f"{recording.clip} ({recording.partition}): " + ", ".join(_shown(recording))
+        for recording in seen.recordings
+    ]
+    labels = sum(
+        (
+            LabelCounts(1, **_joined(recording))
+            for recording in seen.recordings
+            if recording.exact is not None
+        ),
+        LabelCounts(),
+    )
+    lines += [str(labels)] if labels.clips else []
+    lines += [f"note: {note}" for note in seen.notes]
+    lines += [f"problem: {problem}" for problem in seen.problems]
+    lines.append("train and dev can be used." if seen.usable else "train and dev cannot be used: see above.")
+    return lines, seen.usable
+
+
+def _joined(recording: Any) -> dict[str, int]:
+    """How the frames of a recording come by their labels."""
+    return {name: getattr(recording, name) for name in ("exact", "nearest", "interpolated", "missing")}
+
+
+def _shown(recording: Any) -> list[str]:
+    parts = [recording.size] if recording.size else []
+    parts += [f"{recording.frames} frames"] if recording.frames is not None else []
+    parts += [f"{recording.fps:.3f} fps"] if recording.fps is not None else []
+    parts += [f"labels: {recording.labels}"] if recording.labels else []
+    if recording.covered is not None:
+        kinds = ", ".join(f"{count} {name}" for name, count in _joined(recording).items())
+        parts.append(f"cover {100 * recording.covered:.1f} % of frames ({kinds})")
+    share = recording.faced
+    parts.append(
+        f"boxes {recording.boxes}" + ("" if share is None else f" for {100 * share:.1f} % of frames")
+    )
+    parts += [f"faces in {recording.faces} pictures"] if recording.faces else []
+    parts += [f"PROBLEM: {text}" for text in recording.problems]
+    parts += [f"note: {text}" for text in recording.notes]
+    return parts

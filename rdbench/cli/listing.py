@@ -1,0 +1,70 @@
+"""What there is: codecs, back-ends, datasets, experiments, and what the cache holds."""
+
+from __future__ import annotations
+
+import shutil
+
+from rdbench.backends.registry import ONNX, find_backend, list_backends
+from rdbench.errors import RdbenchError
+from rdbench.machine import cache_dir
+from rdbench.sweep.experiment import shipped_experiments
+from rdbench.sweep.plan import profiles_folder
+from rdbench.video.profiles import load_profiles
+
+__all__ = ["CACHED", "DATASETS", "cache_report", "describe_backend", "everything"]
+
+
+DATASETS = (
+    ("synthetic", "54 drawn subjects with exact labels, 640x360"),
+    ("synthetic:720p", "the same people at 1280x720"),
+    ("avec2016", "the AVEC 2016 package (needs --root)"),
+    ("recola", "the public RECOLA release (needs --root)"),
+    ("PATH", "any folder of video files, labels optional"),
+)
+
+
+CACHED = ("clips", "synthetic", "work")
+"""What rdbench puts into its cache; nothing else is removed, whatever folder the cache was said to be."""
+
+
+def everything() -> dict[str, list[tuple[str, str]]]:
+    """Names and descriptions by kind."""
+    codecs = []
+    for name, profile in load_profiles(profiles_folder()).items():
+        own = "" if profile.origin == "shipped" else f"; yours, from {profile.origin}"
+        codecs.append((name, f"{profile.description} (variants {', '.join(profile.variants)}{own})"))
+    return {
+        "codecs": codecs,
+        "backends": [
+            *((name, describe_backend(name)) for name in list_backends()),
+            (
+                f"{ONNX}FILE.onnx",
+                "any network in an ONNX file, with FILE.toml beside it that tells how to use it",
+            ),
+        ],
+        "datasets": list(DATASETS),
+        "experiments": [(f"{name}.toml", text) for name, text in shipped_experiments().items()],
+    }
+
+
+def describe_backend(name: str) -> str:
+    try:
+        return find_backend(name, None, "cpu").trained_on
+    except RdbenchError as error:
+        return f"cannot be opened: {error}"
+
+
+def cache_report(clear: bool) -> list[str]:
+    """Where the cache lies and its size by kind; emptied if asked."""
+    folder = cache_dir()
+    lines = [f"cache: {folder}"]
+    for part in sorted(folder.iterdir()) if folder.is_dir() else []:
+        size = sum(file.stat().st_size for file in part.rglob("*") if file.is_file())
+        lines.append(f"  {part.name}: {size / 2**20:.1f} MiB")
+        if clear and part.name in CACHED:
+            shutil.rmtree(part) if part.is_dir() and not part.is_symlink() else part.unlink()
+        elif clear:
+            lines.append(f"  {part.name} is not from rdbench and stays")
+    if clear:
+        lines.append("removed")
+    return lines

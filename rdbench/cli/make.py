@@ -1,0 +1,262 @@
+"""Commands left of the tables: run, train, rescore."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rdbench.cli.options import RUN, FiniteRate
+from rdbench.cli.printing import print_table
+from rdbench.cli.progress import ProgressLine
+
+__all__ = ["rescore", "run", "train"]
+
+
+@click.command()
+@click.argument("experiment", default="quick.toml")
+@click.option(
+    "--dataset", metavar="NAME|PATH", help="synthetic, synthetic:720p, avec2016, recola, or a folder."
+)
+@click.option("--root", metavar="DIR", help="Where the package of avec2016 or recola lies.")
+@click.option("--partition", type=click.Choice(["train", "dev", "test"]))
+@click.option("--region", "regions", multiple=True, type=click.Choice(["face", "frame"]))
+@click.option("--face-size", type=click.IntRange(32, 1024), help="Pixels a side in region face  [96].")
+@click.option("--factor", "factors", multiple=True, type=click.IntRange(1, 64), help="Downsampling factor.")
+@click.option("--codec", "codecs", multiple=True, metavar="NAME", help="A codec profile.")
+@click.option(
+    "--variant", "variants", multiple=True, metavar="NAME", help="Of a profile: ra (default), ld, ..."
+)
+@click.option("--mode", type=click.Choice(["abr", "2pass", "crf", "qp"]))
+@click.option("--rate", "rates", multiple=True, type=FiniteRate(), help="kbit/s, or the quantiser.")
+@click.option("--backend", "backends", multiple=True, metavar="NAME[@SIZE]")
+@click.option(
+    "--reference", metavar="NAME[@SIZE]", help="Common pristine reference for clips without labels."
+)
+@click.option("--weights", type=click.Path(path_type=Path), help="Folder of trained weights.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run  [results/NAME].")
+@click.option("--jobs", type=click.IntRange(1), help="Worker processes  [all cores].")
+@click.option("--scheduler", metavar="ADDRESS", help="A Dask scheduler to work on, e.g. tcp://host:8786.")
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or mps.")
+@click.option("--keep-bitstreams", is_flag=True, help="Keep each encode in RUN/bitstreams/.")
+@click.option("--dry-run", is_flag=True, help="Print what would be done.")
+def run(
+    experiment: str,
+    dataset: str | None,
+    root: str | None,
+    partition: str | None,
+    regions: Sequence[str],
+    face_size: int | None,
+    factors: Sequence[int],
+    codecs: Sequence[str],
+    variants: Sequence[str],
+    mode: str | None,
+    rates: Sequence[float],
+    backends: Sequence[str],
+    reference: str | None,
+    weights: Path | None,
+    out: Path | None,
+    jobs: int | None,
+    scheduler: str | None,
+    device: str,
+    keep_bitstreams: bool,
+    dry_run: bool,
+) -> int:
+    """Encode, decode and score: fill the tables of a run.
+
+    Options override the file. The same command again goes on where it stopped.
+
+    \b
+    rdbench run --dataset clips/ --codec x264 --mode crf --rate 23 --rate 33 --out results/mine
+    """
+    from rdbench.machine import cores
+    from rdbench.sweep.experiment import load_experiment, override
+    from rdbench.sweep.plan import make_plan, run_plan
+    from rdbench.tables.label_counts import counted
+
+    chosen = override(
+        load_experiment(experiment),
+        dataset=dataset,
+        root=root,
+        partition=partition,
+        regions=regions,
+        factors=factors,
+        codecs=codecs,
+        variants=variants,
+        mode=mode,
+        rates=rates,
+        backends=backends,
+        reference=reference,
+        face_size=face_size,
+    )
+    plan = make_plan(chosen, weights=weights, device=device)
+    out = out or Path("results") / chosen.name
+    for note in plan.notes:
+        click.echo(note, err=True)
+    if dry_run:
+        _print_plan(plan)
+        return 0
+    with ProgressLine(sys.stderr) as report:
+        summary = run_plan(
+            plan,
+            out,
+            jobs=jobs or cores(),
+            scheduler=scheduler,
+            keep_bitstreams=keep_bitstreams,
+            report=report,
+        )
+    used = [row for row in summary.clips if row["state"] == "used"]
+    failed = [row for row in summary.clips if row["state"] == "failed"]
+    click.echo(
+        f"{out}: {len(used)} clips, {summary.encodes} encodes done, {len(summary.failures)} failed, "
+        f"{sum(row['state'] == 'skipped' for row in summary.clips)} clips without a face, "
+        f"{len(failed)} clips unusable."
+    )
+    for text in dict.fromkeys(
+        str(row["labels"]) for row in used if str(row["labels"]).startswith("no labels")
+    ):
+        click.echo(f"Gold: {text}.")
+    labels = counted(row["labels"] for row in used)
+    if labels.clips:
+        click.echo(f"Gold: {labels}.")
+    for failure in summary.failures[:10]:
+        where = f"{failure['codec']} {failure['mode']} {failure['rate']:g} factor {failure['factor']}"
+        click.echo(f"Failed: {failure['clip']}, {where}: {failure['reason']}", err=True)
+    click.echo(f"Next: rdbench plot {out}")
+    return 4 if summary.failures or failed else 0
+
+
+def _print_plan(plan: Any) -> None:
+    rates: dict[tuple[Any, ...], list[float]] = {}
+    for c in plan.conditions:
+        rates.setdefault((c.region, c.codec, c.variant, c.mode, c.factor), []).append(c.rate)
+    click.echo(
+        f"{len(plan.clips)} clips x {len(plan.conditions)} conditions, partition {plan.experiment.dataset.partition}:"
+    )
+    for (region, codec, variant, mode, factor), values in rates.items():
+        what = (
+            "uncoded" if codec == "none" else f"{codec} {variant} {mode} {' '.join(f'{v:g}' for v in values)}"
+        )
+        click.echo(f"  {region} factor {factor}: {what}")
+
+
+@click.command()
+@click.argument("backends", nargs=-1, required=True, metavar="BACKEND[@SIZE]...")
+@click.option("--dataset", default="synthetic", show_default=True, metavar="NAME|PATH")
+@click.option("--root", metavar="DIR", help="Where the package of avec2016 or recola lies.")
+@click.option("--factor", "factors", multiple=True, type=click.IntRange(1, 64), help="Downsampling factor.")
+@click.option("--target", "targets", multiple=True, metavar="T", help="Labels to learn  [all].")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--epochs", type=click.IntRange(1))
+@click.option(
+    "--stride",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Learn from every n-th face: time and memory fall with it.",
+)
+@click.option(
+    "--delay", type=FiniteRate(), default=0.0, show_default=True, help="Seconds that labels are moved back."
+)
+@click.option("--device", default="auto", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("weights"), show_default=True)
+def train(
+    backends: Sequence[str],
+    dataset: str,
+    root: str | None,
+    factors: Sequence[int],
+    targets: Sequence[str],
+    seed: int,
+    epochs: int | None,
+    stride: int,
+    delay: float,
+    device: str,
+    out: Path,
+) -> None:
+    """Train back-ends and write their weights; `rdbench run --weights DIR` uses them.
+
+    What several of them start from is trained once. The same command again goes on where it stopped.
+
+    \b
+    rdbench train direct@lite --factor 4 --factor 8 --out weights
+    rdbench train hr@lite max-mix@lite --seed 1 --out weights/seed-1
+    """
+    from rdbench.datasets.registry import open_dataset
+    from rdbench.machine import keep_memory
+    from rdbench.training.loop import Epoch
+    from rdbench.training.recipes import train_backends
+
+    keep_memory()
+
+    def progress(what: Epoch | str) -> None:
+        click.echo(str(what), err=True)
+
+    files = train_backends(
+        tuple(dict.fromkeys(backends)),
+        open_dataset(dataset, None if root is None else Path(root)),
+        out,
+        factors=tuple(dict.fromkeys(factors)),
+        targets=targets,
+        seed=seed,
+        epochs=epochs,
+        stride=stride,
+        delay=delay,
+        device=device,
+        progress=progress,
+    )
+    for file in files:
+        click.echo(str(file))
+
+
+@click.command()
+@click.argument("run", type=RUN)
+@click.option(
+    "--fitted-on",
+    type=RUN,
+    metavar="OTHER_RUN",
+    help="A run of the same back-ends over train (avec2016: over dev); without it, RUN itself.",
+)
+@click.option(
+    "--protocol",
+    type=click.Choice(["loso", "avec2016"]),
+    default="loso",
+    show_default=True,
+    help="Fitted on train, leaving one subject out; or on dev, as the challenge did.",
+)
+@click.option("--plain", is_flag=True, help="Fit nothing: the challenge's two scores as they stand.")
+@click.option(
+    "--format", "format_", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True
+)
+def rescore(run: Path, fitted_on: Path | None, protocol: str, plain: bool, format_: str) -> None:
+    """Add the challenge's scoring to a run: annotation delay, median filter, bias and scale.
+
+    They are fitted on pristine pictures, kept only where they help where they are fitted, and stand beside the
+    plain scores from then on. No subject is scored with what was chosen on it. Where there is nothing to fit on,
+    both of the challenge's scores are told plainly. The table shows uncoded pictures; csv and json hold every
+    condition.
+
+    \b
+    rdbench rescore results/dev --fitted-on results/train
+    rdbench rescore results/dev --plain
+    rdbench rescore results/test --protocol avec2016 --fitted-on results/dev --format json
+    """
+    from rdbench.sweep.rescore import rescore_run
+
+    told = rescore_run(run, fitted_on, "avec2016" if protocol == "avec2016" else "loso", plain=plain)
+    if format_ == "json":
+        click.echo(told.json())
+    elif format_ == "csv":
+        print_table(told.scores, "csv")
+    else:
+        click.echo(f"Scores on {told.partition}, uncoded pictures:\n")
+        print_table(told.pristine(), "table")
+        if not told.steps.empty:
+            click.echo("\nWhat was tried, in this order, and what it did to the CCC where it was fitted:\n")
+            print_table(told.steps, "table")
+    for note in told.notes:
+        click.echo(f"note: {note}", err=True)
+    if told.added:
+        click.echo(f"{told.added} rows added to {run}; next: rdbench plot {run}", err=True)

@@ -1,0 +1,70 @@
+"""Options and types of parameters that several commands share."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import click
+
+__all__ = ["FORMATS", "RUN", "FiniteRate", "Share", "tables_options", "words"]
+
+
+class FiniteRate(click.ParamType):
+    """A rate: finite and not negative; click's own FloatRange takes NaN and infinity."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Give the number."""
+        try:
+            number = float(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        if not math.isfinite(number) or number < 0:
+            self.fail(f"{value!r} is not a finite rate of 0 or more.", param, ctx)
+        return number
+
+
+FORMATS = ("table", "csv", "json", "markdown")
+
+
+RUN = click.Path(path_type=Path)
+
+
+class Share(click.ParamType):
+    """A tolerance such as ``1%`` or ``0.01``, or ``none``."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
+        """Give the share: 0.01 for 1 %; None for none."""
+        from rdbench.gate.check import parse_share
+
+        return parse_share(str(value))
+
+
+def tables_options(command: Any) -> Any:
+    """Options that every command on curves has."""
+    for option in (
+        click.option("--metric", type=click.Choice(["ccc", "pcc", "rmse", "accuracy", "f1"])),
+        click.option(
+            "--bits",
+            type=click.Choice(["payload", "stream"]),
+            default="payload",
+            show_default=True,
+            help="Bits that make the rate: what a decoder needs, or the whole elementary stream.",
+        ),
+        click.option(
+            "--charge-boxes", is_flag=True, help="Add the face boxes' bits to the rate (region frame)."
+        ),
+        click.option("--partition", type=click.Choice(["train", "dev", "test"])),
+    ):
+        command = option(command)
+    return command
+
+
+def words(text: str) -> list[str]:
+    """Words between commas, each once."""
+    return list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))

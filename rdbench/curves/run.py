@@ -1,0 +1,109 @@
+"""A run opened for curves: its tables, and what is pooled from them, each made once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rdbench.curves import pooling
+from rdbench.curves.arrays import Arrays
+from rdbench.tables.label_counts import counted
+from rdbench.tables.reading import StoredRun, folder_of_run
+
+__all__ = ["Run", "open_run", "run_status"]
+
+
+class Run(StoredRun):
+    """The tables of a run, read when they are first asked for, and its curves. Nothing is ever written.
+
+    Parameters
+    ----------
+    path : Path
+        The folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._arrays: dict[tuple[object, ...], Arrays] = {}
+
+    def arrays(
+        self,
+        metric: str = "ccc",
+        *,
+        bits: str = "payload",
+        charge_boxes: bool = False,
+        partition: str | None = None,
+    ) -> Arrays:
+        """The tables as arrays, made once for all that is computed from them.
+
+        Functions of the two tables (curves, envelopes, deltas) take them as ``arrays=``, with the same metric and
+        options. Parameters are those of `rdbench.curves.arrays.Arrays`.
+        """
+        key = (metric, bits, charge_boxes, partition)
+        if key not in self._arrays:
+            self._arrays[key] = Arrays(
+                *(self.encodes, self.scores, metric),
+                bits=bits,
+                charge_boxes=charge_boxes,
+                partition=partition,
+            )
+        return self._arrays[key]
+
+    def curves(self, metric: str = "ccc", **options: Any) -> pd.DataFrame:
+        """Pooled points with intervals; `options` are those of `rdbench.curves.pooling.pooled`."""
+        return pooling.pooled(self.encodes, self.scores, metric, **options)
+
+    def recordings(self, metric: str = "ccc", **options: Any) -> pd.DataFrame:
+        """Each recording's own points; `options` are those of `rdbench.curves.pooling.per_recording`."""
+        return pooling.per_recording(self.encodes, self.scores, metric, **options)
+
+
+def open_run(path: str | Path) -> Run:
+    """Open a run for reading.
+
+    Parameters
+    ----------
+    path : str or Path
+        A folder with ``run.sqlite``, or with ``encodes.csv`` and ``scores.csv``.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    InputError
+        If there is no such folder, or it is not a run. Columns are checked when a table is first read.
+    """
+    return Run(folder_of_run(path))
+
+
+def run_status(path: Path) -> dict[str, Any]:
+    """Counts and failures of a run, as plain values."""
+    run = open_run(path)
+    clips = run.clips
+    failures = run.failures
+    return {
+        "run": str(path),
+        "encodes": len(run.encodes),
+        "unfinished": run.unfinished,
+        "clips": int((clips["state"] == "used").sum()) if len(clips) else int(run.encodes["clip"].nunique()),
+        "skipped": [str(reason) for reason in clips.loc[clips["state"] == "skipped", "reason"]]
+        if len(clips)
+        else [],
+        "failures": [
+            *(
+                [str(reason) for reason in clips.loc[clips["state"] == "failed", "reason"]]
+                if len(clips)
+                else []
+            ),
+            *(
+                f"{row['clip']} {row['region']} factor {row['factor']} {row['codec']} {row['rate']:g}: {row['reason']}"
+                for _, row in failures.iterrows()
+            ),
+        ],
+        "golds": sorted(run.scores["gold"].dropna().unique()),
+        "labels": counted(clips.loc[clips["state"] == "used", "labels"] if len(clips) else []).row(),
+    }

@@ -1,0 +1,59 @@
+"""What captions say, in the same words everywhere."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from rdbench.stats.intervals import FEW_SUBJECTS
+from rdbench.stats.metrics import METRIC_NAMES
+
+__all__ = ["box_words", "gold_phrase", "interval_words", "only", "sentences", "y_label"]
+
+
+def gold_phrase(gold: str, metric: str = "ccc") -> str:
+    """What a score against this gold is, for captions and axes.
+
+    Parameters
+    ----------
+    gold : str
+        The column ``gold`` of the scores: "labels" or "pristine:NAME@SIZE".
+    metric : str
+    """
+    name = METRIC_NAMES.get(metric, metric)
+    if gold.startswith("pristine:"):
+        return f"{name}: agreement with {gold.partition(':')[2]} on pristine frames, not truth"
+    if gold == "labels":
+        return f"{name} against the labels"
+    return f"{name} against {gold}"
+
+
+def only(points: pd.DataFrame, column: str) -> str:
+    """The values of a column (one, as a rule) for a text."""
+    values = points[column].dropna().unique()
+    return ", ".join(sorted(str(value) for value in values if value != "none"))
+
+
+def box_words(region: str, charged: bool) -> str:
+    """Whether rates hold what sending the face boxes costs, for a caption; "" for a region that needs none."""
+    if "frame" not in region:
+        return ""
+    return "Box bits are in the rate." if charged else "Box bits are not in the rate."
+
+
+def interval_words(subjects: int) -> str:
+    """What a figure shows of uncertainty, for a caption."""
+    if subjects < FEW_SUBJECTS:
+        people = "1 subject" if subjects == 1 else f"{subjects} subjects"
+        return f"{people}: a dot for each; too few for an interval."
+    return f"Bands: 95 % intervals over {subjects} subjects (jackknife)."
+
+
+def sentences(*sentences: str) -> str:
+    """Sentences that are not empty, after each other."""
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def y_label(points: pd.DataFrame, metric: str) -> str:
+    gold = only(points, "gold")
+    name = METRIC_NAMES.get(metric, metric)
+    return f"{name} with pristine" if gold.startswith("pristine:") else name
