@@ -1,7 +1,6 @@
-"""The other models of arXiv 1709.03126, and the ablations that tell which part of them earns what.
+"""The models of arXiv 1709.03126, and the ablations that tell which part of them earns what.
 
-`direct`, the paper's LR-direct, has a file of its own. Those here open in the same way; what makes them
-different is how they were trained (`rdbench.training.recipes.MODELS`).
+All open in the same way; what makes them different is how they were trained (`rdbench.training.recipes.MODELS`).
 """
 
 from __future__ import annotations
@@ -23,6 +22,11 @@ __all__ = [
     "separate",
     "separate_tuned",
 ]
+
+
+def direct(size: str | None, weights: Path | None, device: str) -> Backend:
+    """Open ``direct@lite`` or ``direct@paper``; see `rdbench.backends.protocol.Opener`."""
+    return open_recognisers("direct", size, weights, device)
 
 
 def hr(size: str | None, weights: Path | None, device: str) -> Backend:
@@ -69,8 +73,3 @@ def mix_mix(size: str | None, weights: Path | None, device: str) -> Backend:
 def max_max(size: str | None, weights: Path | None, device: str) -> Backend:
     """Open the ablation of the second half of "max-mix": recognition learned at the largest factor, too."""
     return open_recognisers("max-max", size, weights, device)
-
-
-def direct(size: str | None, weights: Path | None, device: str) -> Backend:
-    """Open ``direct@lite`` or ``direct@paper``; see `rdbench.backends.protocol.Opener`."""
-    return open_recognisers("direct", size, weights, device)

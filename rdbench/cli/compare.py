@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -170,26 +170,22 @@ def bd(
     rdbench bd results/quick --anchor factor=1 --test factor=best --format json
     rdbench bd results/quick --anchor codec=x264 --test codec=x265 --plot x265.png
     """
-    from rdbench.curves.arrays import Arrays
-    from rdbench.curves.deltas import bd_table, relative_differences
+    from rdbench.curves.deltas import deltas_of, differences_of
     from rdbench.curves.run import open_run
-    from rdbench.tables.reading import default_metric
 
-    opened = open_run(run)
-    tables = (opened.encodes, opened.scores)
-    metric = metric or default_metric(opened.scores)
-    options: dict[str, Any] = {"bits": bits, "charge_boxes": charge_boxes, "partition": partition}
-    arrays = Arrays(*tables, metric, **options)
-    options |= {"metric": metric, "method": method, "larger": larger, "arrays": arrays}
     if picture is not None:
         _known_format(picture)
-    table = bd_table(*tables, anchor, test, boot=bootstrap, **options)
+    opened = open_run(run)
+    basis = opened.basis(metric, bits=bits, charge_boxes=charge_boxes, partition=partition)
+    scopes = opened.scopes(basis)
+    table = deltas_of(scopes, anchor, test, method=method, larger=larger, boot=bootstrap)
     drawing, nothing = None, None
     if picture is not None:
         from rdbench.figures.deltas import differences
 
         try:
-            drawing = differences(table, relative_differences(*tables, anchor, test, **options))
+            along = differences_of(scopes, anchor, test, method=method, larger=larger)
+            drawing = differences(table, along)
         except NotComparableError as error:
             nothing = error  # the table still says something
     _print_deltas(table, format_)

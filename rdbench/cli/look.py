@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,18 +57,17 @@ def plot(
     """
     from rdbench.curves.run import open_run
     from rdbench.figures.draw import draw_all
+    from rdbench.machine import cores
 
+    opened = open_run(run)
     files = draw_all(
-        open_run(run),
+        opened,
         out or run / "figures",
-        metric=metric,
+        basis=opened.basis(metric, bits=bits, charge_boxes=charge_boxes, partition=partition),
         style="paper" if style == "paper" else "screen",
         only=None if only is None else words(only),
-        bits=bits,
-        charge_boxes=charge_boxes,
-        partition=partition,
         formats=words(formats),
-        processes=min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1, 4),
+        processes=min(cores(), 4),
         tell=lambda text: click.echo(f"note: {text}", err=True),
     )
     for file in files:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rdbench.cli.options import RUN, FiniteRate
 from rdbench.cli.printing import print_table
 from rdbench.cli.progress import ProgressLine
+
+if TYPE_CHECKING:
+    from rdbench.sweep.loop import Summary
 
 __all__ = ["rescore", "run", "train"]
 
@@ -75,7 +78,6 @@ def run(
     from rdbench.machine import cores
     from rdbench.sweep.experiment import load_experiment, override
     from rdbench.sweep.plan import make_plan, run_plan
-    from rdbench.tables.label_counts import counted
 
     chosen = override(
         load_experiment(experiment),
@@ -108,6 +110,13 @@ def run(
             keep_bitstreams=keep_bitstreams,
             report=report,
         )
+    return _tell(out, summary)
+
+
+def _tell(out: Path, summary: Summary) -> int:
+    """Print what became of a run; 4 where some of it failed."""
+    from rdbench.tables.label_counts import counted
+
     used = [row for row in summary.clips if row["state"] == "used"]
     failed = [row for row in summary.clips if row["state"] == "failed"]
     click.echo(

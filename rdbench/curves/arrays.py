@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from rdbench.curves.points import Points, kbps
 from rdbench.errors import InputError, NotComparableError
 from rdbench.stats import metrics
-from rdbench.tables.reading import default_partition
-from rdbench.tables.schema import BITS, CONDITION, GRID, MOMENTS, SCOPE, SCORE_KEY
+from rdbench.tables.basis import Basis
+from rdbench.tables.schema import CONDITION, GRID, MOMENTS, SCOPE, SCORE_KEY
 from rdbench.typing import Array
 
 __all__ = ["MISSED", "Arrays", "codes", "collect"]
@@ -29,6 +29,64 @@ MISSED = 0.10
 """A pooled rate further from its target than this share is missed."""
 
 
+class Arrays:
+    """The arrays of a pair of tables, made once for as many curves, envelopes and deltas as are drawn from them.
+
+    Parameters
+    ----------
+    encodes, scores : DataFrame
+        With the columns of `rdbench.tables.schema`. Rows that cannot give the metric (a confusion matrix for CCC)
+        are passed over.
+    basis : Basis
+        What makes a rate and a value; it is carried along, so that nobody labels these arrays otherwise.
+
+    Attributes
+    ----------
+    basis : Basis
+        With the partition settled.
+    """
+
+    def __init__(self, encodes: pd.DataFrame, scores: pd.DataFrame, basis: Basis | None = None) -> None:
+        self.encodes, self.scores = encodes, scores
+        self.basis = (basis or Basis()).settled(encodes)
+        self._joined: dict[str, _Joined] = {}
+        self._made: dict[tuple[bool, str, bool], list[Points]] = {}
+
+    def parts(
+        self, *, uncoded: bool = True, partition: str | None = None, by_clip: bool = False
+    ) -> list[Points]:
+        """One array for each scope that has the metric.
+
+        Within each, all points cover the same clips: those that have a value at every point. A point that an
+        encoder refused for any clip is left out, since it does not apply.
+
+        Parameters
+        ----------
+        uncoded : bool
+            Whether rows that were never encoded take part.
+        partition : str, optional
+            Another one than the basis has.
+        by_clip : bool
+            Take each clip for a subject.
+
+        Raises
+        ------
+        InputError
+            If a row is there twice.
+        NotComparableError
+            If no clip has a value at every point.
+        """
+        chosen = partition or str(self.basis.partition)
+        key = (uncoded, chosen, by_clip)
+        if key not in self._made:
+            if chosen not in self._joined:
+                own = self.encodes[self.encodes["partition"] == chosen].reset_index(drop=True)
+                source = _Encodes(own, self.basis.bits, self.basis.charge_boxes, chosen)
+                self._joined[chosen] = _Joined(source, self.scores, self.basis.metric)
+            self._made[key] = _parts(self._joined[chosen], uncoded=uncoded, by_clip=by_clip)
+        return self._made[key]
+
+
 def collect(
     encodes: pd.DataFrame,
     scores: pd.DataFrame,
@@ -39,29 +97,16 @@ def collect(
     partition: str | None = None,
     uncoded: bool = True,
 ) -> list[Points]:
-    """Turn the tables into arrays, one for each scope that has the metric.
+    """Turn the tables into arrays, one for each scope that has the metric: `Arrays.parts` of a `Basis` in words.
 
     Parameters
     ----------
     encodes, scores : DataFrame
-        With the columns of `rdbench.tables`.
-    metric : str
-        One of `rdbench.stats.metrics.METRICS`. Rows that cannot give it (a confusion matrix for CCC) are passed
-        over.
-    bits : str
-        One of `BITS`.
-    charge_boxes : bool
-        Add what sending the face boxes would cost.
-    partition : str, optional
-        By default test, else dev, else the only one.
+        With the columns of `rdbench.tables.schema`.
+    metric, bits, charge_boxes, partition
+        As in `rdbench.tables.basis.Basis`.
     uncoded : bool
         Whether rows that were never encoded take part.
-
-    Returns
-    -------
-    list of Points
-        Within each, all points cover the same clips: those that have a value at every point. A point that an
-        encoder refused for any clip is left out, since it does not apply.
 
     Raises
     ------
@@ -70,25 +115,8 @@ def collect(
     NotComparableError
         If no clip has a value at every point.
     """
-    joined = _joined(encodes, scores, metric, bits, charge_boxes, partition)
-    return _parts(joined, uncoded=uncoded, by_clip=False)
-
-
-def _joined(
-    encodes: pd.DataFrame,
-    scores: pd.DataFrame,
-    metric: str,
-    bits: str,
-    charge_boxes: bool,
-    partition: str | None,
-) -> _Joined:
-    if metric not in metrics.METRICS:
-        raise InputError(f"There is no metric {metric!r}; there are {', '.join(metrics.METRICS)}.")
-    if bits not in BITS:
-        raise InputError(f"There are no {bits!r} bits; there are {', '.join(BITS)}.")
-    chosen = default_partition(encodes) if partition is None else partition
-    own = encodes[encodes["partition"] == chosen].reset_index(drop=True)
-    return _Joined(_Encodes(own, bits, charge_boxes, chosen), scores, metric)
+    basis = Basis(metric, bits, charge_boxes, partition)
+    return Arrays(encodes, scores, basis).parts(uncoded=uncoded)
 
 
 def _parts(joined: _Joined, *, uncoded: bool, by_clip: bool) -> list[Points]:
@@ -98,46 +126,6 @@ def _parts(joined: _Joined, *, uncoded: bool, by_clip: bool) -> list[Points]:
         own = np.flatnonzero(use & (joined.scope == i))
         out.append(_scope(own, joined, joined.scopes.iloc[i].to_dict(), by_clip=by_clip))
     return out
-
-
-class Arrays:
-    """The arrays of a pair of tables, made once for as many curves, envelopes and deltas as are drawn from them.
-
-    Parameters
-    ----------
-    encodes, scores, metric, bits, charge_boxes, partition
-        As in `collect`.
-    """
-
-    def __init__(
-        self,
-        encodes: pd.DataFrame,
-        scores: pd.DataFrame,
-        metric: str = "ccc",
-        *,
-        bits: str = "payload",
-        charge_boxes: bool = False,
-        partition: str | None = None,
-    ) -> None:
-        self._tables = (encodes, scores, metric)
-        self._options: dict[str, Any] = {"bits": bits, "charge_boxes": charge_boxes}
-        self._partition = partition
-        self._joined: dict[str | None, _Joined] = {}
-        self._made: dict[tuple[bool, str | None, bool], list[Points]] = {}
-        self.kept: dict[Any, Any] = {}
-        """What else was made of these arrays and may be asked for again."""
-
-    def parts(
-        self, *, uncoded: bool = True, partition: str | None = None, by_clip: bool = False
-    ) -> list[Points]:
-        """What `collect` gives, of another partition where one is named; `by_clip` takes each clip for a subject."""
-        chosen = partition or self._partition
-        key = (uncoded, chosen, by_clip)
-        if key not in self._made:
-            if chosen not in self._joined:
-                self._joined[chosen] = _joined(*self._tables, **self._options, partition=chosen)
-            self._made[key] = _parts(self._joined[chosen], uncoded=uncoded, by_clip=by_clip)
-        return self._made[key]
 
 
 class _Encodes:

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from rdbench.curves.arrays import Arrays
-from rdbench.curves.envelope import Chooser
 from rdbench.curves.points import Points, kbps, metric_of_sums
-from rdbench.curves.scope import KEYS, Sides
+from rdbench.curves.scope import KEYS, Scope, Scopes
 from rdbench.curves.sides import resampled
 from rdbench.errors import InputError, NotComparableError
-from rdbench.stats import bd
-from rdbench.stats.bd import Delta, Side, percent, relative_difference
+from rdbench.stats import bd, by_clip
+from rdbench.stats.bd import Delta, percent, relative_difference
 from rdbench.stats.caveats import caveat
 from rdbench.stats.interpolation import DEFAULT
 from rdbench.stats.intervals import LEVEL, MIN_SUBJECTS, simultaneous
-from rdbench.tables.reading import default_metric
+from rdbench.tables.basis import Basis
+from rdbench.typing import Array
+from rdbench.words import nearest
 
-__all__ = ["COLUMNS", "bd_table", "clips_are_subjects", "parse_side", "relative_differences"]
+__all__ = [
+    "COLUMNS",
+    "bd_table",
+    "clips_are_subjects",
+    "deltas_of",
+    "differences_of",
+    "parse_side",
+    "relative_differences",
+]
 
 
 _MEASURES = ("bd_accuracy", "bd_rate")
@@ -91,9 +101,9 @@ def _factor(value: str, text: str) -> str:
 
 
 def _suggest(word: str, known: tuple[str, ...] | list[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
+    near = nearest(word, known)
     listed = ", ".join(known)
-    return f"did you mean {close[0]}? There are {listed}." if close else f"there are {listed}."
+    return f"did you mean {near}? There are {listed}." if near else f"there are {listed}."
 
 
 def bd_table(
@@ -103,15 +113,38 @@ def bd_table(
     test: str | Mapping[str, str],
     *,
     metric: str | None = None,
-    method: str = DEFAULT,
     bits: str = "payload",
     charge_boxes: bool = False,
     partition: str | None = None,
+    **settings: Any,
+) -> pd.DataFrame:
+    """Deltas of every pair of curves that `anchor` and `test` name; see `deltas_of`.
+
+    Parameters
+    ----------
+    encodes, scores, bits, charge_boxes, partition
+        As in `rdbench.curves.pooling.pooled`.
+    anchor, test
+        As in `deltas_of`.
+    metric : str, optional
+        By default CCC, or accuracy where everything is categorical.
+    **settings
+        ``method``, ``larger``, ``boot``, ``per_clip`` and ``level`` of `deltas_of`.
+    """
+    basis = Basis.of_scores(scores, metric, bits=bits, charge_boxes=charge_boxes, partition=partition)
+    return deltas_of(Scopes(Arrays(encodes, scores, basis)), anchor, test, **settings)
+
+
+def deltas_of(
+    scopes: Scopes,
+    anchor: str | Mapping[str, str],
+    test: str | Mapping[str, str],
+    *,
+    method: str = DEFAULT,
     larger: bool = False,
     boot: int = 0,
     per_clip: bool = True,
     level: float = LEVEL,
-    arrays: Arrays | None = None,
 ) -> pd.DataFrame:
     """Deltas of every pair of curves that `anchor` and `test` name.
 
@@ -121,15 +154,10 @@ def bd_table(
 
     Parameters
     ----------
-    encodes, scores : DataFrame
-        With the columns of `rdbench.tables`.
+    scopes : Scopes
     anchor, test : str or mapping
         As `parse_side` takes or gives them; ``factor=best`` is the envelope.
-    metric : str, optional
-        By default CCC, or accuracy where everything is categorical.
     method : {"akima", "pchip", "cubic"}
-    bits, charge_boxes, partition, arrays
-        As in `rdbench.curves.pooling.pooled`.
     larger : bool
         Whether points coded larger than asked take part.
     boot : int
@@ -150,26 +178,31 @@ def bd_table(
     NotComparableError
         If the sides share no curve, or are scored against different pristine references.
     """
-    metric = default_metric(scores) if metric is None else metric
-    options = {"bits": bits, "charge_boxes": charge_boxes, "partition": partition}
-    if arrays is None:
-        arrays = Arrays(encodes, scores, metric, **options)  # type: ignore[arg-type]
-    parts = arrays.parts(uncoded=False)
-    found = _found(encodes, scores, anchor, test, metric, partition, larger, arrays)
-    of_clips = _of_clips(encodes, arrays) if per_clip else []
+    settings = _Settings(method, larger, boot, level)
+    clips = _of_clips(scopes.arrays) if per_clip else []
     rows: list[dict[str, object]] = []
     deltas: list[tuple[Points, Delta, Delta]] = []
-    for number, sides, a, b in found:
-        row, accuracy, rate = _row(sides, a, b, method, larger, level, boot)
-        row |= {"metric": metric, "bits": bits + ("+boxes" if charge_boxes else ""), "method": method}
+    for number, scope, a, b in _pairs(scopes, anchor, test):
+        row, accuracy, rate = _row(scope, a, b, settings)
+        row |= {"metric": scopes.basis.metric, "bits": scopes.basis.charged, "method": method}
         if per_clip:
-            row |= _clip_columns(of_clips[number], sides, a, b, method, larger, level)
+            row |= _clip_columns(clips[number], scope, a, b, settings)
         rows.append(row)
-        deltas.append((sides.points, accuracy, rate))
+        deltas.append((scope.points, accuracy, rate))
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     _simultaneous_columns(table, deltas, level)
-    table.attrs["notes"] = _notes(parts, rows, boot)
+    table.attrs["notes"] = _notes([scope.points for scope in scopes.coded], rows, boot)
     return table
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """How deltas are computed: see `deltas_of`."""
+
+    method: str
+    larger: bool
+    boot: int
+    level: float
 
 
 def relative_differences(
@@ -179,71 +212,67 @@ def relative_differences(
     test: str | Mapping[str, str],
     *,
     metric: str | None = None,
-    method: str = DEFAULT,
     bits: str = "payload",
     charge_boxes: bool = False,
     partition: str | None = None,
-    larger: bool = False,
-    arrays: Arrays | None = None,
-) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Where along the curves the pairs of `bd_table` differ.
+    **settings: Any,
+) -> list[tuple[Array, Array]]:
+    """Where along the curves the pairs of `bd_table` differ; see `differences_of`."""
+    basis = Basis.of_scores(scores, metric, bits=bits, charge_boxes=charge_boxes, partition=partition)
+    return differences_of(Scopes(Arrays(encodes, scores, basis)), anchor, test, **settings)
 
-    Parameters
-    ----------
-    encodes, scores, anchor, test, metric, method, bits, charge_boxes, partition, larger, arrays
-        As in `bd_table`.
+
+def differences_of(
+    scopes: Scopes,
+    anchor: str | Mapping[str, str],
+    test: str | Mapping[str, str],
+    *,
+    method: str = DEFAULT,
+    larger: bool = False,
+) -> list[tuple[Array, Array]]:
+    """Where along the curves the pairs of `deltas_of` differ.
 
     Returns
     -------
     list of (accuracy, difference)
-        As `rdbench.stats.bd.relative_difference` gives them, one for each row that `bd_table` gives for the same, in
+        As `rdbench.stats.bd.relative_difference` gives them, one for each row that `deltas_of` gives for the same, in
         its order.
 
     Raises
     ------
     InputError, NotComparableError
-        As `bd_table`.
+        As `deltas_of`.
     """
-    metric = default_metric(scores) if metric is None else metric
-    if arrays is None:
-        arrays = Arrays(encodes, scores, metric, bits=bits, charge_boxes=charge_boxes, partition=partition)
     return [
-        relative_difference(sides.get(a)[0], sides.get(b)[0], method=method, larger=larger)
-        for _, sides, a, b in _found(encodes, scores, anchor, test, metric, partition, larger, arrays)
+        relative_difference(
+            *(scope.curve(key, larger=larger).side for key in (a, b)), method=method, larger=larger
+        )
+        for _, scope, a, b in _pairs(scopes, anchor, test)
     ]
 
 
-def _found(
-    encodes: pd.DataFrame,
-    scores: pd.DataFrame,
-    anchor: str | Mapping[str, str],
-    test: str | Mapping[str, str],
-    metric: str,
-    partition: str | None,
-    larger: bool,
-    arrays: Arrays,
-) -> list[tuple[int, Sides, dict[str, str], dict[str, str]]]:
-    """Every pair of curves: the number of its scope, the scope's curves, and the two curves' keys."""
+def _pairs(
+    scopes: Scopes, anchor: str | Mapping[str, str], test: str | Mapping[str, str]
+) -> list[tuple[int, Scope, dict[str, str], dict[str, str]]]:
+    """Every pair of curves: the number of its scope, the scope, and the two curves' keys."""
     first = dict(parse_side(anchor) if isinstance(anchor, str) else anchor)
     second = dict(parse_side(test) if isinstance(test, str) else test)
     first, second = {**second, **first}, {**first, **second}
-    parts = arrays.parts(uncoded=False)
-    if not parts:
-        raise NotComparableError(f"The run has nothing coded that has a value of {metric}.")
+    if not scopes.arrays.parts(uncoded=False):
+        raise NotComparableError(f"The run has nothing coded that has a value of {scopes.basis.metric}.")
+    parts = [scope.points for scope in scopes.coded]
     _known(parts, first, "anchor")
     _known(parts, second, "test")
     if first == second:
         raise InputError("Anchor and test name the same curves; give them different values of some key.")
-    chooser = None
-    if "best" in (first.get("factor"), second.get("factor")):
-        chooser = Chooser(encodes, scores, metric, partition=partition, arrays=arrays)
-    found = []
-    for number, points in enumerate(parts):
-        sides = Sides(points, chooser, larger)
-        found += [(number, sides, a, b) for a, b in _pairs(points, first, second)]
-    if not found:
-        raise NotComparableError(_nothing(parts, first, second))
-    return found
+    pairs = [
+        (number, scope, a, b)
+        for number, scope in enumerate(scopes.coded)
+        for a, b in scope.pairs(first, second)
+    ]
+    if not pairs:
+        raise NotComparableError(_nothing(scopes.coded, first, second))
+    return pairs
 
 
 def clips_are_subjects(points: Points) -> bool:
@@ -276,8 +305,9 @@ def _notes(parts: list[Points], rows: list[dict[str, object]], boot: int) -> lis
     return list(dict.fromkeys(notes))
 
 
-def _of_clips(encodes: pd.DataFrame, arrays: Arrays) -> list[tuple[Points, NDArray[np.int64]]]:
-    owner = encodes.drop_duplicates("clip").set_index("clip")["subject"]
+def _of_clips(arrays: Arrays) -> list[tuple[Points, NDArray[np.int64]]]:
+    """The points of single clips, one for each scope, and the number of each clip's subject."""
+    owner = arrays.encodes.drop_duplicates("clip").set_index("clip")["subject"]
     out = []
     for points in arrays.parts(uncoded=False, by_clip=True):
         subject = owner.reindex(points.subjects).fillna(pd.Series(points.subjects, index=points.subjects))
@@ -292,32 +322,9 @@ def _known(parts: list[Points], side: dict[str, str], name: str) -> None:
             raise InputError(f"The run has no {key} {value!r} for the {name}; {_suggest(value, have)}")
 
 
-def _matching(points: Points, side: dict[str, str]) -> list[dict[str, str]]:
-    keys = points.keys[list(KEYS)].drop_duplicates().astype(str)
-    fixed = {key: value for key, value in side.items() if (key, value) != ("factor", "best")}
-    for key, value in fixed.items():
-        keys = keys[keys[key] == value]
-    if side.get("factor") == "best":
-        keys = keys.assign(factor="best").drop_duplicates()
-    return [{str(k): str(v) for k, v in one.items()} for one in keys.to_dict("records")]
-
-
-def _pairs(
-    points: Points, first: dict[str, str], second: dict[str, str]
-) -> list[tuple[dict[str, str], dict[str, str]]]:
-    open_keys = [key for key in KEYS if key not in first]
-    tests = {tuple(curve[key] for key in open_keys): curve for curve in _matching(points, second)}
-    out = []
-    for curve in _matching(points, first):
-        other = tests.get(tuple(curve[key] for key in open_keys))
-        if other is not None:
-            out.append((curve, other))
-    return out
-
-
-def _nothing(parts: list[Points], first: dict[str, str], second: dict[str, str]) -> str:
+def _nothing(scopes: Sequence[Scope], first: dict[str, str], second: dict[str, str]) -> str:
     golds = [
-        {str(points.keys["gold"].iloc[0]) for points in parts if _matching(points, side)}
+        {str(scope.points.keys["gold"].iloc[0]) for scope in scopes if scope.matching(side)}
         for side in (first, second)
     ]
     if golds[0] and golds[1] and not golds[0] & golds[1]:
@@ -330,19 +337,13 @@ def _nothing(parts: list[Points], first: dict[str, str], second: dict[str, str])
 
 
 def _row(
-    sides: Sides,
-    a: dict[str, str],
-    b: dict[str, str],
-    method: str,
-    larger: bool,
-    level: float,
-    boot: int,
+    scope: Scope, a: dict[str, str], b: dict[str, str], settings: _Settings
 ) -> tuple[dict[str, object], Delta, Delta]:
-    points = sides.points
-    anchor, chosen_a, stats_a, centre_a = sides.get(a)
-    test, chosen_b, stats_b, centre_b = sides.get(b)
-    accuracy = bd.bd_accuracy(anchor, test, method=method, larger=larger, level=level)
-    rate = bd.bd_rate(anchor, test, method=method, larger=larger, level=level)
+    points = scope.points
+    anchor, test = (scope.curve(key, larger=settings.larger) for key in (a, b))
+    how: dict[str, Any] = {"method": settings.method, "larger": settings.larger}
+    accuracy = bd.bd_accuracy(anchor.side, test.side, level=settings.level, **how)
+    rate = bd.bd_rate(anchor.side, test.side, level=settings.level, **how)
     row: dict[str, object] = {f"anchor_{key}": a[key] for key in KEYS}
     row |= {f"test_{key}": b[key] for key in KEYS}
     row |= {
@@ -353,17 +354,17 @@ def _row(
         "anchor_points": accuracy.knots[0],
         "test_points": accuracy.knots[1],
         "displacement": rate.displacement,
-        "chosen_on": chosen_a or chosen_b,
-        "warning": "; ".join(dict.fromkeys(one for one in (accuracy.warning, rate.warning) if one)),
+        "chosen_on": anchor.chosen_on or test.chosen_on,
+        "warning": "; ".join(dict.fromkeys(text for text in (accuracy.warning, rate.warning) if text)),
     }
     row |= _columns("bd_accuracy", accuracy) | _columns("bd_rate", rate)
-    if boot and len(points.subjects) >= MIN_SUBJECTS:
+    if settings.boot and len(points.subjects) >= MIN_SUBJECTS:
         drawn = [
-            resampled(points, side, stats, centre, boot)
-            for side, stats, centre in ((anchor, stats_a, centre_a), (test, stats_b, centre_b))
+            resampled(points, curve.side, curve.stats, curve.centre, settings.boot)
+            for curve in (anchor, test)
         ]
         for measure in ("accuracy", "rate"):
-            interval = bd.bootstrap_interval(*drawn, measure=measure, method=method, larger=larger)
+            interval = bd.bootstrap_interval(*drawn, measure=measure, **how)
             scale = percent if measure == "rate" else float
             row[f"bd_{measure}_boot_low"] = float(scale(interval.low))
             row[f"bd_{measure}_boot_high"] = float(scale(interval.high))
@@ -386,39 +387,28 @@ def _columns(name: str, delta: Delta) -> dict[str, object]:
 
 def _clip_columns(
     of_clips: tuple[Points, NDArray[np.int64]],
-    whole: Sides,
+    scope: Scope,
     a: dict[str, str],
     b: dict[str, str],
-    method: str,
-    larger: bool,
-    level: float,
+    settings: _Settings,
 ) -> dict[str, object]:
     clips, subject = of_clips
-    out: dict[str, object] = {}
     if "best" in (a["factor"], b["factor"]):
-        return out
+        return {}
     sides = []
-    for curve in (a, b):
+    for key in (a, b):
         # The points of single clips are those of the subjects, in the same order.
-        rows = whole.rows[tuple(curve[key] for key in KEYS)]
-        pooled = whole.get(curve)[0]
+        rows = scope.rows[tuple(key[name] for name in KEYS)]
         with np.errstate(invalid="ignore", divide="ignore"):
             log_rates = np.log(kbps(clips.stats[:, rows]))
         values = metric_of_sums(clips.stats[:, rows], clips.centre[rows], clips.metric)
         sides.append(
-            Side(
-                pooled.log_rate,
-                pooled.value,
-                log_rates,
-                values,
-                pooled.larger,
-                pooled.correlation,
-                pooled.rising,
-            )
+            replace(scope.curve(key, larger=settings.larger).side, log_rates=log_rates, values=values)
         )
+    out: dict[str, object] = {}
     for measure in ("accuracy", "rate"):
-        values = bd.clip_deltas(*sides, measure=measure, method=method, larger=larger)
-        mean = bd.mean_over_clips(values, subject, level=level)
+        values = by_clip.clip_deltas(*sides, measure=measure, method=settings.method, larger=settings.larger)
+        mean = by_clip.mean_over_clips(values, subject, level=settings.level)
         scale = percent if measure == "rate" else float
         name = f"clip_bd_{measure}"
         out |= {

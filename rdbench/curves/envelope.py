@@ -12,8 +12,7 @@ is extrapolated.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -26,7 +25,6 @@ from rdbench.errors import NotComparableError
 from rdbench.stats.bd import Side
 from rdbench.stats.intervals import delete_one, jackknife
 from rdbench.stats.metrics import higher_is_better
-from rdbench.tables.reading import default_partition
 from rdbench.typing import Array
 
 __all__ = ["Chooser", "Envelope", "envelope_of"]
@@ -102,39 +100,21 @@ class Chooser:
 
     Parameters
     ----------
-    encodes, scores : DataFrame
-    metric : str
-    bits, charge_boxes, partition
-        As in `rdbench.curves.pooling.pooled`.
+    arrays : Arrays
     oracle : bool
         Choose in-sample.
-    arrays : Arrays, optional
-        As in `rdbench.curves.pooling.pooled`.
     """
 
-    def __init__(
-        self,
-        encodes: pd.DataFrame,
-        scores: pd.DataFrame,
-        metric: str = "ccc",
-        *,
-        bits: str = "payload",
-        charge_boxes: bool = False,
-        partition: str | None = None,
-        oracle: bool = False,
-        arrays: Arrays | None = None,
-    ) -> None:
+    def __init__(self, arrays: Arrays, *, oracle: bool = False) -> None:
         self.oracle = oracle
         self.partition: str | None = None
-        self._kept: dict[Any, tuple[Points, Envelope]] = {} if arrays is None else arrays.kept
         self._groups: dict[tuple[object, ...], tuple[Points, NDArray[np.integer]]] = {}
-        reported = default_partition(encodes) if partition is None else partition
-        present = set(encodes["partition"].dropna())
-        others = [name for name in ("dev", "train", "test") if name in present and name != reported]
+        present = set(arrays.encodes["partition"].dropna())
+        others = [
+            name for name in ("dev", "train", "test") if name in present and name != arrays.basis.partition
+        ]
         if oracle or not others:
             return
-        if arrays is None:
-            arrays = Arrays(encodes, scores, metric, bits=bits, charge_boxes=charge_boxes)
         try:
             parts = arrays.parts(partition=others[0], uncoded=False)
         except NotComparableError:
@@ -143,16 +123,6 @@ class Chooser:
         for points in parts:
             for key, rows in groups(points):
                 self._groups[tuple(key.values())] = (points, rows)
-
-    def envelope(
-        self, points: Points, rows: NDArray[np.integer], key: dict[str, object], *, larger: bool = False
-    ) -> Envelope:
-        """`envelope_of`, made once for all who share the arrays."""
-        name = ("envelope", self.oracle, self.partition, larger, id(points), *key.values())
-        if name not in self._kept:
-            # The points are kept too: another object may only have their id while they are there.
-            self._kept[name] = points, envelope_of(points, rows, key, self, larger=larger)
-        return self._kept[name][1]
 
     def other(self, key: dict[str, object]) -> tuple[Points, NDArray[np.integer]] | None:
         """The same group in the other partition, if it has one."""
@@ -191,68 +161,88 @@ def envelope_of(
     grid = _grid(points, curves)
     mine = _on_grid(points, curves, grid)
     centre, metric = points.centre[rows[0]], points.metric
-    subjects = len(points.subjects)
-    sign = 1.0 if higher_is_better(metric) else -1.0
-
-    def choose(sums: Array, available: NDArray[np.bool_], about: Array) -> NDArray[np.int64]:
-        """Index of the best factor for sums (..., factors, rates, 2 + k); -1 where there is none."""
-        value = np.full(sums.shape[:-1], -np.inf)
-        one = sign * metric_of_sums(sums[..., available, :], about, metric)
-        value[..., available] = np.where(np.isfinite(one), one, -np.inf)
-        best = value.argmax(axis=-2)
-        return np.where(np.isneginf(value.max(axis=-2)), -1, best)
-
     other = chooser.other(key)
-    total = mine.sums.sum(axis=0)
-    judged: tuple[Array, Array, NDArray[np.bool_], Array]
     if chooser.oracle:
-        chosen_on = "in-sample"
-        choice = np.broadcast_to(choose(total, mine.available, centre), (subjects, len(grid)))
-        without = delete_one(mine.sums)
-        again = choose(without, mine.available, centre)
-        replicates = _picked_without(mine.sums, np.broadcast_to(again[:, None], (subjects, *choice.shape)))
-        judged = total, without, mine.available, centre
+        choice = _in_sample(mine, grid, centre, metric)
     elif other is not None:
-        chosen_on = f"partition {chooser.partition}"
-        theirs = _on_grid(other[0], _curves(other[0], other[1], larger), grid, mine.factors)
+        theirs = _on_grid(other[0], _curves(*other, larger), grid, mine.factors)
         about = other[0].centre[other[1][0]]
-        available = mine.available & theirs.available
-        one = choose(theirs.sums.sum(axis=0), available, about)
-        choice = np.broadcast_to(one, (subjects, len(grid)))
-        replicates = delete_one(_picked(mine.sums, choice))
-        judged = theirs.sums.sum(axis=0), delete_one(theirs.sums), available, about
+        choice = _on_others(mine, theirs, grid, about, metric)
+        choice = replace(choice, chosen_on=f"partition {chooser.partition}")
     else:
-        chosen_on = "other subjects"
-        without = delete_one(mine.sums)
-        choice = choose(without, mine.available, centre)
-        again = np.empty((subjects, subjects, len(grid)), dtype=np.int64)
-        again[np.arange(subjects), np.arange(subjects)] = choice
-        for i in range(subjects - 1):
-            # Without i and s is without s and i.
-            again[i, i + 1 :] = choose(without[i] - mine.sums[i + 1 :], mine.available, centre)
-            again[i + 1 :, i] = again[i, i + 1 :]
-        replicates = _picked_without(mine.sums, again)
-        judged = total, without, mine.available, centre
-
-    good = (choice >= 0).all(axis=0)
+        choice = _without_oneself(mine, grid, centre, metric)
+    good = (choice.choice >= 0).all(axis=0)
     if not good.any():
         raise NotComparableError(
-            f"No factor can be chosen on {chosen_on} at any rate; an envelope needs 2 subjects or more."
+            f"No factor can be chosen on {choice.chosen_on} at any rate; an envelope needs 2 subjects or more."
         )
-    stats = _picked(mine.sums, choice)[:, good]
-    side = side_of_sums(stats.sum(axis=0), replicates[:, good], centre, points, None)
-    common, agreement = _most_common(choice[:, good], len(mine.factors))
+    stats = _picked(mine.sums, choice.choice)[:, good]
+    side = side_of_sums(stats.sum(axis=0), choice.replicates[:, good], centre, points, None)
+    common, agreement = _most_common(choice.choice[:, good], len(mine.factors))
     return Envelope(
         key,
-        chosen_on,
+        choice.chosen_on,
         mine.factors[common],
         agreement,
         stats,
         side,
         centre,
         metric,
-        Judged(grid, mine.factors, *judged),
+        choice.judged,
     )
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """Which factor each subject gets at each rate, and what the envelope becomes without each subject."""
+
+    chosen_on: str
+    choice: NDArray[np.int64]  # (subjects, rates), -1 where there is none
+    replicates: Array  # (subjects, rates, 2 + k)
+    judged: Judged
+
+
+def _best(sums: Array, available: NDArray[np.bool_], centre: Array, metric: str) -> NDArray[np.int64]:
+    """Index of the best factor for sums (..., factors, rates, 2 + k); -1 where there is none."""
+    sign = 1.0 if higher_is_better(metric) else -1.0
+    value = np.full(sums.shape[:-1], -np.inf)
+    there = sign * metric_of_sums(sums[..., available, :], centre, metric)
+    value[..., available] = np.where(np.isfinite(there), there, -np.inf)
+    best = value.argmax(axis=-2)
+    return np.where(np.isneginf(value.max(axis=-2)), -1, best)
+
+
+def _in_sample(mine: _Factors, grid: Array, centre: Array, metric: str) -> _Choice:
+    subjects = len(mine.sums)
+    total, without = mine.sums.sum(axis=0), delete_one(mine.sums)
+    choice = np.broadcast_to(_best(total, mine.available, centre, metric), (subjects, len(grid)))
+    again = _best(without, mine.available, centre, metric)
+    replicates = _picked_without(mine.sums, np.broadcast_to(again[:, None], (subjects, *choice.shape)))
+    judged = Judged(grid, mine.factors, total, without, mine.available, centre)
+    return _Choice("in-sample", choice, replicates, judged)
+
+
+def _on_others(mine: _Factors, theirs: _Factors, grid: Array, centre: Array, metric: str) -> _Choice:
+    available = mine.available & theirs.available
+    total = theirs.sums.sum(axis=0)
+    choice = np.broadcast_to(_best(total, available, centre, metric), (len(mine.sums), len(grid)))
+    replicates = delete_one(_picked(mine.sums, choice))
+    judged = Judged(grid, mine.factors, total, delete_one(theirs.sums), available, centre)
+    return _Choice("", choice, replicates, judged)
+
+
+def _without_oneself(mine: _Factors, grid: Array, centre: Array, metric: str) -> _Choice:
+    subjects = len(mine.sums)
+    without = delete_one(mine.sums)
+    choice = _best(without, mine.available, centre, metric)
+    again = np.empty((subjects, subjects, len(grid)), dtype=np.int64)
+    again[np.arange(subjects), np.arange(subjects)] = choice
+    for i in range(subjects - 1):
+        # Without i and s is without s and i.
+        again[i, i + 1 :] = _best(without[i] - mine.sums[i + 1 :], mine.available, centre, metric)
+        again[i + 1 :, i] = again[i, i + 1 :]
+    judged = Judged(grid, mine.factors, mine.sums.sum(axis=0), without, mine.available, centre)
+    return _Choice("other subjects", choice, _picked_without(mine.sums, again), judged)
 
 
 def _curves(

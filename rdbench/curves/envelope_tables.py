@@ -11,15 +11,23 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rdbench.curves.arrays import Arrays
-from rdbench.curves.envelope import Chooser, Envelope
-from rdbench.curves.points import Points
-from rdbench.curves.sides import GROUP, groups, side_of
+from rdbench.curves.envelope import Envelope
+from rdbench.curves.scope import KEYS, Scope, Scopes
+from rdbench.curves.sides import GROUP
 from rdbench.errors import InputError, NotComparableError
 from rdbench.stats.bd import bd_accuracy
 from rdbench.stats.interpolation import DEFAULT
 from rdbench.stats.intervals import LEVEL, SCALE_OF, Interval, jackknife
+from rdbench.stats.metrics import FROM_MOMENTS
+from rdbench.tables.basis import Basis
 
-__all__ = ["envelopes", "gains", "switch_points"]
+__all__ = ["envelopes", "envelopes_of", "gains", "gains_of", "switch_points", "switch_points_of"]
+
+_COLUMNS = (
+    *GROUP,
+    *("factor", "chosen_on", "chosen_factor", "agreement", "metric", "bitrate_kbps", "value", "low"),
+    *("high", "reason", "n", "subjects", "clips"),
+)
 
 
 def envelopes(
@@ -33,16 +41,35 @@ def envelopes(
     factor: str = "best",
     larger: bool = False,
     level: float = LEVEL,
-    arrays: Arrays | None = None,
 ) -> pd.DataFrame:
+    """All envelopes, one row a rate; see `envelopes_of`.
+
+    Parameters
+    ----------
+    encodes, scores, metric, bits, charge_boxes, partition
+        As in `rdbench.curves.pooling.pooled`.
+    factor : {"best", "oracle"}
+        "oracle" chooses in-sample: for looking at how optimistic that is, never for a claim.
+    larger, level
+        As in `envelopes_of`.
+
+    Raises
+    ------
+    InputError
+        If `factor` is neither of the two.
+    """
+    if factor not in ("best", "oracle"):
+        raise InputError(f"An envelope's factor is best or oracle, not {factor!r}.")
+    arrays = Arrays(encodes, scores, Basis(metric, bits, charge_boxes, partition))
+    return envelopes_of(Scopes(arrays, oracle=factor == "oracle"), larger=larger, level=level)
+
+
+def envelopes_of(scopes: Scopes, *, larger: bool = False, level: float = LEVEL) -> pd.DataFrame:
     """All envelopes, one row a rate.
 
     Parameters
     ----------
-    encodes, scores, metric, bits, charge_boxes, partition, arrays
-        As in `rdbench.curves.pooling.pooled`.
-    factor : {"best", "oracle"}
-        "oracle" chooses in-sample: for looking at how optimistic that is, never for a claim.
+    scopes : Scopes
     larger : bool
         Whether points coded larger than asked take part.
     level : float
@@ -53,33 +80,22 @@ def envelopes(
         `GROUP`, ``factor`` ("best" or "oracle"), ``chosen_on``, ``chosen_factor``, ``agreement``, ``metric``,
         ``bitrate_kbps``, ``value``, ``low``, ``high``, ``reason``, ``n``, ``subjects``, ``clips``. The table
         of switch points is `switch_points`.
-
-    Raises
-    ------
-    InputError
-        If `factor` is neither of the two.
     """
-    columns = [
-        *GROUP,
-        *("factor", "chosen_on", "chosen_factor", "agreement", "metric", "bitrate_kbps", "value", "low"),
-        *("high", "reason", "n", "subjects", "clips"),
-    ]
-    found: dict[str, list[NDArray[Any]]] = {name: [] for name in columns}
-    for points, envelope in _all(
-        encodes, scores, metric, bits, charge_boxes, partition, factor, larger, arrays
-    ):
+    columns: dict[str, list[NDArray[Any]]] = {name: [] for name in _COLUMNS}
+    metric = scopes.basis.metric
+    for scope, envelope in _all(scopes, larger):
         interval = _interval(envelope, level)
         body = envelope.stats[..., 2:].sum(axis=0)
-        n = body[:, 0] if metric in ("ccc", "pcc", "rmse") else body.sum(axis=-1)
+        n = body[:, 0] if metric in FROM_MOMENTS else body.sum(axis=-1)
         same = {
             **envelope.key,
-            "factor": factor,
+            "factor": "oracle" if scopes.oracle else "best",
             "chosen_on": envelope.chosen_on,
             "metric": metric,
-            "subjects": len(points.subjects),
-            "clips": len(points.clips),
+            "subjects": len(scope.points.subjects),
+            "clips": len(scope.points.clips),
         }
-        each = {
+        by_rate = {
             "chosen_factor": envelope.factor,
             "agreement": envelope.agreement,
             "bitrate_kbps": np.exp(envelope.side.log_rate),
@@ -89,11 +105,12 @@ def envelopes(
             "reason": interval.reason,
             "n": np.rint(n).astype(np.int64),
         }
-        for name in columns:
-            found[name].append(each[name] if name in each else np.full(len(n), same[name], dtype=object))
-    if not found["n"]:
-        return pd.DataFrame(columns=columns)
-    table = pd.DataFrame({name: np.concatenate(parts) for name, parts in found.items()})
+        for name in _COLUMNS:
+            values = by_rate[name] if name in by_rate else np.full(len(n), same[name], dtype=object)
+            columns[name].append(values)
+    if not columns["n"]:
+        return pd.DataFrame(columns=list(_COLUMNS))
+    table = pd.DataFrame({name: np.concatenate(parts) for name, parts in columns.items()})
     return table.infer_objects()
 
 
@@ -106,40 +123,22 @@ _LARGE = 3000
 a third lost with 1280)."""
 
 
-def _all(
-    encodes: pd.DataFrame,
-    scores: pd.DataFrame,
-    metric: str,
-    bits: str,
-    charge_boxes: bool,
-    partition: str | None,
-    factor: str,
-    larger: bool,
-    arrays: Arrays | None,
-) -> list[tuple[Points, Envelope]]:
-    if factor not in ("best", "oracle"):
-        raise InputError(f"An envelope's factor is best or oracle, not {factor!r}.")
-    options = {"bits": bits, "charge_boxes": charge_boxes, "partition": partition}
-    if arrays is None:
-        arrays = Arrays(encodes, scores, metric, **options)  # type: ignore[arg-type]
-    chooser = Chooser(encodes, scores, metric, oracle=factor == "oracle", arrays=arrays, **options)  # type: ignore[arg-type]
-    asked = [(points, *group) for points in arrays.parts(uncoded=False) for group in groups(points)]
+def _all(scopes: Scopes, larger: bool) -> list[tuple[Scope, Envelope]]:
+    asked = [(scope, *group) for scope in scopes.coded for group in scope.groups]
 
-    def one(points: Points, key: dict[str, object], rows: NDArray[np.integer]) -> Envelope | None:
+    def envelope(scope: Scope, key: dict[str, object]) -> Envelope | None:
         try:
-            return chooser.envelope(points, rows, key, larger=larger)
+            return scope.envelope(key, larger=larger)
         except NotComparableError:
             # A group with nothing to choose from has no envelope; the others still have theirs.
             return None
 
-    size = sum(len(points.subjects) * len(rows) for points, _, rows in asked) / max(len(asked), 1)
+    size = sum(len(scope.points.subjects) * len(rows) for scope, _, rows in asked) / max(len(asked), 1)
     # Python lets other threads run during arithmetic on large arrays; on small ones they wait for each other.
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 4) if size > _LARGE else 1) as pool:
-        found = list(pool.map(lambda each: one(*each), asked))
+        made = list(pool.map(lambda group: envelope(*group[:2]), asked))
     return [
-        (points, envelope)
-        for (points, _, _), envelope in zip(asked, found, strict=True)
-        if envelope is not None
+        (scope, envelope) for (scope, _, _), envelope in zip(asked, made, strict=True) if envelope is not None
     ]
 
 
@@ -152,8 +151,13 @@ def switch_points(
     *,
     partition: str | None = None,
     larger: bool = False,
-    arrays: Arrays | None = None,
 ) -> pd.DataFrame:
+    """Rates at which the best factor changes; see `switch_points_of`."""
+    arrays = Arrays(encodes, scores, Basis(metric, bits, charge_boxes, partition))
+    return switch_points_of(Scopes(arrays), larger=larger)
+
+
+def switch_points_of(scopes: Scopes, *, larger: bool = False) -> pd.DataFrame:
     """Rates at which the best factor changes, on the data that it is chosen on.
 
     Returns
@@ -163,7 +167,7 @@ def switch_points(
         (jackknife on log rate), ``reason``.
     """
     tables = []
-    for _, envelope in _all(encodes, scores, metric, bits, charge_boxes, partition, "best", larger, arrays):
+    for _, envelope in _all(scopes, larger):
         switches = envelope.switches()
         named = pd.DataFrame([{**envelope.key, "chosen_on": envelope.chosen_on}] * len(switches))
         tables.append(pd.concat([named, switches], axis=1))
@@ -182,8 +186,13 @@ def gains(
     partition: str | None = None,
     larger: bool = False,
     method: str = DEFAULT,
-    arrays: Arrays | None = None,
 ) -> pd.DataFrame:
+    """What choosing the factor by rate gains over keeping any one factor; see `gains_of`."""
+    arrays = Arrays(encodes, scores, Basis(metric, bits, charge_boxes, partition))
+    return gains_of(Scopes(arrays), larger=larger, method=method)
+
+
+def gains_of(scopes: Scopes, *, larger: bool = False, method: str = DEFAULT) -> pd.DataFrame:
     """What choosing the factor by rate gains over keeping any one factor, at equal rate.
 
     Returns
@@ -195,42 +204,41 @@ def gains(
         cover at least half of the envelope's range; since it is picked in-sample, the gain over it is
         understated rather than overstated), ``reason``.
     """
-    tables = []
-    for points, envelope in _all(
-        encodes, scores, metric, bits, charge_boxes, partition, "best", larger, arrays
-    ):
-        rows_of = {tuple(one.values()): rows for one, rows in groups(points)}
-        rows = rows_of[tuple(envelope.key.values())]
-        factor = points.keys["factor"].to_numpy(dtype=np.int64)[rows]
-        width = np.ptp(envelope.side.log_rate)
-        lines = []
-        for one in np.unique(factor):
-            side = side_of(points, rows[factor == one])
-            delta = bd_accuracy(side, envelope.side, method=method, larger=larger)
-            share = float(np.log(delta.span[1] / delta.span[0]) / width) if not delta.reason else 0.0
-            lines.append(
-                {
-                    **envelope.key,
-                    "chosen_on": envelope.chosen_on,
-                    "factor": int(one),
-                    "gain": delta.value,
-                    "low": delta.low,
-                    "high": delta.high,
-                    "kbps_low": delta.span[0],
-                    "kbps_high": delta.span[1],
-                    "share": share,
-                    "best_single": False,
-                    "reason": delta.reason or delta.interval_reason,
-                }
-            )
-        table = pd.DataFrame(lines)
-        wide = table[(table["share"] >= 0.5) & table["gain"].notna()]
-        if len(wide):
-            table.loc[wide["gain"].idxmin(), "best_single"] = True
-        tables.append(table)
     columns = [
         *GROUP,
         *("chosen_on", "factor", "gain", "low", "high", "kbps_low", "kbps_high", "share", "best_single"),
         "reason",
     ]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
+    tables = [_gains_of_one(scope, envelope, larger, method) for scope, envelope in _all(scopes, larger)]
+    return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
+
+
+def _gains_of_one(scope: Scope, envelope: Envelope, larger: bool, method: str) -> pd.DataFrame:
+    key = {name: str(value) for name, value in envelope.key.items() if name in KEYS}
+    factors = sorted(int(curve["factor"]) for curve in scope.matching(key))
+    width = np.ptp(envelope.side.log_rate)
+    lines = []
+    for factor in factors:
+        side = scope.curve({**key, "factor": str(factor)}).side
+        delta = bd_accuracy(side, envelope.side, method=method, larger=larger)
+        share = float(np.log(delta.span[1] / delta.span[0]) / width) if not delta.reason else 0.0
+        lines.append(
+            {
+                **envelope.key,
+                "chosen_on": envelope.chosen_on,
+                "factor": factor,
+                "gain": delta.value,
+                "low": delta.low,
+                "high": delta.high,
+                "kbps_low": delta.span[0],
+                "kbps_high": delta.span[1],
+                "share": share,
+                "best_single": False,
+                "reason": delta.reason or delta.interval_reason,
+            }
+        )
+    table = pd.DataFrame(lines)
+    wide = table[(table["share"] >= 0.5) & table["gain"].notna()]
+    if len(wide):
+        table.loc[wide["gain"].idxmin(), "best_single"] = True
+    return table

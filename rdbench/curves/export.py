@@ -8,11 +8,13 @@ from pathlib import Path
 import pandas as pd
 
 from rdbench.curves.arrays import Arrays
-from rdbench.curves.envelope_tables import envelopes, gains, switch_points
+from rdbench.curves.envelope_tables import envelopes_of, gains_of, switch_points_of
 from rdbench.curves.pooling import CURVES, curves_table, pooled
 from rdbench.curves.run import open_run
+from rdbench.curves.scope import Scopes
 from rdbench.curves.sides import GROUP
 from rdbench.errors import InputError
+from rdbench.tables.basis import Basis
 
 __all__ = ["export_run"]
 
@@ -76,15 +78,16 @@ def _class_curves(encodes: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
 def _best_factors(encodes: pd.DataFrame, scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The best factor at each rate, where it changes, and what that gains; by accuracy for targets with classes."""
     kinds = (("ccc", scores["mean_pred"]), ("accuracy", scores["confusion"]))
-    found: dict[str, list[pd.DataFrame]] = {"envelopes": [], "switches": [], "gains": []}
-    for metric in (metric for metric, has in kinds if has.notna().any()):
-        arrays = Arrays(encodes, scores, metric)
-        for name, made in (("envelopes", envelopes), ("switches", switch_points), ("gains", gains)):
-            table = made(encodes, scores, metric, arrays=arrays)
-            found[name].append(table.assign(metric=metric)[_with_metric(table)])
+    makers = {"envelopes": envelopes_of, "switches": switch_points_of, "gains": gains_of}
+    tables: dict[str, list[pd.DataFrame]] = {name: [] for name in makers}
+    for metric in (metric for metric, values in kinds if values.notna().any()):
+        scopes = Scopes(Arrays(encodes, scores, Basis(metric)))
+        for name, make in makers.items():
+            table = make(scopes)
+            tables[name].append(table.assign(metric=metric)[_with_metric(table)])
     # An empty table has no types, and would take those of the others away.
-    whole = {name: [table for table in tables if len(table)] or tables for name, tables in found.items()}
-    return {name: pd.concat(tables, ignore_index=True) for name, tables in whole.items()}
+    whole = {name: [table for table in parts if len(table)] or parts for name, parts in tables.items()}
+    return {name: pd.concat(parts, ignore_index=True) for name, parts in whole.items()}
 
 
 def _with_metric(table: pd.DataFrame) -> list[str]:

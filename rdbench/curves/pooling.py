@@ -13,13 +13,26 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rdbench.curves.arrays import Arrays, collect
+from rdbench.curves.arrays import Arrays
 from rdbench.curves.points import Points, kbps
 from rdbench.stats.intervals import LEVEL, SCALE_OF, Interval, delete_one, jackknife
-from rdbench.stats.metrics import METRICS
+from rdbench.stats.metrics import FROM_MOMENTS
+from rdbench.tables.basis import Basis
 from rdbench.tables.schema import GRID
 
-__all__ = ["CURVES", "curves_table", "left_out", "per_recording", "per_subject", "pooled", "pooled_points"]
+__all__ = [
+    "CURVES",
+    "curves_table",
+    "left_out",
+    "left_out_of",
+    "per_recording",
+    "per_recording_of",
+    "per_subject",
+    "per_subject_of",
+    "pooled",
+    "pooled_of",
+    "pooled_points",
+]
 
 CURVES = [
     *("backend", "codec", "variant", "region", "factor", "mode", "rate", "target"),
@@ -39,14 +52,13 @@ def pooled(
     *,
     partition: str | None = None,
     level: float = LEVEL,
-    arrays: Arrays | None = None,
 ) -> pd.DataFrame:
-    """Pooled points with intervals over subjects, one row a grid index.
+    """Pooled points with intervals over subjects, one row a grid index; see `pooled_of`.
 
     Parameters
     ----------
     encodes, scores : DataFrame
-        With the columns of `rdbench.tables`.
+        With the columns of `rdbench.tables.schema`.
     metric : {"ccc", "pcc", "rmse", "accuracy", "f1"}
     bits : {"payload", "framing", "informational", "filler", "stream"}
     charge_boxes : bool
@@ -54,8 +66,19 @@ def pooled(
     partition : str, optional
         By default test, else dev, else the only one there is.
     level : float
-    arrays : Arrays, optional
-        Those of these very tables and options, where several calls share them.
+
+    Raises
+    ------
+    InputError
+        If the metric or the bits are unknown, or a row is there twice.
+    NotComparableError
+        If no clip has a value at every point.
+    """
+    return pooled_of(Arrays(encodes, scores, Basis(metric, bits, charge_boxes, partition)), level=level)
+
+
+def pooled_of(arrays: Arrays, *, level: float = LEVEL) -> pd.DataFrame:
+    """Pooled points with intervals over subjects, one row a grid index.
 
     Returns
     -------
@@ -69,13 +92,9 @@ def pooled(
 
     Raises
     ------
-    InputError
-        If the metric or the bits are unknown, or a row is there twice.
-    NotComparableError
-        If no clip has a value at every point.
+    InputError, NotComparableError
+        As `pooled`.
     """
-    if arrays is None:
-        arrays = Arrays(encodes, scores, metric, bits=bits, charge_boxes=charge_boxes, partition=partition)
     parts = arrays.parts()
     tables = [pooled_points(points, level=level) for points in parts]
     if not tables:
@@ -142,9 +161,14 @@ def per_subject(
     DataFrame
         Columns: `rdbench.tables.schema.GRID`, ``subject``, ``metric``, ``bitrate_kbps``, ``value``, ``n``.
     """
-    parts = collect(encodes, scores, metric, bits=bits, charge_boxes=charge_boxes, partition=partition)
+    return per_subject_of(Arrays(encodes, scores, Basis(metric, bits, charge_boxes, partition)))
+
+
+def per_subject_of(arrays: Arrays, *, by_clip: bool = False) -> pd.DataFrame:
+    """The table of `per_subject`; `by_clip` takes each clip for a subject."""
+    metric = arrays.basis.metric
     tables = []
-    for points in parts:
+    for points in arrays.parts(by_clip=by_clip):
         subjects, count, _ = points.stats.shape
         table = points.keys.loc[np.tile(np.arange(count), subjects), list(GRID)].reset_index(drop=True)
         table["subject"] = np.repeat(points.subjects, count)
@@ -152,7 +176,7 @@ def per_subject(
         table["bitrate_kbps"] = kbps(points.stats).ravel()
         table["value"] = points.value(points.stats).ravel()
         body = points.stats[..., 2:]
-        n = body[..., 0] if metric in METRICS[:3] else body.sum(axis=-1)
+        n = body[..., 0] if metric in FROM_MOMENTS else body.sum(axis=-1)
         table["n"] = n.ravel().astype(np.int64)
         tables.append(table)
     columns = [*GRID, "subject", "metric", "bitrate_kbps", "value", "n"]
@@ -175,10 +199,13 @@ def per_recording(
     DataFrame
         Columns: `rdbench.tables.schema.GRID`, ``clip``, ``subject``, ``metric``, ``bitrate_kbps``, ``value``, ``n``.
     """
-    table = per_subject(
-        encodes.assign(subject=encodes["clip"]), scores, metric, bits, charge_boxes, partition=partition
-    ).rename(columns={"subject": "clip"})
-    subject = encodes.drop_duplicates("clip").set_index("clip")["subject"]
+    return per_recording_of(Arrays(encodes, scores, Basis(metric, bits, charge_boxes, partition)))
+
+
+def per_recording_of(arrays: Arrays) -> pd.DataFrame:
+    """The table of `per_recording`."""
+    table = per_subject_of(arrays, by_clip=True).rename(columns={"subject": "clip"})
+    subject = arrays.encodes.drop_duplicates("clip").set_index("clip")["subject"]
     table.insert(len(GRID) + 1, "subject", table["clip"].map(subject))
     return table
 
@@ -193,9 +220,13 @@ def left_out(
     DataFrame
         Columns ``kind`` ("clip" or "point"), ``name``, ``reason``, ``target``, ``gold``, ``scoring``.
     """
-    parts = collect(encodes, scores, metric, partition=partition)
+    return left_out_of(Arrays(encodes, scores, Basis(metric, partition=partition)))
+
+
+def left_out_of(arrays: Arrays) -> pd.DataFrame:
+    """The table of `left_out`."""
     columns = ["kind", "name", "reason", "target", "gold", "scoring"]
-    tables = [points.left_out for points in parts if len(points.left_out)]
+    tables = [points.left_out for points in arrays.parts() if len(points.left_out)]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
 
 

@@ -9,6 +9,9 @@ import pandas as pd
 
 from rdbench.curves import pooling
 from rdbench.curves.arrays import Arrays
+from rdbench.curves.scope import Scopes
+from rdbench.stats.intervals import LEVEL
+from rdbench.tables.basis import Basis
 from rdbench.tables.label_counts import counted
 from rdbench.tables.reading import StoredRun, folder_of_run
 
@@ -26,38 +29,41 @@ class Run(StoredRun):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self._arrays: dict[tuple[object, ...], Arrays] = {}
+        self._scopes: dict[Basis, Scopes] = {}
 
-    def arrays(
+    def basis(
         self,
-        metric: str = "ccc",
+        metric: str | None = None,
         *,
         bits: str = "payload",
         charge_boxes: bool = False,
         partition: str | None = None,
-    ) -> Arrays:
-        """The tables as arrays, made once for all that is computed from them.
+    ) -> Basis:
+        """What curves of this run are computed from; by default its own metric and the partition that is reported."""
+        chosen = Basis.of_scores(
+            self.scores, metric, bits=bits, charge_boxes=charge_boxes, partition=partition
+        )
+        return chosen.settled(self.encodes)
 
-        Functions of the two tables (curves, envelopes, deltas) take them as ``arrays=``, with the same metric and
-        options. Parameters are those of `rdbench.curves.arrays.Arrays`.
-        """
-        key = (metric, bits, charge_boxes, partition)
-        if key not in self._arrays:
-            self._arrays[key] = Arrays(
-                *(self.encodes, self.scores, metric),
-                bits=bits,
-                charge_boxes=charge_boxes,
-                partition=partition,
-            )
-        return self._arrays[key]
+    def scopes(self, basis: Basis | None = None) -> Scopes:
+        """Every curve of the run, made once for all tables, figures and pages; by default of its own metric."""
+        settled = self.basis() if basis is None else basis.settled(self.encodes)
+        if settled not in self._scopes:
+            self._scopes[settled] = Scopes(Arrays(self.encodes, self.scores, settled))
+        return self._scopes[settled]
+
+    def arrays(self, basis: Basis | None = None) -> Arrays:
+        """The tables as arrays, made once for all that is computed from them."""
+        return self.scopes(basis).arrays
 
     def curves(self, metric: str = "ccc", **options: Any) -> pd.DataFrame:
         """Pooled points with intervals; `options` are those of `rdbench.curves.pooling.pooled`."""
-        return pooling.pooled(self.encodes, self.scores, metric, **options)
+        level = options.pop("level", LEVEL)
+        return pooling.pooled_of(self.arrays(Basis(metric, **options)), level=level)
 
     def recordings(self, metric: str = "ccc", **options: Any) -> pd.DataFrame:
         """Each recording's own points; `options` are those of `rdbench.curves.pooling.per_recording`."""
-        return pooling.per_recording(self.encodes, self.scores, metric, **options)
+        return pooling.per_recording_of(self.arrays(Basis(metric, **options)))
 
 
 def open_run(path: str | Path) -> Run:

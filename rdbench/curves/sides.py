@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,7 +11,7 @@ from rdbench.curves.arrays import codes
 from rdbench.curves.points import Points, kbps, metric_of_sums
 from rdbench.stats.bd import Side
 from rdbench.stats.intervals import bootstrap, delete_one
-from rdbench.stats.metrics import higher_is_better
+from rdbench.stats.metrics import CORRELATIONS, higher_is_better
 from rdbench.tables.schema import CURVE
 from rdbench.typing import Array
 
@@ -19,11 +21,12 @@ __all__ = ["GROUP", "groups", "resampled", "side_of", "side_of_sums"]
 def resampled(
     points: Points, side: Side, stats: NDArray[np.float64], centre: NDArray[np.float64], boot: int
 ) -> Side:
+    """The same curve with bootstrap replicates over subjects instead of those without one subject."""
     sums = bootstrap(stats, replicates=boot)
     with np.errstate(invalid="ignore", divide="ignore"):
         log_rates = np.log(kbps(sums))
     values = metric_of_sums(sums, centre, points.metric)
-    return Side(side.log_rate, side.value, log_rates, values, side.larger, side.correlation, side.rising)
+    return replace(side, log_rates=log_rates, values=values)
 
 
 GROUP = tuple(column for column in CURVE if column != "factor")
@@ -39,6 +42,7 @@ def side_of(points: Points, rows: NDArray[np.integer]) -> Side:
 def side_of_sums(
     total: Array, without: Array, centre: Array, points: Points, rows: NDArray[np.integer] | None
 ) -> Side:
+    """A curve from its sums (points, 2 + k), whole and without each subject; `rows` are the points it is made of."""
     with np.errstate(invalid="ignore", divide="ignore"):
         log_rate, log_rates = np.log(kbps(total)), np.log(kbps(without))
     metric = points.metric
@@ -48,7 +52,7 @@ def side_of_sums(
         log_rates,
         metric_of_sums(without, centre, metric),
         np.zeros(0, bool) if rows is None else points.keys["coded_larger"].to_numpy()[rows],
-        metric in ("ccc", "pcc"),
+        metric in CORRELATIONS,
         higher_is_better(metric),
     )
 

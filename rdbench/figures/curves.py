@@ -349,6 +349,7 @@ def _seed_words(points: pd.DataFrame) -> str:
 
 
 def rd_figures(source: Source) -> Iterator[Named]:
+    """Curves of rate against accuracy, a figure for each recogniser, target and way of coding."""
     table, each = source.pooled, source.per_subject
     for name, rows in panel_rows(table[table["codec"] != "none"]):
         if not (rows["bitrate_kbps"].gt(0) & rows["value"].notna()).any():
@@ -359,16 +360,17 @@ def rd_figures(source: Source) -> Iterator[Named]:
                 rd,
                 pd.concat([rows, uncoded(table, rows)]),
                 subjects=matching(each, rows),
-                metric=source.metric,
+                metric=source.basis.metric,
                 style=source.style,
-                bits=str(source.options["bits"]),
-                boxes_charged=bool(source.options["charge_boxes"]),
+                bits=source.basis.bits,
+                boxes_charged=source.basis.charge_boxes,
                 remark=clip_words(source.points, rows),
             ),
         )
 
 
 def methods_figures(source: Source) -> Iterator[Named]:
+    """Recognisers against one another, a figure for each factor."""
     names = {split_seed(str(name))[0] for name in source.run.scores["backend"].unique()}
     if len(names) < 2 or not (source.run.encodes["codec"] != "none").any():
         return
@@ -384,16 +386,17 @@ def methods_figures(source: Source) -> Iterator[Named]:
             partial(
                 methods,
                 rows,
-                metric=source.metric,
+                metric=source.basis.metric,
                 style=source.style,
-                bits=str(source.options["bits"]),
-                boxes_charged=bool(source.options["charge_boxes"]),
+                bits=source.basis.bits,
+                boxes_charged=source.basis.charge_boxes,
                 remark=clip_words(source.of_families, rows),
             ),
         )
 
 
 def standalone_figures(source: Source) -> Iterator[Named]:
+    """Accuracy against the factor, without a codec."""
     table, each, parts = source.pooled, source.per_subject, source.points
     if source.seeded:
         table, parts = source.families, source.of_families
@@ -409,7 +412,12 @@ def standalone_figures(source: Source) -> Iterator[Named]:
             yield (
                 ("standalone", *named),
                 partial(
-                    standalone, rows, subjects=own, metric=source.metric, style=source.style, remark=remark
+                    standalone,
+                    rows,
+                    subjects=own,
+                    metric=source.basis.metric,
+                    style=source.style,
+                    remark=remark,
                 ),
             )
         if rows["region"].nunique() > 1:
@@ -419,7 +427,7 @@ def standalone_figures(source: Source) -> Iterator[Named]:
                     standalone,
                     rows,
                     subjects=own,
-                    metric=source.metric,
+                    metric=source.basis.metric,
                     style=source.style,
                     against="face_px",
                     remark=remark,

@@ -13,11 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from rdbench.curves.deltas import bd_table
-from rdbench.curves.envelope import Chooser
-from rdbench.curves.points import Points
-from rdbench.curves.scope import KEYS
-from rdbench.curves.sides import GROUP, groups, side_of
+from rdbench.curves.deltas import deltas_of
+from rdbench.curves.scope import KEYS, Scope
 from rdbench.errors import InputError, NotComparableError
 from rdbench.figures.axes import ratio_axis
 from rdbench.figures.canvas import Drawing, Style, describe, legend, new_figure, panels, settings
@@ -248,19 +245,9 @@ def delta_figures(source: Source) -> Iterator[Named]:
     for anchor, test in itertools.combinations(codecs, 2):
         tables = []
         for factor in ({}, {"factor": "best"}):
+            sides = {"codec": anchor, **factor}, {"codec": test, **factor}
             try:
-                tables.append(
-                    bd_table(
-                        source.run.encodes,
-                        source.scores,
-                        {"codec": anchor, **factor},
-                        {"codec": test, **factor},
-                        metric=source.metric,
-                        per_clip=False,
-                        arrays=source.arrays,
-                        **source.options,
-                    )
-                )
+                tables.append(deltas_of(source.scopes, *sides, per_clip=False))
             except NotComparableError:
                 continue
         if not tables:
@@ -284,69 +271,51 @@ def _telling(table: pd.DataFrame, key: tuple[object, ...]) -> tuple[str, ...]:
 def _differences(source: Source, codecs: Sequence[str]) -> Iterator[Named]:
     if len(codecs) < 2:
         return
-    chooser = Chooser(
-        source.run.encodes, source.scores, source.metric, arrays=source.arrays, **source.options
-    )
-    for points in source.coded:
-        of_envelope = {tuple(key.values()): (rows, key) for key, rows in groups(points)}
+    for scope, points in zip(source.scopes.coded, source.coded, strict=True):
         for name, rows in panel_rows(points.keys):
-            sides: dict[tuple[str, str], Side] = {}
-            for (codec, factor), line in rows.groupby(["codec", "factor"], sort=True):
-                sides[str(codec), str(factor)] = side_of(points, line.index.to_numpy())
-            best, chosen_on = _best_sides(rows, points, of_envelope, chooser)
-            sides |= best
+            sides, chosen_on = _sides(scope, rows)
             pairs = []
             for anchor, test in itertools.combinations(codecs, 2):
-                found: list[Difference] = [
+                lines: list[Difference] = [
                     (factor, *relative_difference(side, sides[test, factor]))
                     for (codec, factor), side in sides.items()
                     if codec == anchor and (test, factor) in sides
                 ]
-                pairs.append((test, anchor, found))
-            if not any(len(one[1]) for _, _, found in pairs for one in found):
+                pairs.append((test, anchor, lines))
+            if not any(len(accuracy) for _, _, lines in pairs for _, accuracy, _ in lines):
                 continue
             first = rows.iloc[0]
             what = f"{str(first['target']).capitalize()}, {first['backend']}"
             caption = _difference_caption(
-                metric=source.metric,
-                bits=str(source.options["bits"]),
-                boxes=bool(source.options["charge_boxes"]),
+                metric=source.basis.metric,
+                bits=source.basis.bits,
+                boxes=source.basis.charge_boxes,
                 chosen_on=chosen_on,
                 **{key: str(first[key]) for key in ("gold", "region", "variant", "mode")},
             )
             title = f"{what}: {f'{codecs[1]} against {codecs[0]}' if len(codecs) == 2 else 'codecs'} along the curves"
-            yield (
-                ("difference", *name),
-                partial(
-                    difference,
-                    pairs,
-                    metric=source.metric,
-                    title=title,
-                    caption=caption,
-                    style=source.style,
-                ),
-            )
+            named = {"metric": source.basis.metric, "title": title, "caption": caption}
+            yield ("difference", *name), partial(difference, pairs, style=source.style, **named)
 
 
-def _best_sides(
-    rows: pd.DataFrame,
-    points: Points,
-    of_envelope: dict[tuple[object, ...], tuple[NDArray[np.integer], dict[str, object]]],
-    chooser: Chooser,
-) -> tuple[dict[tuple[str, str], Side], str]:
-    """The envelopes of the codecs of one panel that have several factors, and what they were chosen on."""
-    found: dict[tuple[str, str], Side] = {}
+def _sides(scope: Scope, rows: pd.DataFrame) -> tuple[dict[tuple[str, str], Side], str]:
+    """The curves of one panel by codec and factor, and what the envelopes of codecs with several factors were chosen on."""
+    keys = rows[list(KEYS)].drop_duplicates().astype(str).sort_values(["codec"], kind="stable")
+    keys = keys.assign(number=keys["factor"].astype(int)).sort_values(["codec", "number"], kind="stable")
+    curves = [{str(name): str(value) for name, value in key.items()} for key in keys.to_dict("records")]
+    sides = {(key["codec"], key["factor"]): scope.curve(key).side for key in curves}
     chosen_on = ""
-    for name, line in rows.groupby(list(GROUP), sort=True):
-        if line["factor"].nunique() < 2:
+    for codec in dict.fromkeys(key["codec"] for key in curves):
+        of_codec = [key for key in curves if key["codec"] == codec]
+        if len(of_codec) < 2:
             continue
         try:
-            envelope = chooser.envelope(points, *of_envelope[name])
+            envelope = scope.envelope(of_codec[0])
         except NotComparableError:
             continue
-        found[str(envelope.key["codec"]), "best"] = envelope.side
+        sides[codec, "best"] = envelope.side
         chosen_on = envelope.chosen_on
-    return found, chosen_on
+    return sides, chosen_on
 
 
 def _difference_caption(

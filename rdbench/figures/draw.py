@@ -16,7 +16,6 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.context import BaseContext
 from pathlib import Path
-from typing import Any
 
 from rdbench.curves.run import Run
 from rdbench.errors import InputError, NotComparableError
@@ -27,6 +26,7 @@ from rdbench.figures.deltas import delta_figures
 from rdbench.figures.envelope import envelope, envelope_figures
 from rdbench.figures.source import Named, Source
 from rdbench.figures.strip import strips
+from rdbench.tables.basis import Basis
 from rdbench.tables.reading import default_metric, default_partition, require_partition
 
 __all__ = ["KINDS", "draw_all", "envelope", "methods", "rd", "save", "standalone"]
@@ -48,12 +48,9 @@ def draw_all(
     run: Run,
     out: Path,
     *,
-    metric: str | None = None,
+    basis: Basis | None = None,
     style: Style = "screen",
     only: Collection[str] | None = None,
-    bits: str = "payload",
-    charge_boxes: bool = False,
-    partition: str | None = None,
     formats: Sequence[str] = FORMATS,
     processes: int = 1,
     tell: Callable[[str], None] | None = None,
@@ -69,13 +66,11 @@ def draw_all(
     run : Run
     out : Path
         Folder; made where it is missing.
-    metric : str, optional
-        By default CCC, or accuracy where everything is categorical.
+    basis : Basis, optional
+        What the curves are computed from; by default the run's own metric and the payload bits.
     style : {"screen", "paper"}
     only : collection of str, optional
         Some of `KINDS`.
-    bits, charge_boxes, partition
-        As in `rdbench.curves.pooling.pooled`.
     formats : sequence of {"png", "pdf", "svg"}
     processes : int
         Of these, more than one draw where there are many figures; the files are the same. A script that asks for
@@ -100,32 +95,15 @@ def draw_all(
     unknown = sorted(wanted - set(KINDS))
     if unknown:
         raise InputError(f"There is no figure {unknown[0]!r}; choose from {', '.join(KINDS)}.")
-    require_partition(run.encodes, partition, str(run.path))
-    usual = default_metric(run.scores)
-    metric = metric or usual
-    options: dict[str, Any] = {"bits": bits, "charge_boxes": charge_boxes, "partition": partition}
-    source = Source(run, metric, options, style)
+    chosen = run.basis() if basis is None else basis
+    require_partition(run.encodes, chosen.partition, str(run.path))
+    source = Source(run, chosen.settled(run.encodes), style)
     if only is None and not source.seeded:
         # Comparing every pair of recognisers is one question among many, unless they were trained to be compared.
         wanted.discard("methods")
-    makers = {
-        "rd": rd_figures,
-        "envelope": envelope_figures,
-        "methods": methods_figures,
-        "standalone": standalone_figures,
-        "bd": delta_figures,
-        "confusion": _confusion,
-        "strip": strips,
-    }
-    figures = (
-        (out / _slug((*name, *_unusual(kind, source, usual))), draw)
-        for kind in KINDS
-        if kind in wanted
-        for name, draw in makers[kind](source)
-    )
     written: list[Path] = []
     captions: dict[str, str] = {}
-    for files, caption in _drawn(figures, formats, processes):
+    for files, caption in _drawn(_figures(source, out, wanted), formats, processes):
         written += files
         captions[files[0].stem] = caption
     if not written:
@@ -140,17 +118,37 @@ def draw_all(
     return [*written, _write_captions(out / "captions.md", captions)]
 
 
+def _figures(
+    source: Source, out: Path, wanted: Collection[str]
+) -> Iterator[tuple[Path, Callable[[], Drawing]]]:
+    """The name of each figure of the wanted kinds, without suffix, and what draws it."""
+    makers = {
+        "rd": rd_figures,
+        "envelope": envelope_figures,
+        "methods": methods_figures,
+        "standalone": standalone_figures,
+        "bd": delta_figures,
+        "confusion": _confusion,
+        "strip": strips,
+    }
+    usual = default_metric(source.run.scores)
+    for kind in KINDS:
+        if kind in wanted:
+            for name, draw in makers[kind](source):
+                yield out / _slug((*name, *_unusual(kind, source, usual))), draw
+
+
 def _unusual(kind: str, source: Source, metric: str) -> Iterator[str]:
     """Words that keep a figure of other options than the usual ones from taking the place of the usual one."""
-    bits, boxes, partition = (source.options[name] for name in ("bits", "charge_boxes", "partition"))
-    if kind not in _WITHOUT_METRIC and source.metric != metric:
-        yield source.metric
-    if kind not in _WITHOUT_RATE and bits != "payload":
-        yield bits
-    if kind not in _WITHOUT_RATE and boxes:
+    basis = source.basis
+    if kind not in _WITHOUT_METRIC and basis.metric != metric:
+        yield basis.metric
+    if kind not in _WITHOUT_RATE and basis.bits != "payload":
+        yield basis.bits
+    if kind not in _WITHOUT_RATE and basis.charge_boxes:
         yield "boxes"
-    if kind != "strip" and partition not in (None, default_partition(source.run.encodes)):
-        yield partition
+    if kind != "strip" and basis.partition != default_partition(source.run.encodes):
+        yield str(basis.partition)
 
 
 def _write_captions(file: Path, drawn: dict[str, str]) -> Path:
@@ -234,7 +232,7 @@ def _start_drawing() -> None:
 
 
 def _confusion(source: Source) -> Iterator[Named]:
-    run, partition = source.run, source.options["partition"]
+    run, partition = source.run, source.basis.partition
     yield from confusions(run.encodes, run.scores, source.style, partition)
 
 

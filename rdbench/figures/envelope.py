@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from rdbench.curves.envelope_tables import envelopes, switch_points
+from rdbench.curves.envelope_tables import envelopes_of, switch_points_of
 from rdbench.errors import InputError
 from rdbench.figures.axes import extent, rate_axis
 from rdbench.figures.canvas import COLUMNS, Drawing, Style, band, describe, legend, panels, settings
@@ -190,12 +190,11 @@ def _envelope_caption(rows: pd.DataFrame, metric: str, bits: str, boxes: bool, t
 
 
 def envelope_figures(source: Source) -> Iterator[Named]:
+    """Figures of envelopes, where something was coded at several factors."""
     table = source.pooled
     if table.loc[table["codec"] != "none", "factor"].nunique() < 2:
         return
-    tables = (source.run.encodes, source.scores, source.metric)
-    best = envelopes(*tables, arrays=source.arrays, **source.options)
-    switches = switch_points(*tables, arrays=source.arrays, **source.options)
+    best, switches = envelopes_of(source.scopes), switch_points_of(source.scopes)
     for name, rows in panel_rows(best):
         if not rows["value"].notna().any():
             continue
@@ -206,10 +205,10 @@ def envelope_figures(source: Source) -> Iterator[Named]:
                 rows,
                 points=matching(table, rows),
                 switches=matching(switches, rows),
-                metric=source.metric,
+                metric=source.basis.metric,
                 style=source.style,
-                bits=str(source.options["bits"]),
-                boxes_charged=bool(source.options["charge_boxes"]),
+                bits=source.basis.bits,
+                boxes_charged=source.basis.charge_boxes,
                 remark=clip_words(source.coded, rows),
             ),
         )

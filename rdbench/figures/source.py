@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import pandas as pd
 
@@ -14,9 +13,11 @@ from rdbench.curves.arrays import Arrays
 from rdbench.curves.deltas import clips_are_subjects
 from rdbench.curves.points import Points
 from rdbench.curves.run import Run
+from rdbench.curves.scope import Scopes
 from rdbench.figures.canvas import Drawing, Style
 from rdbench.methods.families import family_points
 from rdbench.stats.intervals import FEW_SUBJECTS
+from rdbench.tables.basis import Basis
 from rdbench.tables.names import FIRST, split_seed
 from rdbench.tables.schema import SCOPE
 
@@ -36,15 +37,13 @@ class Source:
     Parameters
     ----------
     run : Run
-    metric : str
-    options : dict
-        ``bits``, ``charge_boxes`` and ``partition``, as in `rdbench.curves.pooling.pooled`.
+    basis : Basis
+        What the curves are computed from, with the partition settled.
     style : {"screen", "paper"}
     """
 
     run: Run
-    metric: str
-    options: dict[str, Any]
+    basis: Basis
     style: Style
     left_out: dict[str, str] = field(default_factory=dict)
     """What took no part in the points that were asked for so far, with the reason."""
@@ -78,7 +77,7 @@ class Source:
         """Of all seeds, whose clips need not be those of the first seeds."""
         if not self.seeded:
             return self.points
-        return self._used(self.run.arrays(self.metric, **self.options).parts())
+        return self._used(self.run.arrays(self.basis).parts())
 
     def _used(self, parts: list[Points]) -> list[Points]:
         for points in parts:
@@ -92,16 +91,21 @@ class Source:
         return family_points(self.of_families)
 
     @cached_property
+    def scopes(self) -> Scopes:
+        """Every curve of the first seeds."""
+        if not self.seeded:
+            return self.run.scopes(self.basis)
+        return Scopes(Arrays(self.run.encodes, self.scores, self.basis))
+
+    @property
     def arrays(self) -> Arrays:
         """Of the first seeds."""
-        if not self.seeded:
-            return self.run.arrays(self.metric, **self.options)
-        return Arrays(self.run.encodes, self.scores, self.metric, **self.options)
+        return self.scopes.arrays
 
     @cached_property
     def pooled(self) -> pd.DataFrame:
         """As `rdbench.curves.pooling.pooled` gives it, of the first seeds."""
-        table = pooling.pooled(self.run.encodes, self.scores, self.metric, arrays=self.arrays, **self.options)
+        table = pooling.pooled_of(self.arrays)
         table.attrs = {}  # each figure's rows would carry them along
         return table
 
@@ -111,7 +115,7 @@ class Source:
         # Only drawn where subjects are few; with many it would be a large table for nothing.
         if self.pooled.empty or int(self.pooled["subjects"].min()) >= FEW_SUBJECTS:
             return self.pooled.head(0)
-        return pooling.per_subject(self.run.encodes, self.scores, self.metric, **self.options)
+        return pooling.per_subject_of(self.arrays)
 
 
 def panel_rows(table: pd.DataFrame) -> Iterator[tuple[tuple[str, ...], pd.DataFrame]]:
@@ -153,6 +157,7 @@ def uncoded(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def matching(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `table` that belong into the same figure."""
     use = pd.Series(True, index=table.index)
     for name in PANEL:
         use &= table[name] == rows[name].iloc[0]

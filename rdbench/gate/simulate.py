@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
+from rdbench.curves.arrays import Arrays
 from rdbench.curves.envelope import Chooser, envelope_of
 from rdbench.curves.points import Points, kbps, metric_of_sums
 from rdbench.curves.sides import GROUP
@@ -34,6 +35,7 @@ from rdbench.stats.intervals import (
     paired,
     percentile,
 )
+from rdbench.tables.basis import Basis
 from rdbench.typing import Array
 
 __all__ = [
@@ -205,7 +207,7 @@ def _gain(stats: Array, *, oracle: bool, level: float) -> Delta:
     """BD-CCC of the envelope over the first factor."""
     points = _points(stats)
     nowhere = pd.DataFrame({"partition": ["test"]})
-    chooser = Chooser(nowhere, nowhere, oracle=oracle, partition="test")
+    chooser = Chooser(Arrays(nowhere, nowhere, Basis(partition="test")), oracle=oracle)
     envelope = envelope_of(points, np.arange(len(points.keys)), dict.fromkeys(GROUP, "one"), chooser)
     return bd_accuracy(side_of_sums(stats[:, 0]), envelope.side, level=level, min_subjects=2)
 

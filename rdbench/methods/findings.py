@@ -23,7 +23,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from rdbench.curves.arrays import codes, collect
+from rdbench.curves.arrays import Arrays, codes, collect
 from rdbench.curves.envelope import Chooser, envelope_of
 from rdbench.curves.points import Points
 from rdbench.curves.sides import groups, side_of
@@ -40,6 +40,7 @@ from rdbench.methods.families import (
 from rdbench.stats.bd import Side, percent
 from rdbench.stats.components import Bounds, Estimate, Sample, bounds, together
 from rdbench.stats.intervals import LEVEL
+from rdbench.tables.basis import Basis
 from rdbench.tables.names import split_seed
 from rdbench.tables.reading import default_partition
 from rdbench.tables.schema import BITS, CURVE
@@ -273,7 +274,7 @@ def _curves(
     """Comparisons of mean curves for each codec and factor."""
     chooser = None
     if "best" in claim.factors:
-        chooser = Chooser(encodes, scores, claim.metric, partition=partition, **options)
+        chooser = Chooser(Arrays(encodes, scores, Basis(claim.metric, partition=partition, **options)))
 
     def compare(points: Points) -> list[_Member]:
         found: dict[tuple[object, ...], dict[str, dict[int, _Curve]]] = {}

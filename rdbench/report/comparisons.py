@@ -9,102 +9,78 @@ import numpy as np
 import pandas as pd
 
 from rdbench.curves.arrays import Arrays
-from rdbench.curves.deltas import bd_table
-from rdbench.curves.envelope import Chooser
-from rdbench.curves.points import Points
+from rdbench.curves.deltas import deltas_of
 from rdbench.curves.run import Run
-from rdbench.curves.sides import groups, side_of
-from rdbench.errors import InputError, NotComparableError
+from rdbench.curves.scope import Scopes
+from rdbench.errors import NotComparableError
 from rdbench.report.plain import Json
 from rdbench.stats.bd import Side, relative_difference
+from rdbench.tables.basis import Basis
 from rdbench.tables.several import FIRST, SECOND, together
 
-__all__ = ["Curve", "bd_rows", "compared", "differences", "scope_sides"]
+__all__ = ["Curve", "bd_rows", "compared", "differences"]
 
 
-def bd_rows(
-    encodes: pd.DataFrame, scores: pd.DataFrame, metric: str, options: Json, arrays: Arrays
-) -> pd.DataFrame:
-    coded = encodes[encodes["codec"] != "none"]
+def bd_rows(scopes: Scopes) -> pd.DataFrame:
+    """Deltas between every two codecs and every two back-ends of a run, at each factor and for the envelopes."""
+    encodes, scores = scopes.arrays.encodes, scopes.arrays.scores
     sides: list[tuple[str, list[str]]] = [
-        ("codec", sorted(coded["codec"].dropna().unique())),
+        ("codec", sorted(encodes.loc[encodes["codec"] != "none", "codec"].dropna().unique())),
         ("backend", sorted(scores["backend"].dropna().unique())),
     ]
     tables = []
     for (key, values), factor in itertools.product(sides, _FACTORS):
-        for anchor, test in itertools.combinations(values, 2):
+        there = [value for value in values if _has(scopes, key, value)]
+        for anchor, test in itertools.combinations(there, 2):
             try:
-                table = bd_table(
-                    encodes,
-                    scores,
-                    {key: anchor, **factor},
-                    {key: test, **factor},
-                    metric=metric,
-                    per_clip=False,
-                    arrays=arrays,
-                    **options,
-                )
-            except (NotComparableError, InputError):
+                table = deltas_of(scopes, {key: anchor, **factor}, {key: test, **factor}, per_clip=False)
+            except NotComparableError:
                 continue
             tables.append(table.assign(by=key, anchor=anchor, test=test))
     return _matrix(tables)
 
 
+def _has(scopes: Scopes, key: str, value: str) -> bool:
+    """Whether any coded curve has this value: a side that is not there is no error here, only nothing to compare."""
+    return any((scope.points.keys[key].astype(str) == value).any() for scope in scopes.coded)
+
+
 _FACTORS: tuple[dict[str, str], ...] = ({}, {"factor": "best"})
 
 
-def compared(
-    runs: Sequence[tuple[str, Run]], metric: str, options: Json
-) -> tuple[list[str], dict[str, pd.DataFrame]]:
+def compared(runs: Sequence[tuple[str, Run]], basis: Basis) -> tuple[list[str], dict[str, pd.DataFrame]]:
     """Deltas of each curve of a run (the anchor) and the same curve of a later one, and what must be told of them."""
     told, tables = [], []
     lines: list[Json] = []
-    for (first, one), (second, other) in itertools.combinations(runs, 2):
-        encodes, scores, why = together((one.encodes, one.scores), (other.encodes, other.scores))
-        arrays = Arrays(encodes, scores, metric, **options)
-        found = []
-        shared = sorted(set(one.scores["backend"].dropna()) & set(other.scores["backend"].dropna()))
+    for (first, run), (second, other) in itertools.combinations(runs, 2):
+        encodes, scores, why = together((run.encodes, run.scores), (other.encodes, other.scores))
+        scopes = Scopes(Arrays(encodes, scores, basis))
+        of_pair = []
+        shared = sorted(set(run.scores["backend"].dropna()) & set(other.scores["backend"].dropna()))
         for backend, factor in itertools.product(shared, _FACTORS):
-            try:
-                table = bd_table(
-                    encodes,
-                    scores,
-                    {"backend": FIRST + backend, **factor},
-                    {"backend": SECOND + backend, **factor},
-                    metric=metric,
-                    per_clip=False,
-                    arrays=arrays,
-                    **options,
-                )
-            except (NotComparableError, InputError):
+            if not all(_has(scopes, "backend", mark + backend) for mark in (FIRST, SECOND)):
                 continue
-            found.append(table.assign(by="run", anchor=first, test=second, run=second, test_backend=backend))
-        if found:
-            chooser = Chooser(encodes, scores, metric, arrays=arrays, **options)
-            for points in arrays.parts(uncoded=False):
-                sides = scope_sides(points, chooser)
-                lines += differences((_of_run(key, side, first, second) for key, side in sides), "run")
+            sides = {"backend": FIRST + backend, **factor}, {"backend": SECOND + backend, **factor}
+            try:
+                table = deltas_of(scopes, *sides, per_clip=False)
+            except NotComparableError:
+                continue
+            of_pair.append(
+                table.assign(by="run", anchor=first, test=second, run=second, test_backend=backend)
+            )
+        if of_pair:
+            for scope in scopes.coded:
+                named = (_of_run(key, side, first, second) for key, side in scope.all())
+                lines += differences(named, "run")
         else:
             why.append("no curve that both have can be compared")
         told += [f"{second} against {first}: {reason}." for reason in why]
-        tables += found
+        tables += of_pair
     return told, {"bd": _matrix(tables), "differences": pd.DataFrame(lines)}
 
 
 Curve = tuple[dict[str, object], Side]
 """What names a curve, and the curve."""
-
-
-def scope_sides(points: Points, chooser: Chooser) -> Iterator[Curve]:
-    """Every coded curve of a scope, and the envelope of each group of factors."""
-    for key, rows in groups(points):
-        factor = points.keys["factor"].to_numpy()[rows]
-        for one in np.unique(factor):
-            yield {**key, "factor": str(one)}, side_of(points, rows[factor == one])
-        try:
-            yield {**key, "factor": "best"}, chooser.envelope(points, rows, key).side
-        except NotComparableError:
-            continue
 
 
 def _of_run(key: dict[str, object], side: Side, first: str, second: str) -> Curve:

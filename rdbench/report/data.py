@@ -8,25 +8,25 @@ a page that can be mailed, traces by frame are 16-bit steps of their own range i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 
 from rdbench import __version__
 from rdbench.curves import pooling
 from rdbench.curves.arrays import Arrays
-from rdbench.curves.envelope import Chooser
-from rdbench.curves.envelope_tables import envelopes, gains, switch_points
+from rdbench.curves.envelope_tables import envelopes_of, gains_of, switch_points_of
 from rdbench.curves.run import Run
 from rdbench.errors import InputError, NotComparableError
 from rdbench.figures.style import Look, factor_look, looks
-from rdbench.report.comparisons import bd_rows, compared, differences, scope_sides
+from rdbench.report.comparisons import bd_rows, compared, differences
 from rdbench.report.facts import gold_spread, left_out, run_facts
 from rdbench.report.pictures import Pictures, sample_pictures
 from rdbench.report.plain import Json, Room, Told, columns
 from rdbench.report.traces import TRACE_BYTES, SeriesPool, quantised, stored_traces
 from rdbench.stats.intervals import FEW_SUBJECTS
-from rdbench.stats.metrics import FROM_MOMENTS, METRIC_NAMES
-from rdbench.tables.reading import default_metric, default_partition
+from rdbench.stats.metrics import FROM_CONFUSION, FROM_MOMENTS, METRIC_NAMES
+from rdbench.tables.basis import Basis
 from rdbench.tables.schema import GRID
 
 __all__ = ["report_data"]
@@ -36,24 +36,15 @@ MOST_LINES = 5000
 """How many lines of relative differences a page holds; those beyond are left out, and that is told."""
 
 
-def report_data(
-    runs: Sequence[tuple[str, Run]],
-    *,
-    metric: str | None = None,
-    bits: str = "payload",
-    charge_boxes: bool = False,
-    partition: str | None = None,
-) -> Json:
+def report_data(runs: Sequence[tuple[str, Run]], basis: Basis | None = None) -> Json:
     """Everything that the report of some runs shows.
 
     Parameters
     ----------
     runs : sequence of (name, Run)
         Names tell the runs apart and are different.
-    metric : str, optional
-        By default CCC, or accuracy where everything is categorical.
-    bits, charge_boxes, partition
-        As in `rdbench.curves.pooling.pooled`.
+    basis : Basis, optional
+        By default CCC, or accuracy where everything is categorical, and the payload bits.
 
     Returns
     -------
@@ -68,115 +59,129 @@ def report_data(
     names = [name for name, _ in runs]
     if not names or len(set(names)) != len(names):
         raise InputError("A report takes one run or more, each with a name of its own.")
-    metric = metric or default_metric(pd.concat([run.scores[["mean_pred", "confusion"]] for _, run in runs]))
-    options: Json = {"bits": bits, "charge_boxes": charge_boxes, "partition": partition}
-    notes: list[Json] = []
-    tables: dict[str, list[pd.DataFrame]] = {}
-    traces: list[Json] = []
-    samples: list[Json] = []
-    provenance: list[Json] = []
-    pictures = Pictures()
-    series = SeriesPool()
-    room = Room(TRACE_BYTES)
+    if basis is None:
+        basis = Basis.of_scores(pd.concat([run.scores[["mean_pred", "confusion"]] for _, run in runs]))
+    page = _Page()
     for name, run in runs:
-        found, told = _tables(run, metric, options)
+        page.add(name, run, basis)
+    reasons, between = compared(runs, basis)
+    for kind, table in between.items():
+        page.take(kind, table)
+    reasons += page.shorten_differences()
+    page.notes += [{"run": ", ".join(names), "section": "bd", "text": text} for text in reasons]
+    return {
+        "version": __version__,
+        "runs": names,
+        "metric": basis.metric,
+        "metric_name": METRIC_NAMES.get(basis.metric, basis.metric),
+        "bits": basis.bits,
+        "boxes_charged": basis.charge_boxes,
+        "few": FEW_SUBJECTS,
+        "looks": _looks(runs),
+        "tables": {kind: columns(pd.concat(parts, ignore_index=True)) for kind, parts in page.tables.items()},
+        "traces": page.traces,
+        "series": page.series.kept,
+        "pictures": page.pictures.urls,
+        "samples": page.samples,
+        "notes": page.notes,
+        "provenance": page.provenance,
+    }
+
+
+class _Page:
+    """What a page shows, gathered run by run within its limits of bytes."""
+
+    def __init__(self) -> None:
+        self.notes: list[Json] = []
+        self.tables: dict[str, list[pd.DataFrame]] = {}
+        self.traces: list[Json] = []
+        self.samples: list[Json] = []
+        self.provenance: list[Json] = []
+        self.pictures = Pictures()
+        self.series = SeriesPool()
+        self._room = Room(TRACE_BYTES)
+
+    def take(self, kind: str, table: pd.DataFrame) -> None:
+        if len(table):
+            self.tables.setdefault(kind, []).append(table)
+
+    def add(self, name: str, run: Run, basis: Basis) -> None:
+        tables, told = _tables(run, basis)
         if run.unfinished:
             told.append(
                 ("rd", f"The run is unfinished: {run.unfinished} of its encodes are still to be made.")
             )
-        for kind, table in found.items():
-            if len(table):
-                tables.setdefault(kind, []).append(table.assign(run=name))
-        told += stored_traces(name, run, traces, series, room)
-        told += sample_pictures(name, run, samples, pictures)
-        notes += [{"run": name, "section": section, "text": text} for section, text in told]
-        facts = run_facts(run, found.get("points", pd.DataFrame()))
-        provenance.append({"run": name, "facts": facts, "left_out": left_out(run, metric, options)})
-    reasons, between = compared(runs, metric, options)
-    for kind, table in between.items():
-        if len(table):
-            tables.setdefault(kind, []).append(table)
-    if "differences" in tables:
-        lines = pd.concat(tables["differences"], ignore_index=True)
+        for kind, table in tables.items():
+            self.take(kind, table.assign(run=name))
+        told += stored_traces(name, run, self.traces, self.series, self._room)
+        told += sample_pictures(name, run, self.samples, self.pictures)
+        self.notes += [{"run": name, "section": section, "text": text} for section, text in told]
+        facts = run_facts(run, tables.get("points", pd.DataFrame()))
+        self.provenance.append({"run": name, "facts": facts, "left_out": left_out(run, basis)})
+
+    def shorten_differences(self) -> list[str]:
+        """Keep what a page holds of lines along curves, as steps; what was left out is told."""
+        if "differences" not in self.tables:
+            return []
+        lines = pd.concat(self.tables["differences"], ignore_index=True)
         kept = lines.head(MOST_LINES)
-        tables["differences"] = [kept.assign(ratio=[series.add(quantised(ratio)) for ratio in kept["ratio"]])]
-        if len(lines) > len(kept):
-            left = len(lines) - len(kept)
-            reasons.append(f"To keep the page small, {left} lines of relative differences are left out.")
-    notes += [{"run": ", ".join(names), "section": "bd", "text": text} for text in reasons]
-    joined = {kind: columns(pd.concat(some, ignore_index=True)) for kind, some in tables.items()}
-    return {
-        "version": __version__,
-        "runs": names,
-        "metric": metric,
-        "metric_name": METRIC_NAMES.get(metric, metric),
-        "bits": bits,
-        "boxes_charged": charge_boxes,
-        "few": FEW_SUBJECTS,
-        "looks": _looks(runs),
-        "tables": joined,
-        "traces": traces,
-        "series": series.kept,
-        "pictures": pictures.urls,
-        "samples": samples,
-        "notes": notes,
-        "provenance": provenance,
-    }
+        steps = [self.series.add(quantised(ratio)) for ratio in kept["ratio"]]
+        self.tables["differences"] = [kept.assign(ratio=steps)]
+        if len(lines) == len(kept):
+            return []
+        left = len(lines) - len(kept)
+        return [f"To keep the page small, {left} lines of relative differences are left out."]
 
 
-def _tables(run: Run, metric: str, options: Json) -> tuple[dict[str, pd.DataFrame], Told]:
-    encodes, scores = run.encodes, run.scores
-    found: dict[str, pd.DataFrame] = {}
-    arrays = run.arrays(metric, **options)
+def _tables(run: Run, basis: Basis) -> tuple[dict[str, pd.DataFrame], Told]:
+    tables: dict[str, pd.DataFrame] = {}
+    scopes = run.scopes(basis)
+    arrays = scopes.arrays
     try:
         if not arrays.parts():
-            return {}, [("rd", f"Nothing was scored in this run that has a value of {metric}.")]
-        points = _points(encodes, scores, metric, options, arrays)
+            return {}, [("rd", f"Nothing was scored in this run that has a value of {basis.metric}.")]
+        points = _points(run, arrays)
     except NotComparableError as error:
         return {}, [("rd", str(error))]
-    found["points"] = points
+    tables["points"] = points
     if len(points) and int(points["subjects"].min()) < FEW_SUBJECTS:
-        found["dots"] = pooling.per_subject(encodes, scores, metric, **options)
+        tables["dots"] = pooling.per_subject_of(arrays)
     told: Told = []
     if points["codec"].eq("none").all():
-        return found, [("rd", "Nothing is coded in this run, so there are no curves over rate.")]
+        return tables, [("rd", "Nothing is coded in this run, so there are no curves over rate.")]
     if points.loc[points["codec"] != "none", "factor"].nunique() < 2:
         told.append(("envelope", "One factor only, so there is nothing to choose from."))
     else:
-        found["envelope"] = envelopes(encodes, scores, metric, arrays=arrays, **options)
-        found["switches"] = switch_points(encodes, scores, metric, arrays=arrays, **options)
-        found["gains"] = gains(encodes, scores, metric, arrays=arrays, **options)
-    found["bd"] = bd_rows(encodes, scores, metric, options, arrays)
-    chooser = Chooser(encodes, scores, metric, arrays=arrays, **options)
-    sides = [list(scope_sides(points, chooser)) for points in arrays.parts(uncoded=False)]
-    found["differences"] = pd.DataFrame(
-        [line for by in ("codec", "backend") for of_scope in sides for line in differences(of_scope, by)]
+        tables["envelope"] = envelopes_of(scopes)
+        tables["switches"] = switch_points_of(scopes)
+        tables["gains"] = gains_of(scopes)
+    tables["bd"] = bd_rows(scopes)
+    curves = [list(scope.all()) for scope in scopes.coded]
+    tables["differences"] = pd.DataFrame(
+        [line for by in ("codec", "backend") for of_scope in curves for line in differences(of_scope, by)]
     )
-    if found["bd"].empty:
+    if tables["bd"].empty:
         told.append(("bd", "No two codecs or back-ends have curves that can be compared."))
-    return found, told
+    return tables, told
 
 
-def _points(
-    encodes: pd.DataFrame, scores: pd.DataFrame, metric: str, options: Json, arrays: Arrays
-) -> pd.DataFrame:
+def _points(run: Run, arrays: Arrays) -> pd.DataFrame:
     """Pooled points, and for each the other metrics and where its bits go."""
-    table = pooling.pooled(encodes, scores, metric, arrays=arrays, **options)
-    spread = "gold_sd" if metric in FROM_MOMENTS else "gold_entropy"
+    basis = arrays.basis
+    table = pooling.pooled_of(arrays)
+    spread = "gold_sd" if basis.metric in FROM_MOMENTS else "gold_entropy"
     table[spread] = [value for points in arrays.parts() for value in gold_spread(points)]
-    family = ("ccc", "pcc", "rmse") if metric in ("ccc", "pcc", "rmse") else ("accuracy", "f1")
+    family = tuple(FROM_MOMENTS if basis.metric in FROM_MOMENTS else FROM_CONFUSION)
     keys = list(GRID)
     for other in family:
-        if other != metric:
-            more = pooling.pooled(encodes, scores, other, **options)[[*keys, "value"]]
+        if other != basis.metric:
+            more = pooling.pooled_of(run.arrays(replace(basis, metric=other)))[[*keys, "value"]]
             table = table.merge(more.rename(columns={"value": other}), on=keys, how="left")
     for kind in ("stream", "framing", "informational"):
-        if kind != options["bits"]:
-            more = pooling.pooled(encodes, scores, metric, **{**options, "bits": kind})[
-                [*keys, "bitrate_kbps"]
-            ]
+        if kind != basis.bits:
+            more = pooling.pooled_of(run.arrays(replace(basis, bits=kind)))[[*keys, "bitrate_kbps"]]
             table = table.merge(more.rename(columns={"bitrate_kbps": f"{kind}_kbps"}), on=keys, how="left")
-    used = encodes[encodes["partition"] == (options["partition"] or default_partition(encodes))]
+    used = run.encodes[run.encodes["partition"] == basis.settled(run.encodes).partition]
     condition = ["region", "factor", "codec", "variant", "mode", "rate"]
     means = used.groupby(condition, as_index=False)[["mean_qp", "psnr_coded"]].mean()
     return table.merge(means, on=condition, how="left")

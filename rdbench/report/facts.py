@@ -12,8 +12,9 @@ from rdbench.curves import pooling
 from rdbench.curves.points import Points
 from rdbench.curves.run import Run
 from rdbench.errors import NotComparableError
-from rdbench.report.plain import Json, some_names
+from rdbench.report.plain import some_names
 from rdbench.stats.metrics import FROM_MOMENTS
+from rdbench.tables.basis import Basis
 
 __all__ = ["gold_spread", "left_out", "run_facts"]
 
@@ -80,7 +81,8 @@ def _spread_words(points: pd.DataFrame, gold: str) -> str:
     return "; ".join(words) or "no score against it is shown"
 
 
-def left_out(run: Run, metric: str, options: Json) -> list[str]:
+def left_out(run: Run, basis: Basis) -> list[str]:
+    """Clips, encodes and points of a run that take no part, with their reasons, in lines for people."""
     lines = []
     for title, table in (("Clip", run.clips), ("Encode", run.failures)):
         if table.empty:
@@ -94,7 +96,7 @@ def left_out(run: Run, metric: str, options: Json) -> list[str]:
             )
             lines.append(f"{title} {what}: {row.get('state', 'failed')}: {row['reason']}")
     try:
-        table = pooling.left_out(run.encodes, run.scores, metric, partition=options["partition"])
+        table = pooling.left_out_of(run.arrays(basis))
     except NotComparableError:
         return lines
     found = (table["kind"] + " " + table["name"] + ": " + table["reason"]).drop_duplicates()

@@ -17,12 +17,14 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from plotly.offline import get_plotlyjs
 
 from rdbench.curves.run import Run
 from rdbench.errors import InputError, NotComparableError
 from rdbench.report.data import report_data
 from rdbench.stats.metrics import FROM_MOMENTS
+from rdbench.tables.basis import Basis
 from rdbench.tables.reading import require_partition
 
 __all__ = ["build", "page", "run_names"]
@@ -99,7 +101,9 @@ def build(
         )
     for name, run in runs:
         _check_asked(name, run, metric, partition)
-    data = report_data(runs, metric=metric, bits=bits, charge_boxes=charge_boxes, partition=partition)
+    every = pd.concat([run.scores[["mean_pred", "confusion"]] for _, run in runs])
+    basis = Basis.of_scores(every, metric, bits=bits, charge_boxes=charge_boxes, partition=partition)
+    data = report_data(runs, basis)
     text = page(data, title=", ".join(name for name, _ in runs))
     out.parent.mkdir(parents=True, exist_ok=True)
     beside = out.with_name(f".{out.name}.{os.getpid()}.part")

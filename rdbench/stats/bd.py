@@ -16,10 +16,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
-from rdbench.stats.interpolation import DEFAULT, evaluate, isotonic, mean_height, slopes
-from rdbench.stats.intervals import LEVEL, MIN_SUBJECTS, Interval, jackknife, jackknife_error, percentile
+from rdbench.stats.common_range import (
+    TIE,
+    first_of_block,
+    levels,
+    mean_difference,
+    mean_log_ratio,
+    telling_ends,
+)
+from rdbench.stats.interpolation import DEFAULT, evaluate, isotonic, slopes
+from rdbench.stats.intervals import LEVEL, MIN_SUBJECTS, Interval, jackknife, percentile
 from rdbench.typing import Array
 
 __all__ = [
@@ -29,9 +36,7 @@ __all__ = [
     "bd_accuracy",
     "bd_rate",
     "bootstrap_interval",
-    "clip_deltas",
     "many",
-    "mean_over_clips",
     "percent",
     "relative_difference",
 ]
@@ -43,8 +48,6 @@ MIN_KNOTS = 3
 """Distinct levels of accuracy a side that BD-rate needs after the isotonic fit."""
 LOW_OVERLAP = 0.5
 """Curves that share less than this of the smaller range get a warning."""
-TIE = 1e-3
-"""Points whose rates differ by less than this share are one point: their mean."""
 
 
 @dataclass(frozen=True)
@@ -174,12 +177,12 @@ def bd_accuracy(
     for name, count in zip(("anchor", "test"), knots, strict=True):
         if count < MIN_POINTS:
             return _none(f"the {name} has {count} distinct points; {MIN_POINTS} are needed", knots)
-    value, overlap, span = _accuracy(a.log_rate, a.value, b.log_rate, b.value, method)
+    value, overlap, span = mean_difference(a.log_rate, a.value, b.log_rate, b.value, method)
     if np.isnan(value):
         return _none("the curves share no range of rates", knots, overlap=float(overlap))
-    replicates, _, _ = _accuracy(a.log_rates, a.values, b.log_rates, b.values, method)
-    left = [_accuracy(*sides, method)[0] for sides in (_leave_points_out(a, b) if leave_out else ())]
-    return _delta(value, replicates, overlap, np.exp(span), knots, level, min_subjects, left, value, np.nan)
+    replicates, _, _ = mean_difference(a.log_rates, a.values, b.log_rates, b.values, method)
+    left = [mean_difference(*sides, method)[0] for sides in (_leave_points_out(a, b) if leave_out else ())]
+    return _delta(value, replicates, overlap, np.exp(span), knots, level, min_subjects, left, np.nan)
 
 
 def bd_rate(
@@ -225,7 +228,7 @@ def bd_rate(
     if cut:
         a, b = _cut(a, min_subjects, judged), _cut(b, min_subjects, judged)
     floor = 0.0 if anchor.correlation else -np.inf
-    knots = (_levels(a.value), _levels(b.value))
+    knots = (levels(a.value), levels(b.value))
     for name, count in zip(("anchor", "test"), knots, strict=True):
         if count < MIN_KNOTS:
             reason = (
@@ -233,14 +236,16 @@ def bd_rate(
                 f"{MIN_KNOTS}: more subjects, or rates further apart"
             )
             return _none(reason, knots, displacement=moved)
-    value, overlap, span = _rate(a.log_rate, a.value, b.log_rate, b.value, method, floor)
+    value, overlap, span = mean_log_ratio(a.log_rate, a.value, b.log_rate, b.value, method, floor)
     if np.isnan(value):
         reason = "the curves share no range of accuracy" + (" above 0" if floor == 0 else "")
         return _none(reason, knots, displacement=moved, overlap=float(overlap))
-    replicates, _, _ = _rate(a.log_rates, a.values, b.log_rates, b.values, method, floor)
-    left = [_rate(*sides, method, floor)[0] for sides in (_leave_points_out(a, b) if leave_out else ())]
+    replicates, _, _ = mean_log_ratio(a.log_rates, a.values, b.log_rates, b.values, method, floor)
+    left = [
+        mean_log_ratio(*sides, method, floor)[0] for sides in (_leave_points_out(a, b) if leave_out else ())
+    ]
     ends = span if anchor.rising else -span[::-1]
-    return _delta(value, replicates, overlap, ends, knots, level, min_subjects, left, value, moved)
+    return _delta(value, replicates, overlap, ends, knots, level, min_subjects, left, moved)
 
 
 def bootstrap_interval(
@@ -263,74 +268,11 @@ def bootstrap_interval(
     """
     a, b = anchor.ready(larger), test.ready(larger)
     if measure == "accuracy":
-        replicates, _, _ = _accuracy(a.log_rates, a.values, b.log_rates, b.values, method)
+        replicates, _, _ = mean_difference(a.log_rates, a.values, b.log_rates, b.values, method)
         return percentile(replicates)
     floor = 0.0 if anchor.correlation else -np.inf
-    replicates, _, _ = _rate(a.log_rates, a.values, b.log_rates, b.values, method, floor)
+    replicates, _, _ = mean_log_ratio(a.log_rates, a.values, b.log_rates, b.values, method, floor)
     return percentile(replicates, missing_below=b.values.mean(axis=1) > a.values.mean(axis=1))
-
-
-def clip_deltas(
-    anchor: Side, test: Side, *, measure: str, method: str = DEFAULT, larger: bool = False
-) -> Array:
-    """Deltas of single clips, where the rows of `Side.values` are clips instead of replicates.
-
-    Returns
-    -------
-    (clips,) float64
-        NaN where a clip's own curves give none.
-    """
-    a, b = anchor.ready(larger), test.ready(larger)
-    out = np.full(len(a.values), np.nan)
-    if min(len(a.value), len(b.value)) < MIN_POINTS:
-        return out
-    rows = np.isfinite(np.concatenate([a.log_rates, a.values, b.log_rates, b.values], axis=1)).all(axis=1)
-    if not rows.any():
-        return out
-    sides = (a.log_rates[rows], a.values[rows], b.log_rates[rows], b.values[rows])
-    if measure == "accuracy":
-        out[rows] = _accuracy(*sides, method)[0]
-    else:
-        out[rows] = _rate(*sides, method, 0.0 if anchor.correlation else -np.inf)[0]
-    return out
-
-
-def mean_over_clips(values: Array, subject: NDArray[np.integer], *, level: float = LEVEL) -> Delta:
-    """Mean of per-clip deltas, the other common practice, with an interval over subjects.
-
-    Parameters
-    ----------
-    values : (clips,) float64
-        Each clip's own delta (log ratios for BD-rate); NaN where a clip has none.
-    subject : (clips,) int
-        Number of each clip's subject.
-    level : float
-
-    Returns
-    -------
-    Delta
-        Of the clips that have a delta; `knots` is how many have one, and of how many.
-    """
-    have = np.isfinite(values)
-    count = (int(have.sum()), len(values))
-    if not have.any():
-        return _none("no clip has a delta of its own", count)
-    total = np.bincount(subject[have], values[have])
-    number = np.bincount(subject[have])
-    total, number = total[number > 0], number[number > 0]
-    mean = float(total.sum() / number.sum())
-    with np.errstate(invalid="ignore", divide="ignore"):
-        replicates = (total.sum() - total) / (number.sum() - number)
-    interval = jackknife(mean, replicates, level=level)
-    return Delta(
-        mean,
-        float(interval.low),
-        float(interval.high),
-        float(interval.error),
-        replicates,
-        knots=count,
-        interval_reason=str(interval.reason[()]),
-    )
 
 
 def relative_difference(
@@ -348,12 +290,12 @@ def relative_difference(
     """
     a, b = anchor.ready(larger), test.ready(larger)
     floor = 0.0 if anchor.correlation else -np.inf
-    if min(_levels(a.value), _levels(b.value)) < 2:
+    if min(levels(a.value), levels(b.value)) < 2:
         return np.zeros(0), np.zeros(0)
     knots = []
     for side in (a, b):
         level = isotonic(side.value)
-        keep = _first_of_block(level)
+        keep = first_of_block(level)
         knots.append((level[keep], side.log_rate[keep]))
     low = max(knots[0][0][0], knots[1][0][0], floor)
     high = min(knots[0][0][-1], knots[1][0][-1])
@@ -377,11 +319,10 @@ def _delta(
     level: float,
     min_subjects: int,
     left_out: list[Array],
-    full: Array,
     displacement: float,
 ) -> Delta:
     interval = jackknife(value, replicates, level=level, min_subjects=min_subjects)
-    change = np.abs(np.concatenate([np.zeros(0), *left_out]) - float(full))
+    change = np.abs(np.concatenate([np.zeros(0), *left_out]) - float(value))
     warning = ""
     if overlap < LOW_OVERLAP:
         warning = f"the curves share only {100 * float(overlap):.0f} % of the smaller range"
@@ -417,77 +358,10 @@ def _leave_points_out(a: Side, b: Side) -> list[tuple[Array, Array, Array, Array
     return out
 
 
-def _sorted(x: Array, y: Array) -> tuple[Array, Array]:
-    order = np.argsort(x, axis=-1, kind="stable")
-    x = np.take_along_axis(x, order, axis=-1)
-    # Resampling may bring two rates together exactly; a knot needs some width.
-    return x + 1e-12 * np.arange(x.shape[-1]), np.take_along_axis(y, order, axis=-1)
-
-
-def _overlap(low: Array, high: Array, ranges: list[Array]) -> Array:
-    smaller = np.minimum(*ranges)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(smaller > 0, np.maximum(high - low, 0) / smaller, 0.0)
-
-
-def _accuracy(xa: Array, ya: Array, xb: Array, yb: Array, method: str) -> tuple[Array, Array, Array]:
-    xa, ya = _sorted(xa, ya)
-    xb, yb = _sorted(xb, yb)
-    low = np.maximum(xa[..., 0], xb[..., 0])
-    high = np.minimum(xa[..., -1], xb[..., -1])
-    overlap = _overlap(low, high, [xa[..., -1] - xa[..., 0], xb[..., -1] - xb[..., 0]])
-    with np.errstate(invalid="ignore", divide="ignore"):
-        difference = mean_height(xb, yb, low, high, method) - mean_height(xa, ya, low, high, method)
-    return np.where(high > low, difference, np.nan), overlap, np.stack([low, high])
-
-
-def _rate(
-    xa: Array, ya: Array, xb: Array, yb: Array, method: str, floor: float
-) -> tuple[Array, Array, Array]:
-    shape = xa.shape[:-1]
-    sides = []
-    for x, y in ((xa, ya), (xb, yb)):
-        x, y = _sorted(np.atleast_2d(x), np.atleast_2d(y))
-        sides.append((x, isotonic(y)))
-    (xa, la), (xb, lb) = sides
-    low = np.maximum(np.maximum(la[:, 0], lb[:, 0]), floor)
-    high = np.minimum(la[:, -1], lb[:, -1])
-    ranges = [np.maximum(level[:, -1] - np.maximum(level[:, 0], floor), 0) for level in (la, lb)]
-    overlap = _overlap(low, high, ranges)
-    means = [_mean_log_rate(level, x, low, high, method) for x, level in sides]
-    value = np.where(high > low, means[1] - means[0], np.nan)
-    return value.reshape(shape), overlap.reshape(shape), np.stack([low, high]).reshape(2, *shape)
-
-
-def _first_of_block(level: Array) -> NDArray[np.bool_]:
-    first = np.ones((*level.shape[:-1], 1), dtype=bool)
-    return np.concatenate([first, np.diff(level, axis=-1) > 0], axis=-1)
-
-
-def _mean_log_rate(level: Array, x: Array, low: Array, high: Array, method: str) -> Array:
-    keep = _first_of_block(level)
-    count = keep.sum(axis=-1)
-    out = np.full(len(level), np.nan)
-    # Curves with equally many knots form one batch; there are few different numbers.
-    for k in np.unique(count):
-        if k < (4 if method == "cubic" else 2):
-            continue
-        rows = np.flatnonzero((count == k) & (high > low))
-        if not len(rows):
-            continue
-        picked = keep[rows]
-        knots = level[rows][picked].reshape(len(rows), k)
-        rates = x[rows][picked].reshape(len(rows), k)
-        out[rows] = mean_height(knots, rates, low[rows], high[rows], method, rising=True)
-    return out
-
-
-def _levels(value: Array) -> int:
-    return int(_first_of_block(isotonic(value)).sum()) if len(value) else 0
-
-
 def _cut(side: Side, min_subjects: int, judged: int | None) -> Side:
-    first, last = _ends(side.log_rate[None], side.value[None], side.values[None, :judged], min_subjects)
+    first, last = telling_ends(
+        side.log_rate[None], side.value[None], side.values[None, :judged], min_subjects
+    )
     keep = slice(int(first[0]), int(last[0]) + 1)
     return replace(
         side,
@@ -496,58 +370,6 @@ def _cut(side: Side, min_subjects: int, judged: int | None) -> Side:
         log_rates=side.log_rates[:, keep],
         values=side.values[:, keep],
     )
-
-
-def _ends(
-    log_rate: Array, value: Array, values: Array, min_subjects: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First and last point of each curve that are left when ends without a significant rise are dropped.
-
-    At a floor or at saturation the rate at a given accuracy is anybody's guess. The end's slope is judged over
-    the last octave of rate (or to the next knot, where that is further), so that dense grids are not eaten
-    up point by point; one-sided, at 5 %.
-
-    Parameters
-    ----------
-    log_rate, value : (curves, points) float64
-    values : (curves, subjects, points) float64
-    min_subjects : int
-    """
-    curves, n, k = values.shape
-    first, last = np.zeros(curves, dtype=np.int64), np.full(curves, k - 1)
-    if n < min_subjects:
-        return first, last
-    critical = float(stdtrit(n - 1, 0.95))
-    every, index = np.arange(curves), np.arange(k)
-    octave = np.log(2) - TIE
-    judged = np.isfinite(values).all(axis=(1, 2))
-
-    def flat(low: NDArray[np.int64], high: NDArray[np.int64], active: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        step = value[every, high] - value[every, low]
-        error = jackknife_error((values[every, :, high] - values[every, :, low]).T)
-        return active & ~(step > critical * error)
-
-    while True:
-        active = judged & (last > first)
-        near = log_rate <= log_rate[every, last][:, None] - octave
-        low = np.where(near & (index < last[:, None]), index, -1).max(axis=1)
-        drop = flat(np.where(low < 0, first, low), last, active)
-        if not drop.any():
-            break
-        last = last - drop
-        judged = drop
-    judged = np.isfinite(values).all(axis=(1, 2))
-    while True:
-        active = judged & (last > first)
-        near = log_rate >= log_rate[every, first][:, None] + octave
-        inside = near & (index > first[:, None]) & (index <= last[:, None])
-        high = np.where(inside, index, k).min(axis=1)
-        drop = flat(first, np.where(high == k, last, high), active)
-        if not drop.any():
-            break
-        first = first + drop
-        judged = drop
-    return first, last
 
 
 def many(
@@ -576,26 +398,26 @@ def many(
     if min(anchor.value.shape[1], test.value.shape[1]) < MIN_POINTS:
         return value, replicates
     if measure == "accuracy":
-        value = _accuracy(anchor.log_rate, anchor.value, test.log_rate, test.value, method)[0]
+        value = mean_difference(anchor.log_rate, anchor.value, test.log_rate, test.value, method)[0]
         sides = (anchor.log_rates, anchor.values, test.log_rates, test.values)
-        return value, _accuracy(*sides, method)[0]
+        return value, mean_difference(*sides, method)[0]
     floor = 0.0 if anchor.correlation else -np.inf
-    ends = [end for s in (anchor, test) for end in _ends(s.log_rate, s.value, s.values, min_subjects)]
+    ends = [end for s in (anchor, test) for end in telling_ends(s.log_rate, s.value, s.values, min_subjects)]
     patterns, group = np.unique(np.stack(ends, axis=1), axis=0, return_inverse=True)
     for i, (a0, a1, b0, b1) in enumerate(patterns):
         at = np.flatnonzero(group.ravel() == i)
         a, b = slice(a0, a1 + 1), slice(b0, b1 + 1)
         one = (anchor.log_rate[at, a], anchor.value[at, a], test.log_rate[at, b], test.value[at, b])
-        knots = [_first_of_block(isotonic(level)).sum(axis=1) for level in (one[1], one[3])]
+        knots = [first_of_block(isotonic(level)).sum(axis=1) for level in (one[1], one[3])]
         enough = np.minimum(*knots) >= MIN_KNOTS
         if not enough.any():
             continue
         xa, ya, xb, yb = (part[enough] for part in one)
-        value[at[enough]] = _rate(xa, ya, xb, yb, method, floor)[0]
+        value[at[enough]] = mean_log_ratio(xa, ya, xb, yb, method, floor)[0]
         whole = (
             *(anchor.log_rates[at][..., a], anchor.values[at][..., a]),
             *(test.log_rates[at][..., b], test.values[at][..., b]),
         )
         xa, ya, xb, yb = (part[enough].reshape(-1, part.shape[-1]) for part in whole)
-        replicates[at[enough]] = _rate(xa, ya, xb, yb, method, floor)[0].reshape(-1, subjects)
+        replicates[at[enough]] = mean_log_ratio(xa, ya, xb, yb, method, floor)[0].reshape(-1, subjects)
     return value, replicates

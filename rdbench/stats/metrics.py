@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from rdbench.typing import Array
 
 __all__ = [
+    "CORRELATIONS",
     "METRICS",
     "METRIC_NAMES",
     "MOMENTS",
@@ -43,6 +44,9 @@ MOMENTS = ("n", "mean_pred", "mean_gold", "m2_pred", "m2_gold", "cov")
 pairwise rule and so give CCC, PCC and RMSE over any union of rows."""
 
 METRICS = ("ccc", "pcc", "rmse", "accuracy", "f1")
+
+CORRELATIONS = ("ccc", "pcc")
+"""Metrics that are 0 where prediction and gold have nothing to do with each other."""
 
 METRIC_NAMES = {"ccc": "CCC", "pcc": "PCC", "rmse": "RMSE", "accuracy": "Accuracy", "f1": "Macro F1"}
 """What people call each metric."""

@@ -19,7 +19,7 @@ def entries(monkeypatch):
     def declare(**others):
         known = {
             "constant": "rdbench.backends.constant:open_backend",
-            "direct": "rdbench.backends.direct:open_backend",
+            "direct": "rdbench.backends.paper:direct",
         } | others
         found = [EntryPoint(name, value, registry.GROUP) for name, value in known.items()]
         monkeypatch.setattr(registry, "entry_points", lambda group: found if group == registry.GROUP else [])

@@ -23,11 +23,12 @@ import pandas as pd
 import psutil
 
 from rdbench.curves import pooling
-from rdbench.curves.deltas import bd_table
-from rdbench.curves.envelope_tables import envelopes
+from rdbench.curves.deltas import deltas_of
+from rdbench.curves.envelope_tables import envelopes_of
 from rdbench.curves.run import Run
 from rdbench.figures.draw import draw_all
 from rdbench.gate.check import check
+from rdbench.tables.basis import Basis
 from rdbench.tables.schema import ENCODES, SCORES
 
 FACTORS = (1, 2, 3, 4, 6, 8, 12, 16)
@@ -163,11 +164,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, Peak() as peak:
         run = Run(Path(folder))
         vars(run).update(encodes=encodes, scores=scores)
-        shared = {"arrays": run.arrays("ccc")}
+        scopes = run.scopes(Basis("ccc"))
         work: dict[str, Callable[[], int]] = {
-            "curves": lambda: len(pooling.pooled(encodes, scores, **shared)),
-            "envelopes": lambda: len(envelopes(encodes, scores, **shared)),
-            "deltas": lambda: len(bd_table(encodes, scores, *pair, **shared)),
+            "curves": lambda: len(pooling.pooled_of(scopes.arrays)),
+            "envelopes": lambda: len(envelopes_of(scopes)),
+            "deltas": lambda: len(deltas_of(scopes, *pair)),
         }
         if not wide:
             work["figures"] = lambda: len(draw_all(run, run.path / "figures", processes=2))

@@ -13,11 +13,12 @@ from packages import write_avec
 from small_runs import within
 
 from rdbench.backends.registry import list_backends
-from rdbench.cli import about
+from rdbench.cli import listing
 from rdbench.cli.diagnosis import _encoders, _torch, diagnosis, package
 from rdbench.cli.listing import cache_report, everything
 from rdbench.datasets.registry import NAMES
 from rdbench.errors import InputError
+from rdbench.video import process
 from rdbench.video.profiles import load_profiles
 
 
@@ -43,7 +44,7 @@ def test_a_back_end_that_does_not_open_is_listed_with_its_reason(monkeypatch: py
     def fail(*_: object) -> None:
         raise InputError("No weights.")
 
-    monkeypatch.setattr(about, "find_backend", fail)
+    monkeypatch.setattr(listing, "find_backend", fail)
     assert dict(everything()["backends"])["constant"] == "cannot be opened: No weights."
 
 
@@ -59,7 +60,7 @@ def test_a_healthy_machine() -> None:
 
 
 def test_a_missing_package_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(about, "required", lambda: ["numpy", "no-such-package"])
+    monkeypatch.setattr("rdbench.cli.diagnosis.required", lambda: ["numpy", "no-such-package"])
     lines, good = diagnosis()
     assert not good
     assert "no-such-package: missing; install it with pip install no-such-package" in lines
@@ -69,7 +70,7 @@ def test_a_missing_ffmpeg_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch
     def fail() -> str:
         raise InputError("No FFmpeg found.")
 
-    monkeypatch.setattr(about.ffmpeg, "build", fail)
+    monkeypatch.setattr(process, "build", fail)
     lines, good = diagnosis()
     assert not good
     assert "install imageio-ffmpeg" in lines[-1]
@@ -79,7 +80,7 @@ def test_a_missing_ffmpeg_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch
 def test_an_encoder_that_ffmpeg_lacks(missing: str, fine: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     known = {profile.encoder for profile in load_profiles().values()}
     assert _encoders() >= known
-    monkeypatch.setattr(about, "_encoders", lambda: known - {missing})
+    monkeypatch.setattr("rdbench.cli.diagnosis._encoders", lambda: known - {missing})
     lines, good = diagnosis()
     assert good == fine
     assert any(f"has no {missing}" in line for line in lines)

@@ -581,18 +581,6 @@ assert not set({(*HEAVY, "pandas", "numpy", "matplotlib")!r}) & set(sys.modules)
     subprocess.run([sys.executable, "-c", script], check=True, env=environment())
 
 
-def test_modules_right_of_the_tables_load_neither_torch_nor_ffmpeg() -> None:
-    names = (
-        "runs curves intervals bd bd_table envelope figures check export report text_table verdict_formats"
-    )
-    script = "import sys, " + ", ".join(f"rdbench.{name}" for name in names.split())
-    script += f"\nloaded = set({HEAVY!r}) & set(sys.modules)\nassert not loaded, loaded"
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, env=environment(), check=False
-    )
-    assert done.returncode == 0, done.stderr
-
-
 def test_drawing_loads_neither_torch_nor_ffmpeg(tiny_run: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()

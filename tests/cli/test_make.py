@@ -550,7 +550,7 @@ def test_an_error_becomes_its_exit_code(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("rdbench.cli.about.everything", fail)
+    monkeypatch.setattr("rdbench.cli.listing.everything", fail)
     done = within("list")
     assert done.code == code
     assert text in done.err

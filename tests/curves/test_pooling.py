@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -229,19 +226,3 @@ def test_tables_of_two_runs_are_refused(run):
     double = pd.concat([scores, scores.assign(encode=scores.encode + "x")])
     with pytest.raises(InputError, match="two scores"):
         pooling.pooled(pd.concat([encodes, other]), double)
-
-
-@pytest.mark.parametrize(
-    "module",
-    [
-        *("metrics", "intervals", "points", "curves", "envelope", "interpolation", "bd", "bd_table"),
-        *("paired_cells", "charged_bits", "judging", "check", "verdict_formats", "simulate", "runs"),
-    ],
-)
-def test_nothing_right_of_the_tables_knows_video_or_networks(module):
-    code = (
-        f"import sys, rdbench.{module}; "
-        "print([m for m in ('torch', 'cv2', 'ffmpeg', 'imageio_ffmpeg', 'av') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"

@@ -19,7 +19,7 @@ from PIL import Image
 from rdbench.curves import pooling
 from rdbench.curves.arrays import Arrays
 from rdbench.curves.deltas import bd_table
-from rdbench.curves.envelope import Chooser
+from rdbench.curves.envelope import Chooser, envelope_of
 from rdbench.curves.run import open_run
 from rdbench.curves.sides import groups, side_of
 from rdbench.errors import InputError, NotComparableError
@@ -204,11 +204,11 @@ def test_differences_along_the_curves_are_those_of_the_library(run, factor):
     data = report_data([("a", run)])
     arrays = Arrays(run.encodes, run.scores)
     (points,) = (one for one in arrays.parts(uncoded=False) if one.keys["target"].iloc[0] == "valence")
-    chooser = Chooser(run.encodes, run.scores, arrays=arrays)
+    chooser = Chooser(arrays)
     sides = {}
     for key, rows in groups(points):
         own = rows[(points.keys["factor"].iloc[rows] == 4).to_numpy()]
-        side = side_of(points, own) if factor == "4" else chooser.envelope(points, rows, key).side
+        side = side_of(points, own) if factor == "4" else envelope_of(points, rows, key, chooser).side
         sides[key["backend"], key["codec"]] = side
     for by, anchor, test, fixed in (
         ("codec", ("direct@lite", "x264"), ("direct@lite", "x265"), {"backend": "direct@lite"}),

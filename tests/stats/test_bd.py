@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from rdbench.stats import bd
+from rdbench.stats import bd, by_clip
 from rdbench.stats.bd import Side, bd_accuracy, bd_rate, percent
 
 EXACT = 1e-4  # 0.01 %
@@ -276,13 +276,13 @@ def test_a_replicate_without_a_value_means_no_interval():
 
 def test_the_mean_over_clips_is_of_log_ratios_and_counts_them():
     values = np.log([0.8, 1.25, 1.0, 1.0, 1.0, 1.0, np.nan])
-    got = bd.mean_over_clips(values, np.arange(7))
+    got = by_clip.mean_over_clips(values, np.arange(7))
     assert got.value == pytest.approx(0)
     assert got.knots == (6, 7)
     assert got.low < 0 < got.high
-    nothing = bd.mean_over_clips(np.full(3, np.nan), np.arange(3))
+    nothing = by_clip.mean_over_clips(np.full(3, np.nan), np.arange(3))
     assert "no clip" in nothing.reason
-    twice = bd.mean_over_clips(np.repeat(values[:6], 2), np.repeat(np.arange(6), 2))
+    twice = by_clip.mean_over_clips(np.repeat(values[:6], 2), np.repeat(np.arange(6), 2))
     assert twice.error == pytest.approx(got.error), "clips of one subject are not independent"
 
 
@@ -290,7 +290,7 @@ def test_clips_have_their_own_deltas():
     a = side(RISING, subjects=4, noise=0.01, seed=5)
     b = Side(a.log_rate, a.value + 0.02, a.log_rates, a.values + 0.02, correlation=False)
     b.values[3] = np.nan
-    got = bd.clip_deltas(a, b, measure="accuracy")
+    got = by_clip.clip_deltas(a, b, measure="accuracy")
     assert got[:3] == pytest.approx(np.full(3, 0.02))
     assert np.isnan(got[3])
 

@@ -8,13 +8,15 @@ import pytest
 from made_tables import made
 
 from rdbench.curves.arrays import Arrays
-from rdbench.curves.deltas import bd_table
-from rdbench.curves.envelope_tables import envelopes, switch_points
-from rdbench.curves.pooling import pooled
+from rdbench.curves.deltas import bd_table, deltas_of
+from rdbench.curves.envelope_tables import envelopes, envelopes_of, switch_points, switch_points_of
+from rdbench.curves.pooling import pooled, pooled_of
 from rdbench.curves.run import open_run
+from rdbench.curves.scope import Scopes
 from rdbench.errors import InputError
 from rdbench.gate.check import check
 from rdbench.gate.text import to_json
+from rdbench.tables.basis import Basis
 from rdbench.tables.schema import ENCODES, SCORES
 
 
@@ -73,19 +75,36 @@ def test_what_is_read_computes_as_what_was_written(tmp_path):
     json.loads(to_json(found))
 
 
-def test_arrays_are_made_once_and_say_the_same(tmp_path):
+def test_curves_are_made_once_and_say_the_same(tmp_path):
     encodes, scores, _ = made(subjects=6, uncoded=True, factors=(1, 4))
     store(tmp_path, encodes, scores)
     run = open_run(tmp_path)
-    arrays = run.arrays("ccc", bits="payload", partition=None)
-    assert run.arrays() is arrays
-    assert run.arrays("rmse") is not arrays
-    assert run.arrays("ccc", bits="stream") is not arrays
+    scopes = run.scopes()
+    assert run.scopes(Basis("ccc", "payload", partition="test")) is scopes
+    assert run.arrays() is scopes.arrays
+    assert run.arrays(Basis("rmse")) is not scopes.arrays
+    assert run.arrays(Basis("ccc", "stream")) is not scopes.arrays
+    read = run.encodes, run.scores
     sides = "codec=x264", "codec=x265"
-    for function, more in ((pooled, ()), (envelopes, ()), (switch_points, ()), (bd_table, sides)):
-        pd.testing.assert_frame_equal(
-            function(run.encodes, run.scores, *more, arrays=arrays), function(run.encodes, run.scores, *more)
-        )
+    for ours, theirs in (
+        (pooled_of(scopes.arrays), pooled(*read)),
+        (envelopes_of(scopes), envelopes(*read)),
+        (switch_points_of(scopes), switch_points(*read)),
+        (deltas_of(scopes, *sides), bd_table(*read, *sides)),
+    ):
+        pd.testing.assert_frame_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("wrong", [{"metric": "cc"}, {"bits": "file"}])
+def test_a_basis_is_checked_once_and_carried(wrong):
+    with pytest.raises(InputError, match=r"There (is|are) no"):
+        Basis(**wrong)
+    encodes, scores, _ = made(subjects=6)
+    basis = Basis("rmse", "stream", charge_boxes=True)
+    assert Arrays(encodes, scores, basis).basis == Basis("rmse", "stream", True, "test")
+    table = deltas_of(Scopes(Arrays(encodes, scores, basis)), "codec=x264", "codec=x265")
+    assert set(table["metric"]) == {"rmse"}
+    assert set(table["bits"]) == {"stream+boxes"}
 
 
 def test_by_clip_each_clip_is_a_subject():

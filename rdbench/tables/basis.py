@@ -1,0 +1,71 @@
+"""What makes a rate and a value of a run's tables: metric, bits, boxes, partition, held together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from rdbench.errors import InputError
+from rdbench.stats.metrics import METRICS
+from rdbench.tables.reading import default_metric, default_partition
+from rdbench.tables.schema import BITS
+
+__all__ = ["Basis"]
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What a curve is computed from; it is checked once, and arrays carry theirs.
+
+    Parameters
+    ----------
+    metric : str
+        One of `rdbench.stats.metrics.METRICS`.
+    bits : str
+        One of `rdbench.tables.schema.BITS`.
+    charge_boxes : bool
+        Add what sending the face boxes would cost to the rate.
+    partition : str, optional
+        None until it is settled by the tables: test, else dev, else the only one.
+
+    Raises
+    ------
+    InputError
+        If the metric or the bits are unknown.
+    """
+
+    metric: str = "ccc"
+    bits: str = "payload"
+    charge_boxes: bool = False
+    partition: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.metric not in METRICS:
+            raise InputError(f"There is no metric {self.metric!r}; there are {', '.join(METRICS)}.")
+        if self.bits not in BITS:
+            raise InputError(f"There are no {self.bits!r} bits; there are {', '.join(BITS)}.")
+
+    @classmethod
+    def of_scores(
+        cls,
+        scores: pd.DataFrame,
+        metric: str | None = None,
+        *,
+        bits: str = "payload",
+        charge_boxes: bool = False,
+        partition: str | None = None,
+    ) -> Basis:
+        """A basis whose metric is that of the scores (CCC, or accuracy where everything is categorical) unless named."""
+        return cls(metric or default_metric(scores), bits, charge_boxes, partition)
+
+    def settled(self, encodes: pd.DataFrame) -> Basis:
+        """The same with the partition that these encodes give, where it has none yet."""
+        if self.partition is not None:
+            return self
+        return replace(self, partition=default_partition(encodes))
+
+    @property
+    def charged(self) -> str:
+        """What the rate holds, in one word: ``payload``, ``stream+boxes``."""
+        return self.bits + ("+boxes" if self.charge_boxes else "")
