@@ -7,8 +7,8 @@ nor a complete clip; the exact differences on this very set of clips are told be
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,18 +16,13 @@ import pandas as pd
 from rdbench.errors import InputError
 from rdbench.gate.cells import paired_cells, unscored
 from rdbench.gate.exact import Charged, exact_rows
-from rdbench.gate.judging import ACCURACY, RATE, judged_rows
-from rdbench.stats.interpolation import DEFAULT
-from rdbench.stats.intervals import LEVEL
-from rdbench.stats.metrics import METRICS
+from rdbench.gate.judging import judged_rows
+from rdbench.gate.settings import RATE, Settings
 from rdbench.tables.reading import default_partition
-from rdbench.tables.schema import BITS, CURVE
-from rdbench.words import did_you_mean
+from rdbench.tables.schema import CURVE
 
-__all__ = ["COLUMNS", "VARY", "VERDICTS", "Verdict", "check", "parse_share"]
+__all__ = ["COLUMNS", "VERDICTS", "Verdict", "check", "parse_share", "verdict_on"]
 
-VARY = {"weights": "weights", "encoder": "build", "profile": "profile"}
-"""What may be declared to differ, and the column that shows it."""
 VERDICTS = ("regressed", "improved", "same", "inconclusive", "not comparable")
 """What a curve, or all of them, may be found to be."""
 
@@ -106,97 +101,52 @@ def parse_share(text: str) -> float | None:
     return value
 
 
-def check(
-    run_tables: tuple[pd.DataFrame, pd.DataFrame],
-    reference_tables: tuple[pd.DataFrame, pd.DataFrame],
-    *,
-    max_bd_rate: float | None = 0.01,
-    max_accuracy_drop: float | None = 0.01,
-    vary: Collection[str] = (),
-    rate_only: bool = False,
-    allow_inconclusive: bool = False,
-    metric: str | None = None,
-    method: str = DEFAULT,
-    bits: str = "payload",
-    charge_boxes: bool = False,
-    partition: str | None = None,
-    failed: int = 0,
-    level: float = LEVEL,
-) -> Verdict:
+Tables = tuple[pd.DataFrame, pd.DataFrame]
+"""Encodes and scores, with the columns of `rdbench.tables.schema`."""
+
+
+def check(run_tables: Tables, reference_tables: Tables, *, failed: int = 0, **settings: Any) -> Verdict:
     """Compare a run with a reference, curve by curve.
 
     Parameters
     ----------
     run_tables, reference_tables : (encodes, scores)
-        Tables with the columns of `rdbench.tables`.
-    max_bd_rate : float or None
-        Tolerated loss as a share of the rate (0.01 is 1 %); None: rate is not judged.
-    max_accuracy_drop : float or None
-        Tolerated loss in units of the metric; None: accuracy is not judged.
-    vary : collection of {"weights", "encoder", "profile"}
-        What is allowed to differ. Anything else that differs makes a curve not comparable.
-    rate_only : bool
-        Compare bits alone, exactly and without inference; scores are not looked at.
-    allow_inconclusive : bool
-        Inconclusive and underpowered curves do not fail the check, nor do single ones that are not comparable.
-    metric : str, optional
-        By default each curve's own: CCC, or accuracy where the target has classes. Curves that cannot give the
-        metric that is asked for are listed and do not decide.
-    method, bits, charge_boxes, partition
-        As in `rdbench.curves.deltas.bd_table`.
     failed : int
         Units of the run that failed; the exit code is then 4.
-    level : float
-
-    Returns
-    -------
-    Verdict
+    **settings
+        Those of `Settings`.
 
     Raises
     ------
     InputError
-        If `vary` names what cannot vary, the metric or the bits are unknown, or nothing is to be judged.
+        As `Settings`.
     """
-    for name in vary:
-        if name not in VARY:
-            raise InputError(
-                f"{name!r} cannot vary{did_you_mean(name, VARY) or '.'} There are {', '.join(VARY)}."
-            )
-    if metric is not None and metric not in METRICS:
-        raise InputError(f"There is no metric {metric!r}; there are {', '.join(METRICS)}.")
-    if bits not in BITS:
-        raise InputError(f"There are no {bits!r} bits; there are {', '.join(BITS)}.")
-    if max_bd_rate is None and (max_accuracy_drop is None or rate_only):
-        raise InputError("Nothing is judged: give a tolerance for the rate or for accuracy.")
-    tolerance = {
-        RATE: None if max_bd_rate is None else float(np.log1p(max_bd_rate)),
-        ACCURACY: None if rate_only else max_accuracy_drop,
-    }
-    settings: dict[str, object] = {
-        "max_bd_rate": max_bd_rate,
-        "max_accuracy_drop": None if rate_only else max_accuracy_drop,
-        "vary": sorted(vary),
-        "rate_only": rate_only,
-        "allow_inconclusive": allow_inconclusive,
-        "level": level,
-        "bits": bits,
-        "charge_boxes": charge_boxes,
-    }
-    chosen = default_partition(run_tables[0]) if partition is None else partition
-    cells = paired_cells(run_tables, reference_tables, chosen, vary, scored=not rate_only)
-    if not rate_only and cells.curves.empty:
-        cells = unscored(paired_cells(run_tables, reference_tables, chosen, vary, scored=False))
-    charged = Charged(cells, bits, charge_boxes)
-    if rate_only:
+    return verdict_on(run_tables, reference_tables, Settings(**settings), failed=failed)
+
+
+def verdict_on(run_tables: Tables, reference_tables: Tables, asked: Settings, *, failed: int = 0) -> Verdict:
+    """The verdict of `check`."""
+    chosen = default_partition(run_tables[0]) if asked.partition is None else asked.partition
+    asked = replace(asked, partition=chosen)
+    tables = (run_tables, reference_tables)
+    cells = paired_cells(*tables, chosen, asked.vary, scored=not asked.rate_only)
+    if not asked.rate_only and cells.curves.empty:
+        cells = unscored(paired_cells(*tables, chosen, asked.vary, scored=False))
+    charged = Charged(cells, asked.bits, asked.charge_boxes)
+    told, tolerance = asked.told(), asked.tolerance()
+    if asked.rate_only:
         rows = exact_rows(cells, charged, tolerance[RATE] or 0.0)
         notes = ["Bits are compared exactly, on these clips alone; nothing is inferred about others."]
         left_out = cells.left_out
     else:
-        rows, notes, left_out = judged_rows(cells, charged, metric, method, tolerance, level)
+        rows, notes, left_out = judged_rows(cells, charged, asked)
         used = {row["metric"] for row in rows if row["metric"]}
-        settings |= {"metric": metric or (str(used.pop()) if len(used) == 1 else None), "method": method}
+        told |= {
+            "metric": asked.metric or (str(used.pop()) if len(used) == 1 else None),
+            "method": asked.method,
+        }
     table = pd.DataFrame(rows, columns=list(COLUMNS))
-    return _verdict(table, settings, notes, left_out, allow_inconclusive, failed)
+    return _verdict(table, told, notes, left_out, asked.allow_inconclusive, failed)
 
 
 def _verdict(

@@ -20,15 +20,14 @@ from rdbench.curves.sides import side_of
 from rdbench.errors import NotComparableError
 from rdbench.gate.cells import Cells, both_sides
 from rdbench.gate.exact import Charged, named_rows
+from rdbench.gate.settings import ACCURACY, RATE, Settings
 from rdbench.stats.bd import Delta, Side, bd_accuracy, bd_rate, percent
 from rdbench.stats.intervals import LEVEL, MIN_SUBJECTS, simultaneous
 from rdbench.stats.metrics import FROM_CONFUSION, FROM_MOMENTS, higher_is_better
 from rdbench.tables.schema import CURVE, SCOPE
 
-__all__ = ["ACCURACY", "POWER", "RATE", "Judged", "judge", "judged_rows"]
+__all__ = ["POWER", "Judged", "judge", "judged_rows"]
 
-RATE, ACCURACY = "rate", "accuracy"
-"""The measures that a curve may lose in."""
 POWER = 0.8
 """The smallest detectable loss is the one that is found this often."""
 
@@ -58,12 +57,7 @@ class Judged:
 
 
 def judged_rows(
-    cells: Cells,
-    charged: Charged,
-    metric: str | None,
-    method: str,
-    tolerance: dict[str, float | None],
-    level: float,
+    cells: Cells, charged: Charged, asked: Settings
 ) -> tuple[list[dict[str, object]], list[str], list[str]]:
     """A row of `rows` of `rdbench.gate.check.Verdict` for each curve, judged by intervals.
 
@@ -72,13 +66,7 @@ def judged_rows(
     cells : Cells
     charged : Charged
         Of the same cells.
-    metric : str or None
-        None: each curve's own.
-    method : str
-        As in `rdbench.curves.deltas.bd_table`.
-    tolerance : dict
-        Tolerated loss by measure: a log ratio of rates, and a difference of the metric. None: it is not judged.
-    level : float
+    asked : Settings
 
     Returns
     -------
@@ -88,6 +76,7 @@ def judged_rows(
     left_out : list of str
         Clips and points that take no part, each with its reason.
     """
+    tolerance = asked.tolerance()
     rows, sizes = named_rows(cells, charged), charged.sizes(cells)
     left_out = list(cells.left_out)
     judged: list[Judged] = []
@@ -95,7 +84,7 @@ def judged_rows(
     scopes = cells.curves[list(SCOPE)].itertuples(index=False, name=None)
     for i, (row, same, scope) in enumerate(zip(rows, cells.same(), scopes, strict=True)):
         kind = cells.kind[i]
-        own = metric or _DEFAULT[kind]
+        own = asked.metric or _DEFAULT[kind]
         row["metric"] = own or None
         if same:
             row |= sizes[i] | _unchanged(tolerance, row["codec"] != "none")
@@ -105,7 +94,7 @@ def judged_rows(
             families.setdefault((own, *scope), []).append(i)
     for (own, *_), members in families.items():
         try:
-            parts = both_sides(cells, members, own, charged.bits, charged.charge_boxes)
+            parts = both_sides(cells, members, asked.basis(own))
         except NotComparableError as error:
             for i in members:
                 rows[i] |= {"verdict": "not comparable", "reason": str(error)}
@@ -113,8 +102,8 @@ def judged_rows(
         for points in parts:
             clips = points.left_out[points.left_out["kind"] == "clip"]
             left_out += list(clips["kind"] + " " + clips["name"] + " " + clips["reason"])
-            judged += _deltas(points, cells, members, rows, own, method, tolerance)
-    _intervals(judged, level)
+            judged += _deltas(points, cells, members, rows, asked)
+    _intervals(judged, asked.level)
     _compare(judged, tolerance)
     weak = _underpowered(judged, tolerance)
     of_curve: dict[int, list[Judged]] = {}
@@ -146,10 +135,9 @@ def _deltas(
     cells: Cells,
     members: list[int],
     rows: list[dict[str, object]],
-    metric: str,
-    method: str,
-    tolerance: dict[str, float | None],
+    asked: Settings,
 ) -> list[Judged]:
+    metric, method, tolerance = points.metric, asked.method, asked.tolerance()
     keys = points.keys.assign(side=points.keys["backend"].str[0], backend=points.keys["backend"].str[1:])
     label, names = codes(keys, ("side", *CURVE))
     at = {

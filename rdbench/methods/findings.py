@@ -23,11 +23,10 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from rdbench.curves.arrays import Arrays, codes, collect
-from rdbench.curves.envelope import Chooser, envelope_of
+from rdbench.curves.arrays import Arrays, codes
 from rdbench.curves.points import Points
-from rdbench.curves.sides import groups, side_of
-from rdbench.errors import InputError, NotComparableError
+from rdbench.curves.scope import KEYS, Scope, Scopes
+from rdbench.errors import NotComparableError
 from rdbench.methods.claims import FALLING, Claim
 from rdbench.methods.families import (
     Cell,
@@ -42,8 +41,7 @@ from rdbench.stats.components import Bounds, Estimate, Sample, bounds, together
 from rdbench.stats.intervals import LEVEL
 from rdbench.tables.basis import Basis
 from rdbench.tables.names import split_seed
-from rdbench.tables.reading import default_partition
-from rdbench.tables.schema import BITS, CURVE
+from rdbench.tables.schema import CURVE
 from rdbench.words import did_you_mean
 
 __all__ = ["MEMBERS", "VERDICTS", "Finding", "evaluate"]
@@ -124,24 +122,22 @@ def evaluate(
     InputError
         If the bits are unknown, or a row is there twice.
     """
-    if bits not in BITS:
-        raise InputError(f"There are no {bits!r} bits; there are {', '.join(BITS)}.")
-    options: dict[str, Any] = {"bits": bits, "charge_boxes": charge_boxes}
-    reported = default_partition(encodes) if partition is None else partition
-    own_encodes, own_scores, reason = _selected(claim, encodes, scores, reported)
+    basis = Basis(claim.metric, bits, charge_boxes, partition).settled(encodes)
+    own_encodes, own_scores, reason = _selected(claim, encodes, scores, str(basis.partition))
     members: list[_Member] = []
     notes: list[str] = []
     if not reason:
+        scopes = Scopes(Arrays(own_encodes, own_scores, basis))
         try:
-            parts = collect(
-                own_encodes, own_scores, claim.metric, partition=reported, uncoded=not claim.coded, **options
-            )
+            if claim.coded:
+                members = [member for scope in scopes.coded for member in _compared(claim, scope)]
+            else:
+                members = [member for points in scopes.arrays.parts() for member in _bare(claim, points)]
+            parts = scopes.arrays.parts(uncoded=not claim.coded)
         except NotComparableError as error:
             parts, reason = [], str(error)
-        compare = _curves(claim, own_encodes, own_scores, reported, options) if claim.coded else _bare(claim)
         for points in parts:
-            members += compare(points)
-            notes += [f"left out: {o.kind} {o.name} {o.reason}" for o in points.left_out.itertuples()]
+            notes += [f"left out: {row.kind} {row.name} {row.reason}" for row in points.left_out.itertuples()]
     members += [_Member(key, missing=reason or "there are no rows of it") for key in _asked(claim, members)]
     return _found(claim, members, reason, list(dict.fromkeys(notes)), level)
 
@@ -218,35 +214,31 @@ def _asked(claim: Claim, members: Sequence[_Member]) -> Iterator[dict[str, objec
                     }
 
 
-def _bare(claim: Claim) -> Callable[[Points], list[_Member]]:
+def _bare(claim: Claim, points: Points) -> list[_Member]:
     """Comparisons of means over seeds at each factor."""
-
-    def compare(points: Points) -> list[_Member]:
-        found: dict[tuple[object, ...], dict[str, Cell]] = {}
-        for key, cell in cells(points):
-            found.setdefault(tuple(key[name] for name in _KEY), {})[cell.family] = cell
-        out = []
-        for values, sides in found.items():
-            key = dict(zip(_KEY, values, strict=True))
-            absent = [name for name in (claim.better, claim.than) if name not in sides]
-            if absent:
-                out.append(_Member(key, missing=f"{absent[0]} has no rows of it"))
-                continue
-            a, b = sides[claim.better], sides[claim.than]
-            estimate = Estimate(
-                a.mean() - b.mean(),
-                Sample(("subjects", *points.subjects), a.by_subject() - b.by_subject()),
-                tuple(
-                    Sample((cell.family, *cell.seeds), replicates)
-                    for cell, replicates in ((a, a.by_seed() - b.mean()), (b, a.mean() - b.by_seed()))
-                    if len(cell.seeds) > 1
-                ),
-            )
-            known = {"better_value": a.mean(), "than_value": b.mean()}
-            out.append(_Member(key, estimate, known | _counts(points, a.seeds, b.seeds)))
-        return out
-
-    return compare
+    families: dict[tuple[object, ...], dict[str, Cell]] = {}
+    for key, cell in cells(points):
+        families.setdefault(tuple(key[name] for name in _KEY), {})[cell.family] = cell
+    out = []
+    for values, sides in families.items():
+        key = dict(zip(_KEY, values, strict=True))
+        absent = [name for name in (claim.better, claim.than) if name not in sides]
+        if absent:
+            out.append(_Member(key, missing=f"{absent[0]} has no rows of it"))
+            continue
+        a, b = sides[claim.better], sides[claim.than]
+        estimate = Estimate(
+            a.mean() - b.mean(),
+            Sample(("subjects", *points.subjects), a.by_subject() - b.by_subject()),
+            tuple(
+                Sample((cell.family, *cell.seeds), replicates)
+                for cell, replicates in ((a, a.by_seed() - b.mean()), (b, a.mean() - b.by_seed()))
+                if len(cell.seeds) > 1
+            ),
+        )
+        known = {"better_value": a.mean(), "than_value": b.mean()}
+        out.append(_Member(key, estimate, known | _counts(points, a.seeds, b.seeds)))
+    return out
 
 
 def _counts(points: Points, better: Sequence[int], than: Sequence[int]) -> dict[str, object]:
@@ -268,33 +260,24 @@ class _Curve:
     missing: str = ""
 
 
-def _curves(
-    claim: Claim, encodes: pd.DataFrame, scores: pd.DataFrame, partition: str, options: dict[str, Any]
-) -> Callable[[Points], list[_Member]]:
+def _compared(claim: Claim, scope: Scope) -> list[_Member]:
     """Comparisons of mean curves for each codec and factor."""
-    chooser = None
-    if "best" in claim.factors:
-        chooser = Chooser(Arrays(encodes, scores, Basis(claim.metric, partition=partition, **options)))
-
-    def compare(points: Points) -> list[_Member]:
-        found: dict[tuple[object, ...], dict[str, dict[int, _Curve]]] = {}
-        for backend, values, curve in (*_single(claim, points), *_envelopes(points, chooser)):
-            family, seed = split_seed(backend)
-            found.setdefault(values, {}).setdefault(family, {})[seed] = curve
-        out = []
-        for values, families in found.items():
-            key = dict(zip(_KEY, values, strict=True))
-            if key["factor"] == "best":
-                families = {name: _aligned(curves) for name, curves in families.items()}
-            missing = _why_not(claim, families)
-            if missing:
-                out.append(_Member(key, missing=missing))
-                continue
-            better, than = (dict(sorted(families[name].items())) for name in (claim.better, claim.than))
-            out.append(_delta_member(claim, key, better, than, points))
-        return out
-
-    return compare
+    groups: dict[tuple[object, ...], dict[str, dict[int, _Curve]]] = {}
+    for backend, values, curve in _of_claim(claim, scope):
+        family, seed = split_seed(backend)
+        groups.setdefault(values, {}).setdefault(family, {})[seed] = curve
+    out = []
+    for values, families in groups.items():
+        key = dict(zip(_KEY, values, strict=True))
+        if key["factor"] == "best":
+            families = {name: _aligned(curves) for name, curves in families.items()}
+        missing = _why_not(claim, families)
+        if missing:
+            out.append(_Member(key, missing=missing))
+            continue
+        better, than = (dict(sorted(families[name].items())) for name in (claim.better, claim.than))
+        out.append(_delta_member(claim, key, better, than, scope.points))
+    return out
 
 
 def _aligned(curves: dict[int, _Curve]) -> dict[int, _Curve]:
@@ -310,30 +293,26 @@ def _aligned(curves: dict[int, _Curve]) -> dict[int, _Curve]:
     }
 
 
-def _single(claim: Claim, points: Points) -> Iterator[tuple[str, tuple[object, ...], _Curve]]:
-    """Curves of one factor."""
+def _of_claim(claim: Claim, scope: Scope) -> Iterator[tuple[str, tuple[object, ...], _Curve]]:
+    """Curves of the claim's factors, then those of the best factor at each rate where it asks for them."""
+    points = scope.points
     labels, keys = codes(points.keys, CURVE)
     rate = points.keys["rate"].to_numpy(dtype=np.float64)
     for number, key in enumerate(keys.to_dict("records")):
         if key["factor"] in claim.factors:
-            rows = np.flatnonzero(labels == number)
-            curve = _Curve(side_of(points, rows), tuple(rate[rows]))
+            side = scope.curve({name: str(key[name]) for name in KEYS}).side
+            curve = _Curve(side, tuple(rate[labels == number]))
             yield str(key["backend"]), tuple(key[part] for part in _KEY), curve
-
-
-def _envelopes(points: Points, chooser: Chooser | None) -> Iterator[tuple[str, tuple[object, ...], _Curve]]:
-    """Curves of the best factor at each rate."""
-    for key, rows in groups(points) if chooser is not None else ():
-        assert chooser is not None
-        values = tuple("best" if part == "factor" else key[part] for part in _KEY)
+    for group, _ in scope.groups if "best" in claim.factors else ():
+        values = tuple("best" if part == "factor" else group[part] for part in _KEY)
         try:
-            envelope = envelope_of(points, rows, key, chooser)
+            envelope = scope.envelope(group)
         except NotComparableError as error:
             none = np.zeros((len(points.subjects), 0))
             curve = _Curve(Side(none[0], none[0], none, none), missing=str(error))
         else:
             curve = _Curve(envelope.side, chosen_on=envelope.chosen_on)
-        yield str(key["backend"]), values, curve
+        yield str(group["backend"]), values, curve
 
 
 def _why_not(claim: Claim, families: dict[str, dict[int, _Curve]]) -> str:

@@ -6,9 +6,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from scipy.special import stdtrit
 
+from rdbench.curves.points import metric_of_sums
 from rdbench.gate import simulate
+from rdbench.gate.coverage import coverage, envelope_coverage, side_of_sums
+from rdbench.gate.judging import judge
 from rdbench.gate.population import PLANTED, POPULATIONS, Population, draw
+from rdbench.gate.power import (
+    _DRAWS,
+    ACCURACY_LIMITS,
+    RATE_LIMITS,
+    _family,
+    _side,
+    _verdicts,
+    detection,
+    false_alarms,
+    needed,
+    spreads,
+    subjects_needed,
+)
+from rdbench.stats import bd
 from rdbench.stats.caveats import caveat
 
 PAGE = Path(__file__).parents[2] / "docs" / "simulation.md"
@@ -21,7 +39,7 @@ def test_subjects_are_as_the_population_says():
     ratio = np.log(stats[:, 1, 0, 0] / stats[:, 0, 0, 0])
     assert ratio.mean() == pytest.approx(np.log(0.8), abs=0.002)
     assert ratio.std() == pytest.approx(0.05, rel=0.03)
-    side = simulate.side_of_sums(stats[:50, 0])
+    side = side_of_sums(stats[:50, 0])
     assert side.values.shape == (50, 5)
     assert (np.abs(side.value) <= 1).all()
     n, sp, sg, spp, sgg, spg = np.moveaxis(stats[..., 2:], -1, 0)
@@ -32,13 +50,13 @@ def test_subjects_are_as_the_population_says():
 def test_curves_of_unlike_shape_cross():
     population = POPULATIONS["crossing"]
     stats = draw(population, 20_000, np.random.default_rng(1)).sum(axis=0)
-    value = simulate.metric_of_sums(stats, np.zeros(2), "ccc")
+    value = metric_of_sums(stats, np.zeros(2), "ccc")
     assert value[1, 0] > value[0, 0]
     assert value[1, -1] < value[0, -1]
 
 
 def test_coverage_of_a_few_trials_has_the_shape_of_the_page():
-    table = simulate.coverage(40, subjects=(8,), boot=100)
+    table = coverage(40, subjects=(8,), boot=100)
     assert len(table) == 8
     jackknife = table[table.interval == "jackknife"]
     assert (jackknife.held > 0.75).all()
@@ -48,39 +66,39 @@ def test_coverage_of_a_few_trials_has_the_shape_of_the_page():
 @pytest.mark.long
 def test_jackknife_intervals_hold_the_truth():
     for population in POPULATIONS.values():
-        table = simulate.coverage(1000, population=population, boot=0)
+        table = coverage(1000, population=population, boot=0)
         assert table.held.between(0.92, 0.98).all(), table
-    assert simulate.envelope_coverage(1000).held.between(0.92, 0.98).all()
+    assert envelope_coverage(1000).held.between(0.92, 0.98).all()
 
 
 @pytest.mark.long
 def test_the_gate_raises_few_false_alarms_and_finds_a_planted_loss():
-    assert (simulate.false_alarms(1000, (16,), (1, 8)).regressed <= 0.05).all()
-    found = simulate.detection(1000, (16,), (1,), tolerances=((0.01, 0.01),))
+    assert (false_alarms(1000, (16,), (1, 8)).regressed <= 0.05).all()
+    found = detection(1000, (16,), (1,), tolerances=((0.01, 0.01),))
     assert found.rate_alone.item() >= 0.9
 
 
 def test_the_gate_in_a_few_trials():
-    alarms = simulate.false_alarms(30, (12,), (2,))
+    alarms = false_alarms(30, (12,), (2,))
     assert alarms.regressed.item() <= 0.2
-    found = simulate.detection(20, (24,), (1,), loss=0.10, tolerances=((0.01, 0.01),))
+    found = detection(20, (24,), (1,), loss=0.10, tolerances=((0.01, 0.01),))
     assert found.rate_alone.item() > 0.9
 
 
 def test_detection_is_what_the_command_finds():
     """With and without a tolerance of accuracy: the same subjects, and the family that the command judges."""
-    found = simulate.detection(60, (8,), (4,), tolerances=((0.01, 0.01),))
+    found = detection(60, (8,), (4,), tolerances=((0.01, 0.01),))
     assert found.both.item() < found.rate_alone.item(), "twice as many comparisons"
-    stats = simulate._family(4, 8, PLANTED, np.random.default_rng(0))
-    sides = simulate._side(stats[:, :, 0]), simulate._side(stats[:, :, 1])
-    rate, accuracy = (simulate.bd.many(*sides, measure=measure) for measure in ("rate", "accuracy"))
-    alone, both = simulate._verdicts([stats], [[(0.01, None)], [(0.01, 0.02)]])[0]
-    assert alone == simulate.judge(rate, tolerances=[(0.01, None)], draws=simulate._DRAWS)
-    assert both == simulate.judge(rate, accuracy, tolerances=[(0.01, 0.02)], draws=simulate._DRAWS)
+    stats = _family(4, 8, PLANTED, np.random.default_rng(0))
+    sides = _side(stats[:, :, 0]), _side(stats[:, :, 1])
+    rate, accuracy = (bd.many(*sides, measure=measure) for measure in ("rate", "accuracy"))
+    alone, both = _verdicts([stats], [[(0.01, None)], [(0.01, 0.02)]])[0]
+    assert alone == judge(rate, tolerances=[(0.01, None)], draws=_DRAWS)
+    assert both == judge(rate, accuracy, tolerances=[(0.01, 0.02)], draws=_DRAWS)
 
 
 def test_the_subjects_of_planted_losses_are_as_the_page_says():
-    stats = simulate._family(2, 20_000, PLANTED, np.random.default_rng(0))
+    stats = _family(2, 20_000, PLANTED, np.random.default_rng(0))
     ratio = np.log(stats[:, :, 1, :, 0] / stats[:, :, 0, :, 0])
     assert ratio.std(axis=1) == pytest.approx(np.full((2, 5), 0.04), rel=0.03)
     assert np.corrcoef(ratio[..., 0])[0, 1] == pytest.approx(0.5, abs=0.03)
@@ -89,30 +107,30 @@ def test_the_subjects_of_planted_losses_are_as_the_page_says():
 
 
 def test_spreads_are_those_that_subjects_were_given():
-    table = simulate.spreads(100).set_index("population")
+    table = spreads(100).set_index("population")
     assert table.bd_rate["planted"] == pytest.approx(0.04, rel=0.1)
     assert (table.loc["planted"] < table.loc["alike"]).all()
 
 
 def test_accuracy_needs_subjects_by_the_same_formula():
     """At equal spread and tolerance rate and accuracy need the same; two measures are twice the comparisons."""
-    one = simulate.subjects_needed({"x": 0.02}, (0.025,), (8,), measures=2)
-    two = simulate.subjects_needed({"x": 0.02}, (0.025,), (16,))
+    one = subjects_needed({"x": 0.02}, (0.025,), (8,), measures=2)
+    two = subjects_needed({"x": 0.02}, (0.025,), (16,))
     assert one["x"].item() == two["x"].item() == 27
     rng = np.random.default_rng(0)
     # Held against trials: of 27 subjects that lose 0.02, 8 intervals in 10 leave out 0.
     lost = rng.normal(0.02, 0.025, (4000, 27))
-    low = lost.mean(1) - simulate.stdtrit(26, 1 - 0.05 / 32) * lost.std(1, ddof=1) / np.sqrt(27)
+    low = lost.mean(1) - stdtrit(26, 1 - 0.05 / 32) * lost.std(1, ddof=1) / np.sqrt(27)
     assert (low > 0).mean() == pytest.approx(0.8, abs=0.03)
 
 
 def test_subjects_needed_grow_with_spread_and_family_and_fall_with_tolerance():
-    table = simulate.subjects_needed()
+    table = subjects_needed()
     one = table[(table.sd == 0.04) & (table.curves == 1)].iloc[0]
     assert one["3 %"] == 17
     assert one["1 %"] > one["2 %"] > one["3 %"] > one["5 %"] >= 6
     assert table.groupby("sd")["1 %"].apply(lambda n: n.is_monotonic_increasing).all()
-    assert simulate.subjects_needed({"0.01 %": 1e-4}, limit=50).iloc[0, 2] is None
+    assert subjects_needed({"0.01 %": 1e-4}, limit=50).iloc[0, 2] is None
 
 
 def test_the_program_says_what_the_page_says():
@@ -175,9 +193,9 @@ def test_the_page_has_the_rows_that_the_command_prints(only):
 def test_the_first_shares_of_the_page_are_those_of_the_program():
     """The first numbers of subjects alone, which no other draws precede."""
     text = PAGE.read_text()
-    alarms = simulate.false_alarms(1000, (8,), (1,)).regressed.item()
+    alarms = false_alarms(1000, (8,), (1,)).regressed.item()
     assert f"| 8 | 1 | {alarms:.1%} |" in text
-    for row in simulate.detection(1000, (8,), (1,)).itertuples():
+    for row in detection(1000, (8,), (1,)).itertuples():
         shares = f"{row.rate_alone:.1%} | {row.both:.1%}"
         assert f"| {row.max_bd_rate:.0%} | {row.max_accuracy_drop:g} | 8 | 1 | {shares} |" in text
 
@@ -206,10 +224,10 @@ def test_the_tolerances_of_the_workflow_are_tabulated():
     drop = re.search(r"--max-accuracy-drop ([\d.]+)$", workflow, re.MULTILINE)
     assert rate is not None
     assert drop is not None
-    assert f"{rate.group(1)} %" in simulate.RATE_LIMITS
-    assert drop.group(1) in simulate.ACCURACY_LIMITS
+    assert f"{rate.group(1)} %" in RATE_LIMITS
+    assert drop.group(1) in ACCURACY_LIMITS
     assert (0.01 * int(rate.group(1)), float(drop.group(1))) == (0.03, 0.02)
-    found = simulate.needed()
+    found = needed()
     rate_needs = found["max-bd-rate where accuracy is judged too"].set_index(
         ["sd of the log ratio", "curves"]
     )["3 %"]

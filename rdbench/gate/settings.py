@@ -1,0 +1,101 @@
+"""What a check is asked for: tolerances, what may differ, and what the curves are computed from."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+
+from rdbench.errors import InputError
+from rdbench.stats.interpolation import DEFAULT
+from rdbench.stats.intervals import LEVEL
+from rdbench.stats.metrics import METRICS
+from rdbench.tables.basis import Basis
+from rdbench.words import did_you_mean
+
+__all__ = ["ACCURACY", "RATE", "VARY", "Settings"]
+
+RATE, ACCURACY = "rate", "accuracy"
+"""The measures that a curve may lose in."""
+
+VARY = {"weights": "weights", "encoder": "build", "profile": "profile"}
+"""What may be declared to differ, and the column that shows it."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a check is asked for.
+
+    Parameters
+    ----------
+    max_bd_rate : float or None
+        Tolerated loss as a share of the rate (0.01 is 1 %); None: rate is not judged.
+    max_accuracy_drop : float or None
+        Tolerated loss in units of the metric; None: accuracy is not judged.
+    vary : collection of {"weights", "encoder", "profile"}
+        What is allowed to differ. Anything else that differs makes a curve not comparable.
+    rate_only : bool
+        Compare bits alone, exactly and without inference; scores are not looked at.
+    allow_inconclusive : bool
+        Inconclusive and underpowered curves do not fail the check, nor do single ones that are not comparable.
+    metric : str, optional
+        By default each curve's own: CCC, or accuracy where the target has classes. Curves that cannot give the
+        metric that is asked for are listed and do not decide.
+    method : str
+        As in `rdbench.curves.deltas.deltas_of`.
+    bits, charge_boxes, partition
+        As in `rdbench.tables.basis.Basis`.
+    level : float
+
+    Raises
+    ------
+    InputError
+        If `vary` names what cannot vary, the metric or the bits are unknown, or nothing is to be judged.
+    """
+
+    max_bd_rate: float | None = 0.01
+    max_accuracy_drop: float | None = 0.01
+    vary: Collection[str] = ()
+    rate_only: bool = False
+    allow_inconclusive: bool = False
+    metric: str | None = None
+    method: str = DEFAULT
+    bits: str = "payload"
+    charge_boxes: bool = False
+    partition: str | None = None
+    level: float = LEVEL
+
+    def __post_init__(self) -> None:
+        for name in self.vary:
+            if name not in VARY:
+                raise InputError(
+                    f"{name!r} cannot vary{did_you_mean(name, VARY) or '.'} There are {', '.join(VARY)}."
+                )
+        self.basis(self.metric or METRICS[0])
+        if self.max_bd_rate is None and (self.max_accuracy_drop is None or self.rate_only):
+            raise InputError("Nothing is judged: give a tolerance for the rate or for accuracy.")
+
+    def basis(self, metric: str) -> Basis:
+        """What curves of a metric are computed from."""
+        return Basis(metric, self.bits, self.charge_boxes, self.partition)
+
+    def tolerance(self) -> dict[str, float | None]:
+        """Tolerated loss by measure: a log ratio of rates, and a difference of the metric; None: it is not judged."""
+        return {
+            RATE: None if self.max_bd_rate is None else float(np.log1p(self.max_bd_rate)),
+            ACCURACY: None if self.rate_only else self.max_accuracy_drop,
+        }
+
+    def told(self) -> dict[str, object]:
+        """The settings as a verdict repeats them."""
+        return {
+            "max_bd_rate": self.max_bd_rate,
+            "max_accuracy_drop": None if self.rate_only else self.max_accuracy_drop,
+            "vary": sorted(self.vary),
+            "rate_only": self.rate_only,
+            "allow_inconclusive": self.allow_inconclusive,
+            "level": self.level,
+            "bits": self.bits,
+            "charge_boxes": self.charge_boxes,
+        }
