@@ -75,7 +75,7 @@ def run(
     from rdbench.machine import cores
     from rdbench.sweep.experiment import load_experiment, override
     from rdbench.sweep.plan import make_plan, run_plan
-    from rdbench.tables.label_counts import counted
+    from rdbench.tables.label_counts import NO_LABELS, counted
 
     chosen = override(
         load_experiment(experiment),
@@ -115,9 +115,7 @@ def run(
         f"{sum(row['state'] == 'skipped' for row in summary.clips)} clips without a face, "
         f"{len(failed)} clips unusable."
     )
-    for text in dict.fromkeys(
-        str(row["labels"]) for row in used if str(row["labels"]).startswith("no labels")
-    ):
+    for text in dict.fromkeys(str(row["labels"]) for row in used if str(row["labels"]).startswith(NO_LABELS)):
         click.echo(f"Gold: {text}.")
     labels = counted(row["labels"] for row in used)
     if labels.clips:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +12,7 @@ from rdbench.curves.pooling import CURVES, curves_table, pooled
 from rdbench.curves.run import open_run
 from rdbench.curves.sides import GROUP
 from rdbench.errors import InputError
+from rdbench.files import replacing
 
 __all__ = ["export_run"]
 
@@ -94,10 +94,9 @@ def _with_metric(table: pd.DataFrame) -> list[str]:
 
 
 def _write(table: pd.DataFrame, file: Path) -> Path:
-    part = file.with_name(f".{file.name}.part")
-    if file.suffix == ".csv":
-        table.to_csv(part, index=False, lineterminator="\n")
-    else:
-        table.to_parquet(part, index=False)
-    os.replace(part, file)
+    with replacing(file) as part:
+        if file.suffix == ".csv":
+            table.to_csv(part, index=False, lineterminator="\n")
+        else:
+            table.to_parquet(part, index=False)
     return file
