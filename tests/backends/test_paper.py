@@ -60,9 +60,9 @@ def tensors(folder, stem):
     return read_weights(folder / f"{stem}.safetensors").tensors
 
 
-def test_every_model_but_the_starting_points_and_direct_has_a_back_end():
+def test_every_model_but_the_starting_points_has_a_back_end():
     names = {name.replace("_", "-") for name in paper.__all__}
-    assert names == MODELS.keys() - {"sr-max", "sr-mix", "restorer", "direct"}
+    assert names == MODELS.keys() - {"sr-max", "sr-mix", "restorer"}
 
 
 @pytest.mark.parametrize("name", [*SINGLE, "joint"])
