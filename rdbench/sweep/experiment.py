@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypedDict, Unpack
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from rdbench.datasets.registry import is_embedded
 from rdbench.errors import InputError
+from rdbench.files import faults_of, read_toml
 from rdbench.video.arguments import check_rate
 from rdbench.video.clip import FACE_SIZE
 from rdbench.video.profiles import DEFAULT_VARIANT, Profile
-from rdbench.words import as_given, bare, did_you_mean
+from rdbench.words import did_you_mean, suggestion_among
 
 __all__ = [
     "UNCODED",
+    "Changes",
     "CodecChoice",
     "Condition",
     "DatasetChoice",
@@ -31,7 +34,6 @@ __all__ = [
 ]
 
 MAX_FACTOR = 64
-_MAX_BYTES = 1 << 20
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Factor = Annotated[int, Field(ge=1, le=MAX_FACTOR)]
@@ -172,59 +174,69 @@ def load_experiment(name: str | Path) -> Experiment:
     Raises
     ------
     InputError
-        If there is none, or it is not valid; the text names the first fault.
+        If there is none, or it is not valid; the text names all faults.
     """
     path = Path(name)
     shipped = resources.files("rdbench") / "experiments"
     stem = path.name.removesuffix(".toml")
+    file: Path | Traversable = path
     try:
-        if path.is_file():
-            if path.stat().st_size > _MAX_BYTES:
+        if not path.is_file():
+            file = shipped / f"{stem}.toml"
+            if len(path.parts) != 1 or not file.is_file():
+                known = sorted(item.name for item in shipped.iterdir() if item.name.endswith(".toml"))
+                hint = did_you_mean(f"{stem}.toml", known) if len(path.parts) == 1 else ""
                 raise InputError(
-                    f"{name} has more than {_MAX_BYTES} bytes; an experiment is a short TOML file."
+                    f"No experiment {str(name)!r}{hint or '.'} Those that ship: {', '.join(known)}."
                 )
-            content = path.read_bytes()
-        elif len(path.parts) == 1 and (shipped / f"{stem}.toml").is_file():
-            content = (shipped / f"{stem}.toml").read_bytes()
-        else:
-            known = [item.name for item in shipped.iterdir() if item.name.endswith(".toml")]
-            hint = did_you_mean(f"{stem}.toml", known) if len(path.parts) == 1 else ""
-            raise InputError(
-                f"No experiment {str(name)!r}{hint or '.'} Those that ship: {', '.join(sorted(known))}."
-            )
     except OSError as error:
         raise InputError(f"{name} cannot be read: {error.strerror or error}.") from error
-    try:
-        table = tomllib.loads(content.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{name} is not TOML in UTF-8: {' '.join(str(error).split())}.") from error
-    try:
-        return Experiment.model_validate({"name": stem, **table})
-    except (ValidationError, RecursionError) as error:
-        raise InputError(f"{name}: {_first_fault(error)}.") from error
+    what = "an experiment is a short TOML file"
+    return read_toml(file, Experiment, name=str(name), what=what, defaults={"name": stem})
 
 
-def override(
-    experiment: Experiment,
-    *,
-    dataset: str | None = None,
-    root: str | None = None,
-    partition: str | None = None,
-    regions: Sequence[str] = (),
-    factors: Sequence[int] = (),
-    codecs: Sequence[str] = (),
-    variants: Sequence[str] = (),
-    mode: str | None = None,
-    rates: Sequence[float] = (),
-    backends: Sequence[str] = (),
-    reference: str | None = None,
-    face_size: int | None = None,
-) -> Experiment:
-    """Change an experiment by options of the command line; what is empty or None stays as it is.
+class Changes(TypedDict, total=False):
+    """What the command line may change of an experiment; what is left out, empty or None stays as it is.
+
+    Parameters
+    ----------
+    dataset, root, partition : str or None
+        See `DatasetChoice`.
+    regions, factors, backends, codecs, variants : sequence
+    mode : str or None
+        Of every codec.
+    rates : sequence of float
+        Of every codec.
+    reference : str or None
+    face_size : int or None
+    """
+
+    dataset: str | None
+    root: str | None
+    partition: str | None
+    regions: Sequence[str]
+    factors: Sequence[int]
+    codecs: Sequence[str]
+    variants: Sequence[str]
+    mode: str | None
+    rates: Sequence[float]
+    backends: Sequence[str]
+    reference: str | None
+    face_size: int | None
+
+
+def override(experiment: Experiment, **changes: Unpack[Changes]) -> Experiment:
+    """Change an experiment by options of the command line.
 
     A dataset drops the clip selection. A folder of unlike pictures has no common bitrate grid, so
     another dataset than an embedded one is swept in `crf` unless a mode or rates are given, and so is another region
     than the experiment's. A changed codec, factor or mode without rates takes that codec's own grid.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    **changes
+        See `Changes`.
 
     Raises
     ------
@@ -232,29 +244,21 @@ def override(
         If the outcome is not a valid experiment.
     """
     data = experiment.model_dump()
-    chosen = data["dataset"]
-    foreign = False
-    if dataset is not None:
-        chosen.update(name=dataset, root=None, clips=(), seconds=None, partition=None)
-        foreign = not dataset.startswith("synthetic")
-    if root is not None:
-        chosen["root"] = root
-    if partition is not None and partition != chosen["partition"]:
-        chosen.update(partition=partition, clips=())
-    if regions:
-        data["region"] = tuple(dict.fromkeys(regions))
-    if factors:
+    _choose_clips(data["dataset"], changes)
+    if factors := changes.get("factors"):
         data["factors"] = tuple(dict.fromkeys(factors))
-    if backends:
+    if backends := changes.get("backends"):
         data["backends"] = tuple(dict.fromkeys(backends))
-    if reference is not None:
-        data["reference"] = reference
-    if face_size is not None:
-        data["face_size"] = face_size
-    if foreign and mode is None and not rates:
+    if regions := changes.get("regions"):
+        data["region"] = tuple(dict.fromkeys(regions))
+    for name in ("reference", "face_size"):
+        if (value := changes.get(name)) is not None:
+            data[name] = value
+    dataset, mode, rates = changes.get("dataset"), changes.get("mode"), changes.get("rates", ())
+    if dataset is not None and not is_embedded(dataset) and mode is None and not rates:
         mode = "crf"
     listed = [choice.model_dump() for choice in experiment.codecs]
-    data["codecs"] = _codecs(listed, codecs, variants, mode, rates)
+    data["codecs"] = _codecs(listed, changes.get("codecs", ()), changes.get("variants", ()), mode, rates)
     if set(data["region"]) != set(experiment.region) and not rates:
         # A grid of bitrates belongs to one region; no other grid of them fits all factors.
         for choice in data["codecs"]:
@@ -263,7 +267,17 @@ def override(
     try:
         return Experiment.model_validate(data)
     except ValidationError as error:
-        raise InputError(f"These options make no experiment: {_first_fault(error)}.") from error
+        raise InputError(f"These options make no experiment: {faults_of(error, Experiment)}.") from error
+
+
+def _choose_clips(chosen: dict[str, Any], changes: Changes) -> None:
+    if (dataset := changes.get("dataset")) is not None:
+        chosen.update(name=dataset, root=None, clips=(), seconds=None, partition=None)
+    if (root := changes.get("root")) is not None:
+        chosen["root"] = root
+    partition = changes.get("partition")
+    if partition is not None and partition != chosen["partition"]:
+        chosen.update(partition=partition, clips=())
 
 
 def _codecs(
@@ -315,19 +329,17 @@ def conditions(experiment: Experiment, profiles: Mapping[str, Profile]) -> list[
 
 def _rates(choice: CodecChoice, factor: int, profiles: Mapping[str, Profile]) -> Sequence[float]:
     if choice.name not in profiles:
-        raise InputError(
-            f"Codec {choice.name!r} is unknown{did_you_mean(choice.name, profiles) or '.'} Known: {', '.join(profiles)}."
-        )
+        raise InputError(f"Codec {choice.name!r} is unknown{suggestion_among(choice.name, profiles)}")
     profile = profiles[choice.name]
     if choice.variant not in profile.variants:
         raise InputError(
-            f"Codec {choice.name!r} has no variant {choice.variant!r}{did_you_mean(choice.variant, profile.variants) or '.'} "
-            f"It has {', '.join(profile.variants)}."
+            f"Codec {choice.name!r} has no variant {choice.variant!r}"
+            f"{suggestion_among(choice.variant, profile.variants)}"
         )
     modes = {str(name): mode for name, mode in profile.modes.items()}
     if choice.mode not in modes:
         raise InputError(
-            f"Codec {choice.name!r} has no mode {choice.mode!r}{did_you_mean(choice.mode, modes) or '.'} It has {', '.join(modes)}."
+            f"Codec {choice.name!r} has no mode {choice.mode!r}{suggestion_among(choice.mode, modes)}"
         )
     rates = choice.rates
     if isinstance(rates, dict):
@@ -337,14 +349,3 @@ def _rates(choice: CodecChoice, factor: int, profiles: Mapping[str, Profile]) ->
     for rate in rates:
         check_rate(profile, choice.mode, rate)
     return tuple(float(rate) for rate in rates)
-
-
-def _first_fault(error: Exception) -> str:
-    if not isinstance(error, ValidationError):
-        return "nested too deeply"
-    fault = error.errors(include_url=False)[0]
-    # A key of the file may hold anything, and be of any length.
-    place = ".".join(bare(str(part)) for part in fault["loc"])
-    message = " ".join(str(fault["msg"]).removeprefix("Value error, ").split()).rstrip(".")
-    message += as_given(fault.get("input"))
-    return f"{place}: {message}" if place else message

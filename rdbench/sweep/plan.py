@@ -13,6 +13,7 @@ from rdbench.backends.protocol import Backend
 from rdbench.backends.registry import find_backend, name_for_workers
 from rdbench.datasets.registry import NAMES, open_dataset
 from rdbench.errors import InputError
+from rdbench.files import replacing
 from rdbench.sweep.experiment import Condition, DatasetChoice, Experiment, conditions
 from rdbench.sweep.loop import Progress, Summary, sweep
 from rdbench.sweep.unit import Setup, face_margin
@@ -70,8 +71,8 @@ def make_plan(experiment: Experiment, *, weights: Path | None = None, device: st
     grid = conditions(experiment, profiles)
     choice = experiment.dataset
     dataset: Dataset = open_dataset(choice.name, None if choice.root is None else Path(choice.root))
-    if choice.seconds is not None and hasattr(dataset, "seconds"):
-        dataset = dataclasses.replace(dataset, seconds=choice.seconds)  # type: ignore[type-var]
+    if choice.seconds is not None:
+        dataset = dataset.shortened(choice.seconds)
     clips, partition = select_clips(dataset, choice)
     names = list(
         dict.fromkeys([*experiment.backends, *([experiment.reference] if experiment.reference else [])])
@@ -143,9 +144,8 @@ def run_plan(
             folder = out / "bitstreams"
             folder.mkdir(exist_ok=True)
             setup = dataclasses.replace(setup, keep=folder.resolve())
-        part = out / ".experiment.json.part"
-        part.write_text(plan.experiment.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        os.replace(part, out / "experiment.json")
+        with replacing(out / "experiment.json", durable=True) as part:
+            part.write_text(plan.experiment.model_dump_json(indent=2) + "\n", encoding="utf-8")
         if scheduler is None:
             with local_executor(jobs) as fresh:
                 summary = sweep(setup, plan.clips, plan.conditions, store, fresh, jobs, report)
@@ -241,7 +241,4 @@ def _default_partition(dataset: Dataset, index: Sequence[ClipInfo]) -> str:
     present = {info.partition for info in index}
     if "test" not in present:
         return "dev" if "dev" in present else "train"
-    if "dev" not in present or dataset.name.startswith("synthetic"):
-        return "test"
-    first = next(info for info in index if info.partition == "test")
-    return "dev" if dataset.load(first.name).labels is None else "test"
+    return "test" if "dev" not in present or dataset.has_labels("test") else "dev"
