@@ -16,14 +16,13 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from rdbench.stats.intervals import LEVEL, MIN_SUBJECTS, jackknife_error
+from rdbench.stats.max_t import new_samples
+from rdbench.typing import Array
 
 __all__ = ["Bounds", "Estimate", "Sample", "bounds", "together"]
-
-Array = NDArray[np.float64]
 
 DRAWS = 4000
 """Of a family's largest deviation; its 95 % quantile is then known to about 2 % of its value."""
@@ -196,18 +195,20 @@ def _drawn(estimates: Sequence[Estimate], draws: int, seed: int) -> tuple[Array,
     mean = np.zeros((draws, len(estimates)))
     variance = np.zeros_like(mean)
     names = dict.fromkeys((sample.name, len(sample.replicates)) for e in estimates for sample in e.samples)
-    for name, n in names:
-        influence = np.zeros((n, len(estimates)))
-        for i, one in enumerate(estimates):
-            for sample in one.samples:
-                if (sample.name, len(sample.replicates)) == (name, n):
+    for name, units in names:
+        influence = np.zeros((units, len(estimates)))
+        for i, estimate in enumerate(estimates):
+            for sample in estimate.samples:
+                if (sample.name, len(sample.replicates)) == (name, units):
                     influence[:, i] = sample.replicates - sample.replicates.mean()
-        # The rows of a square root of the covariance: as few as there are members, however many units.
-        root = np.linalg.qr(np.sqrt(n - 1) * influence, mode="r")
-        chunk = max(1, int(4e6 // (n * max(len(root), len(estimates)))))
-        for start in range(0, draws, chunk):
-            at = slice(start, min(start + chunk, draws))
-            fresh = rng.standard_normal((at.stop - start, n, len(root))) @ root
-            mean[at] += fresh.mean(axis=1)
-            variance[at] += fresh.var(axis=1, ddof=1) / n
+        moved = np.flatnonzero(influence.any(axis=0))
+        if not len(moved):
+            continue
+        error = np.sqrt((units - 1) / units) * np.linalg.norm(influence[:, moved], axis=0)
+        start = 0
+        for means, errors in new_samples(influence[:, moved], draws, rng, paired=True):
+            at = slice(start, start + len(means))
+            mean[at, moved] += means[:, 0] * error
+            variance[at, moved] += (errors * error) ** 2
+            start = at.stop
     return mean, variance

@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import helmert
 from scipy.special import stdtrit
 
+from rdbench.stats.max_t import new_samples
 from rdbench.typing import Array
 
 __all__ = [
@@ -345,49 +345,12 @@ def _critical(influence: Array, level: float, draws: int, seed: int) -> float:
     if members == 1:
         return single
     bonferroni = float(stdtrit(n - 1, 1 - (1 - level) / (2 * members)))
-    loads = _loadings(influence / np.linalg.norm(influence, axis=0))
-    rank = loads.shape[1]
-    # Many subjects make standard errors dear to draw and nearly constant: each serves several draws of means.
-    errors = min(draws, max(_FEWEST_ERRORS, int(_BUDGET // (members * rank**2))))
-    means = -(-draws // errors)
     rng = np.random.default_rng(seed)
-    largest = np.empty((errors, means))
-    chunk = max(1, int(4e6 // (members * max(rank, means))))
-    for start in range(0, errors, chunk):
-        size = min(chunk, errors - start)
-        error = _drawn_errors(loads, n - 1, size, rng)
-        mean = rng.standard_normal((size, means, rank)) @ loads.T
-        largest[start : start + size] = np.abs(mean / error[:, None, :]).max(axis=-1)
-    return float(np.clip(np.quantile(largest, level), single, bonferroni))
-
-
-_FEWEST_ERRORS = 250
-"""Draws of standard errors at least; their noise is then a fifth of what the draws of means leave."""
-_BUDGET = 5e8
-"""Multiplications that may go into drawing standard errors: about a tenth of a second."""
-
-
-def _loadings(unit: Array) -> Array:
-    """Square root of the members' correlations: (members, rank) with ``loads @ loads.T == unit.T @ unit``.
-
-    A triangular one, whose signs are fixed: unlike singular vectors it moves little when the data do, so that
-    machines agree.
-    """
-    triangle: Array = np.asarray(np.linalg.qr(helmert(len(unit)) @ unit, mode="r"))
-    return np.ascontiguousarray((triangle * np.where(np.diag(triangle) < 0, -1.0, 1.0)[:, None]).T)
-
-
-def _drawn_errors(loads: Array, dof: int, size: int, rng: np.random.Generator) -> Array:
-    """Standard errors of new samples over their true values: (size, members).
-
-    The roots of the diagonal of a Wishart matrix with `dof` degrees of freedom, by Bartlett (1933).
-    """
-    rank = loads.shape[1]
-    root = np.tril(rng.standard_normal((size, rank, rank)), -1)
-    diagonal = np.arange(rank)
-    root[:, diagonal, diagonal] = np.sqrt(rng.chisquare(dof - diagonal, (size, rank)))
-    drawn = loads @ root
-    return np.sqrt(np.einsum("smk,smk->sm", drawn, drawn) / dof)
+    largest = [
+        np.abs(mean / error[:, None, :]).max(axis=-1).ravel()
+        for mean, error in new_samples(influence, draws, rng)
+    ]
+    return float(np.clip(np.quantile(np.concatenate(largest), level), single, bonferroni))
 
 
 def crossed_bootstrap(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats as distributions
 
-from rdbench.stats import intervals
+from rdbench.stats import intervals, max_t
 from rdbench.stats.intervals import jackknife, simultaneous
 
 
@@ -144,10 +144,10 @@ def test_drawn_errors_have_the_distribution_of_standard_errors():
     x = rng.normal(size=(9, 1)) + rng.normal(size=(9, 5))
     x -= x.mean(axis=0)
     unit = x / np.linalg.norm(x, axis=0)
-    loads = intervals._loadings(unit)
+    loads = max_t._loadings(unit)
     correlation = unit.T @ unit
     assert loads @ loads.T == pytest.approx(correlation, abs=1e-12)
-    square = intervals._drawn_errors(loads, 8, 40_000, rng) ** 2
+    square = max_t._drawn_errors(loads, 8, 40_000, rng) ** 2
     # A sample variance is chi-squared over its degrees of freedom; two go together as their correlation squared.
     assert square.mean(axis=0) == pytest.approx(1, abs=0.02)
     assert square.var(axis=0) == pytest.approx(2 / 8, rel=0.05)
