@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from rdbench.backends.protocol import Context, Input, Session
 from rdbench.backends.registry import ONNX
 from rdbench.errors import EncodeError, InputError
-from rdbench.words import bare
+from rdbench.files import read_toml
 
 __all__ = ["OnnxBackend", "Settings", "open_file", "read_settings"]
 
@@ -255,30 +254,12 @@ def read_settings(file: Path) -> Settings:
     InputError
         If there is none, or it is not valid.
     """
-    try:
-        if not file.is_file():
-            raise InputError(
-                f"There is no {file}; it tells how to use the network: at least size = ... and targets = [...]."
-            )
-        if file.stat().st_size > _LONGEST_SETTINGS:
-            raise InputError(
-                f"{file} has more than {_LONGEST_SETTINGS} bytes; it should be a few lines of TOML."
-            )
-        table = tomllib.loads(file.read_bytes().decode("utf-8"))
-    except OSError as error:
-        raise InputError(f"{file} cannot be read: {error.strerror or error}.") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{file} is not TOML in UTF-8: {_first(error)}.") from error
-    try:
-        return Settings.model_validate(table)
-    except (ValidationError, RecursionError) as error:
-        if not isinstance(error, ValidationError):
-            raise InputError(f"{file}: nested too deeply.") from error
-        fault = error.errors(include_url=False)[0]
-        place = ".".join(bare(str(part)) for part in fault["loc"])
-        text = " ".join(str(fault["msg"]).removeprefix("Value error, ").split())
-        known = f" (known: {', '.join(Settings.model_fields)})" if fault["type"] == "extra_forbidden" else ""
-        raise InputError(f"{file}: {f'{place}: ' if place else ''}{text}{known}.") from error
+    if not file.is_file():
+        raise InputError(
+            f"There is no {file}; it tells how to use the network: at least size = ... and targets = [...]."
+        )
+    what = "it should be a few lines of TOML"
+    return read_toml(file, Settings, name=str(file), what=what, most=_LONGEST_SETTINGS)
 
 
 def _content(file: Path) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import cast
@@ -11,6 +10,7 @@ from rdbench.backends.protocol import Backend, Opener
 from rdbench.backends.weights import weights_folder
 from rdbench.errors import InputError
 from rdbench.tables.names import FIRST, folder_of, split_seed
+from rdbench.words import did_you_mean
 
 __all__ = ["GROUP", "ONNX", "find_backend", "list_backends", "name_for_workers"]
 
@@ -52,11 +52,11 @@ def find_backend(name: str, weights: Path | None = None, device: str = "cpu") ->
     family, at, size = unseeded.partition("@")
     known = _found()
     if family not in known:
-        near = difflib.get_close_matches(family.lower(), known, n=1)
-        hint = f"did you mean '{near[0]}{at}{size}'?" if near else f"there are {', '.join(sorted(known))}."
+        names = [f"{there}{at}{size}" for there in sorted(known)]
+        hint = did_you_mean(unseeded, names) or f"; there are {', '.join(sorted(known))}."
         if name.strip().endswith(".onnx"):
-            hint = f"did you mean '{ONNX}{name.strip()}'?"
-        raise InputError(f"There is no back-end '{family}'; {hint}")
+            hint = f"; did you mean {ONNX + name.strip()!r}?"
+        raise InputError(f"There is no back-end {family!r}{hint}")
     if at and not size:
         raise InputError(f"'{name}' names no size after the @; ask for '{family}' or '{family}@lite'.")
     entry = known[family]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -19,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from rdbench.errors import InputError
+from rdbench.files import replacing
 
 __all__ = [
     "Card",
@@ -239,16 +238,8 @@ def write_tensors(file: Path, tensors: Mapping[str, NDArray[np.generic]], text: 
         If the folder cannot be written to, or the disk is full.
     """
     content = save({name: np.ascontiguousarray(value) for name, value in tensors.items()}, {_KEY: text})
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.{uuid.uuid4().hex}.part")
-    try:
-        with part.open("wb") as out:
-            out.write(content)
-            out.flush()
-            os.fsync(out.fileno())
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(file, durable=True) as part:
+        part.write_bytes(content)
 
 
 def read_tensors(file: Path, *, header_only: bool = False) -> tuple[Tensors, str]:

@@ -115,7 +115,7 @@ def run(
 
 def _tell(out: Path, summary: Summary) -> int:
     """Print what became of a run; 4 where some of it failed."""
-    from rdbench.tables.label_counts import counted
+    from rdbench.tables.label_counts import NO_LABELS, counted
 
     used = [row for row in summary.clips if row["state"] == "used"]
     failed = [row for row in summary.clips if row["state"] == "failed"]
@@ -124,9 +124,7 @@ def _tell(out: Path, summary: Summary) -> int:
         f"{sum(row['state'] == 'skipped' for row in summary.clips)} clips without a face, "
         f"{len(failed)} clips unusable."
     )
-    for text in dict.fromkeys(
-        str(row["labels"]) for row in used if str(row["labels"]).startswith("no labels")
-    ):
+    for text in dict.fromkeys(str(row["labels"]) for row in used if str(row["labels"]).startswith(NO_LABELS)):
         click.echo(f"Gold: {text}.")
     labels = counted(row["labels"] for row in used)
     if labels.clips:

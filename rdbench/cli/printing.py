@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rdbench.errors import InputError
+from rdbench.files import replacing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,13 +30,8 @@ def rendered(table: object, format_: str) -> str:
 def write(file: Path, text: str) -> None:
     if not file.name or file.is_dir():
         raise InputError(f"{file} is a folder; name a file to write to.")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    beside = file.with_name(f".{file.name}.{os.getpid()}.part")
-    try:
-        beside.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
-        beside.replace(file)
-    finally:
-        beside.unlink(missing_ok=True)
+    with replacing(file) as part:
+        part.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
     click.echo(str(file))
 
 

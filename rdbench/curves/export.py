@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +14,7 @@ from rdbench.curves.scope import Scopes
 from rdbench.curves.sides import GROUP
 from rdbench.errors import InputError
 from rdbench.tables.basis import Basis
+from rdbench.files import replacing
 
 __all__ = ["export_run"]
 
@@ -97,10 +97,9 @@ def _with_metric(table: pd.DataFrame) -> list[str]:
 
 
 def _write(table: pd.DataFrame, file: Path) -> Path:
-    part = file.with_name(f".{file.name}.part")
-    if file.suffix == ".csv":
-        table.to_csv(part, index=False, lineterminator="\n")
-    else:
-        table.to_parquet(part, index=False)
-    os.replace(part, file)
+    with replacing(file) as part:
+        if file.suffix == ".csv":
+            table.to_csv(part, index=False, lineterminator="\n")
+        else:
+            table.to_parquet(part, index=False)
     return file

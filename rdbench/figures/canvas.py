@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import textwrap
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,6 +25,7 @@ from PIL import Image
 
 from rdbench.errors import InputError
 from rdbench.figures.style import Look
+from rdbench.files import replacing
 
 __all__ = [
     "COLUMNS",
@@ -135,7 +135,6 @@ def save(figure: Figure, stem: Path, formats: Sequence[str] = FORMATS) -> list[P
     if unknown or not formats:
         what = repr(unknown[0]) if unknown else "nothing at all"
         raise InputError(f"Figures cannot be written as {what}; choose from {', '.join(FORMATS)}.")
-    stem.parent.mkdir(parents=True, exist_ok=True)
     written = []
     with settings(style), _quiet():
         # Laid out once: each format would do it again.
@@ -146,12 +145,8 @@ def save(figure: Figure, stem: Path, formats: Sequence[str] = FORMATS) -> list[P
         figure.set_layout_engine("none")
         for name in formats:
             place = stem.with_name(f"{stem.name}.{name}")
-            beside = stem.with_name(f".{stem.name}.{os.getpid()}.{name}")
-            try:
-                _write(figure, beside, name)
-                beside.replace(place)
-            finally:
-                beside.unlink(missing_ok=True)
+            with replacing(place) as part:
+                _write(figure, part, name)
             written.append(place)
     return written
 

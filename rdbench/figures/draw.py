@@ -27,6 +27,7 @@ from rdbench.figures.envelope import envelope, envelope_figures
 from rdbench.figures.source import Named, Source
 from rdbench.figures.strip import strips
 from rdbench.tables.basis import Basis
+from rdbench.files import replacing
 from rdbench.tables.reading import default_metric, default_partition, require_partition
 
 __all__ = ["KINDS", "draw_all", "envelope", "methods", "rd", "save", "standalone"]
@@ -241,7 +242,6 @@ def _slug(parts: Sequence[str]) -> str:
 
 
 def _write(file: Path, text: str) -> Path:
-    beside = file.with_name(f".{file.name}.{os.getpid()}.part")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(file)
+    with replacing(file) as part:
+        part.write_text(text, encoding="utf-8")
     return file

@@ -6,9 +6,9 @@ than a margin, at every factor, target and codec that it names. `rdbench.methods
 
 from __future__ import annotations
 
-import tomllib
 import unicodedata
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,18 +17,17 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
 from rdbench.errors import InputError
+from rdbench.files import Place, read_toml
 from rdbench.tables.names import split_seed
-from rdbench.words import as_given, did_you_mean, quoted
+from rdbench.words import did_you_mean
 
 __all__ = ["FALLING", "Claim", "load_claims", "shipped_claims"]
 
-_MAX_BYTES = 1 << 20
 FALLING = ("rmse", "bd-rate")
 """Measures of which less is better."""
 
@@ -149,47 +148,26 @@ def load_claims(name: str | Path) -> tuple[Claim, ...]:
     Raises
     ------
     InputError
-        If there is none, or it is not valid; the text names the first fault.
+        If there is none, or it is not valid; the text names all faults.
     """
     path = Path(name)
-    shipped = resources.files("rdbench") / "claim_files"
+    file: Path | Traversable = path
     try:
-        if path.is_file():
-            if path.stat().st_size > _MAX_BYTES:
-                raise InputError(f"{name} has more than {_MAX_BYTES} bytes; claims are a short TOML file.")
-            content = path.read_bytes()
-        elif len(path.parts) == 1 and str(name) in shipped_claims():
-            content = (shipped / str(name)).read_bytes()
-        else:
+        if not path.is_file():
             known = shipped_claims()
-            hint = did_you_mean(str(name), known)
-            raise InputError(f"No file of claims {str(name)!r}{hint}; those that ship: {', '.join(known)}.")
+            if len(path.parts) != 1 or str(name) not in known:
+                hint = did_you_mean(str(name), known)
+                raise InputError(
+                    f"No file of claims {str(name)!r}{hint}; those that ship: {', '.join(known)}."
+                )
+            file = resources.files("rdbench") / "claim_files" / str(name)
     except OSError as error:
         raise InputError(f"{name} cannot be read: {error.strerror or error}.") from error
-    try:
-        table = tomllib.loads(content.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{name} is not TOML in UTF-8: {' '.join(str(error).split())}.") from error
-    try:
-        return _File.model_validate(table).claim
-    except ValidationError as error:
-        raise InputError(f"{name}: {_fault(error)}.") from error
+    return read_toml(file, _File, name=str(name), what="claims are a short TOML file", where=_where).claim
 
 
-def _fault(error: ValidationError) -> str:
-    # A pydantic error has as many faults as it found; that a key is unknown explains a missing one.
-    faults = sorted(error.errors(include_url=False), key=lambda one: one["type"] != "extra_forbidden")
-    fault = faults[0]
-    place = fault["loc"]
-    number = f"claim {int(place[1]) + 1}: " if len(place) > 1 and isinstance(place[1], int) else ""
-    keys = [str(part) for part in place[2:] if isinstance(part, str)]
-    last = keys[0] if keys else str(place[0]) if place and not number else ""
-    if fault["type"] == "extra_forbidden":
-        known = list(Claim.model_fields) if number else ["claim"]
-        return (
-            f"{number}there is no key {quoted(last)}{did_you_mean(last, known)}; there are {', '.join(known)}"
-        )
-    if fault["type"] == "missing":
-        return f"{number}the key {last!r} is missing"
-    message = " ".join(str(fault["msg"]).removeprefix("Value error, ").split()).rstrip(".")
-    return f"{number}{last + ': ' if last else ''}{message}{as_given(fault.get('input'))}"
+def _where(place: Place) -> str:
+    """Words for a place in the file: claims are counted from 1."""
+    number = f"claim {int(place[1]) + 1}" if len(place) > 1 and isinstance(place[1], int) else ""
+    keys = [str(part) for part in place[2 if number else 0 :] if isinstance(part, str)]
+    return ": ".join(part for part in (number, *keys[:1]) if part)

@@ -11,7 +11,6 @@ import base64
 import hashlib
 import html
 import json
-import os
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -22,6 +21,7 @@ from plotly.offline import get_plotlyjs
 
 from rdbench.curves.run import Run
 from rdbench.errors import InputError, NotComparableError
+from rdbench.files import replacing
 from rdbench.report.data import report_data
 from rdbench.stats.metrics import FROM_MOMENTS
 from rdbench.tables.basis import Basis
@@ -105,13 +105,8 @@ def build(
     basis = Basis.of_scores(every, metric, bits=bits, charge_boxes=charge_boxes, partition=partition)
     data = report_data(runs, basis)
     text = page(data, title=", ".join(name for name, _ in runs))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    beside = out.with_name(f".{out.name}.{os.getpid()}.part")
-    try:
-        beside.write_text(text, encoding="utf-8", newline="\n")
-        beside.replace(out)
-    finally:
-        beside.unlink(missing_ok=True)
+    with replacing(out) as part:
+        part.write_text(text, encoding="utf-8", newline="\n")
     return out
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import itertools
 import json
-import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -15,7 +13,7 @@ from numpy.typing import NDArray
 
 from rdbench.curves.run import Run
 from rdbench.report.plain import CONDITION, Json, Room, Told, plain_value, some_names
-from rdbench.tables.predictions import unpack
+from rdbench.tables.predictions import ByFrame, read_by_frame
 
 __all__ = ["TRACE_BYTES", "SeriesPool", "quantised", "stored_traces"]
 
@@ -40,6 +38,7 @@ def stored_traces(name: str, run: Run, out: list[Json], series: SeriesPool, room
     for score in run.scores[run.scores["scoring"] == "plain"].to_dict("records"):
         scored.setdefault((score["encode"], score["backend"], score["gold"]), []).append(score)
     left: list[str] = []
+    older = 0
     for clip in sorted(set(clip_of)):
         if left:
             left.append(str(clip))
@@ -50,8 +49,13 @@ def stored_traces(name: str, run: Run, out: list[Json], series: SeriesPool, room
             *(of_clip[column] for column in ("encode", "backend", "gold", "data")), strict=True
         ):
             rows = scored.get((encode, backend, gold))
-            if rows:
-                found.append(_trace(name, encodes[encode], str(backend), str(gold), unpack(data), rows))
+            if not rows:
+                continue
+            by_frame = read_by_frame(data)
+            if by_frame is None:
+                older += 1
+                continue
+            found.append(_trace(name, encodes[encode], str(backend), str(gold), by_frame, rows))
         size = sum(len(text) for one in found for part in ("prediction", "bits") for text, *_ in one[part])
         if not room.take(size):
             left.append(str(clip))
@@ -61,11 +65,14 @@ def stored_traces(name: str, run: Run, out: list[Json], series: SeriesPool, room
             for part in ("prediction", "gold", "times", "bits"):
                 one[part] = [series.add(steps) for steps in one[part]]
         out.extend(found)
+    told: Told = []
+    if older:
+        text = f"{older} stored predictions do not name their targets (an earlier version wrote them)"
+        told.append(("time", f"{text}, so they are not shown by frame."))
     if left:
-        return [
-            ("time", f"To keep the page small, {len(left)} clips are not shown by frame: {some_names(left)}.")
-        ]
-    return []
+        text = f"To keep the page small, {len(left)} clips are not shown by frame: {some_names(left)}."
+        told.append(("time", text))
+    return told
 
 
 def _trace(
@@ -73,55 +80,39 @@ def _trace(
     row: Mapping[Hashable, Any],
     backend: str,
     gold: str,
-    arrays: Mapping[str, NDArray[Any]],
+    by_frame: ByFrame,
     scores: Sequence[Mapping[Hashable, Any]],
 ) -> Json:
-    prediction = np.asarray(arrays["prediction"], dtype=np.float64)
-    truth = np.asarray(arrays["gold"], dtype=np.float64)
-    truth = truth[:, None] if truth.ndim == 1 else truth
-    prediction = prediction[:, None] if prediction.ndim == 1 else prediction
-    classes = next((json.loads(one["classes"]) for one in scores if isinstance(one["classes"], str)), None)
-    if classes:
-        seen: NDArray[np.bool_] = np.isfinite(prediction).min(axis=1)
-        chosen = np.argmax(np.where(seen[:, None], prediction, 0.0), axis=1).astype(np.float64)
-        prediction = np.where(seen, chosen, np.nan)[:, None]
-        lines = [(str(one["target"]), 0, 0) for one in scores]
-    else:
-        lines = [_place(one, prediction, truth) for one in scores]
-    lines.sort()
+    classes = next(
+        (json.loads(score["classes"]) for score in scores if isinstance(score["classes"], str)), None
+    )
+    series: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
+    for target in sorted({str(score["target"]) for score in scores}):
+        pair = by_frame.of_class(target) if classes else by_frame.of(target)
+        if pair is not None:
+            series[target] = pair
     seconds, bits = row["seconds"], row["payload_bits"]
     payload = None if pd.isna(bits) else float(bits) / float(seconds) / 1000
-    by_frame = np.asarray(arrays.get("bits", np.zeros(0)), dtype="<u4")
-    if len(by_frame) and by_frame.max() < 1 << 16:
-        by_frame = by_frame.astype("<u2")
+    frame_bits = by_frame.bits.astype("<u4")
+    if len(frame_bits) and frame_bits.max() < 1 << 16:
+        frame_bits = frame_bits.astype("<u2")
     return {
         "run": run,
         **{key: plain_value(row[key]) for key in CONDITION},
         "kbps": plain_value(payload),
         "backend": backend,
         "gold_name": gold,
-        "targets": [target for target, _, _ in lines],
+        "targets": list(series),
         "classes": classes,
-        "prediction": [quantised(prediction[:, p]) for _, p, _ in lines],
-        "gold": [quantised(truth[:, g]) for _, _, g in lines],
-        "times": [quantised(np.asarray(arrays.get("times", np.arange(len(truth))), dtype=np.float64))],
-        "bits": [[base64.b64encode(by_frame.tobytes()).decode(), by_frame.itemsize]] if len(by_frame) else [],
+        "prediction": [quantised(prediction) for prediction, _ in series.values()],
+        "gold": [quantised(gold_values) for _, gold_values in series.values()],
+        "times": [quantised(by_frame.times)],
+        "bits": (
+            [[base64.b64encode(frame_bits.tobytes()).decode(), frame_bits.itemsize]]
+            if len(frame_bits)
+            else []
+        ),
     }
-
-
-def _place(
-    score: Mapping[Hashable, Any], prediction: NDArray[np.float64], truth: NDArray[np.float64]
-) -> tuple[str, int, int]:
-    """Which columns of prediction and gold a row of scores came from: those with its moments."""
-    best = (math.inf, 0, 0)
-    for p, g in itertools.product(range(prediction.shape[1]), range(truth.shape[1])):
-        both = np.isfinite(prediction[:, p]) & np.isfinite(truth[:, g])
-        if both.any() and pd.notna(score["mean_pred"]):
-            x, y = prediction[both, p], truth[both, g]
-            far = abs(x.mean() - score["mean_pred"]) + abs(y.mean() - score["mean_gold"])
-            far += abs(((x - x.mean()) * (y - y.mean())).sum() - score["cov"]) / len(x)
-            best = min(best, (float(far), p, g))
-    return str(score["target"]), best[1], best[2]
 
 
 class SeriesPool:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from rdbench.errors import InputError
+from rdbench.files import faults_of, read_toml
 from rdbench.video.arguments import check_rate
 from rdbench.video.clip import FACE_SIZE
 from rdbench.video.profiles import DEFAULT_VARIANT, Profile
-from rdbench.words import as_given, bare, did_you_mean
+from rdbench.words import did_you_mean, suggestion_among
 
 __all__ = [
     "UNCODED",
@@ -31,7 +32,6 @@ __all__ = [
 ]
 
 MAX_FACTOR = 64
-_MAX_BYTES = 1 << 20
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Factor = Annotated[int, Field(ge=1, le=MAX_FACTOR)]
@@ -172,36 +172,25 @@ def load_experiment(name: str | Path) -> Experiment:
     Raises
     ------
     InputError
-        If there is none, or it is not valid; the text names the first fault.
+        If there is none, or it is not valid; the text names all faults.
     """
     path = Path(name)
     shipped = resources.files("rdbench") / "experiments"
     stem = path.name.removesuffix(".toml")
+    file: Path | Traversable = path
     try:
-        if path.is_file():
-            if path.stat().st_size > _MAX_BYTES:
+        if not path.is_file():
+            file = shipped / f"{stem}.toml"
+            if len(path.parts) != 1 or not file.is_file():
+                known = sorted(item.name for item in shipped.iterdir() if item.name.endswith(".toml"))
+                hint = did_you_mean(f"{stem}.toml", known) if len(path.parts) == 1 else ""
                 raise InputError(
-                    f"{name} has more than {_MAX_BYTES} bytes; an experiment is a short TOML file."
+                    f"No experiment {str(name)!r}{hint or '.'} Those that ship: {', '.join(known)}."
                 )
-            content = path.read_bytes()
-        elif len(path.parts) == 1 and (shipped / f"{stem}.toml").is_file():
-            content = (shipped / f"{stem}.toml").read_bytes()
-        else:
-            known = [item.name for item in shipped.iterdir() if item.name.endswith(".toml")]
-            hint = did_you_mean(f"{stem}.toml", known) if len(path.parts) == 1 else ""
-            raise InputError(
-                f"No experiment {str(name)!r}{hint or '.'} Those that ship: {', '.join(sorted(known))}."
-            )
     except OSError as error:
         raise InputError(f"{name} cannot be read: {error.strerror or error}.") from error
-    try:
-        table = tomllib.loads(content.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{name} is not TOML in UTF-8: {' '.join(str(error).split())}.") from error
-    try:
-        return Experiment.model_validate({"name": stem, **table})
-    except (ValidationError, RecursionError) as error:
-        raise InputError(f"{name}: {_first_fault(error)}.") from error
+    what = "an experiment is a short TOML file"
+    return read_toml(file, Experiment, name=str(name), what=what, defaults={"name": stem})
 
 
 def override(
@@ -263,7 +252,7 @@ def override(
     try:
         return Experiment.model_validate(data)
     except ValidationError as error:
-        raise InputError(f"These options make no experiment: {_first_fault(error)}.") from error
+        raise InputError(f"These options make no experiment: {faults_of(error, Experiment)}.") from error
 
 
 def _codecs(
@@ -315,19 +304,17 @@ def conditions(experiment: Experiment, profiles: Mapping[str, Profile]) -> list[
 
 def _rates(choice: CodecChoice, factor: int, profiles: Mapping[str, Profile]) -> Sequence[float]:
     if choice.name not in profiles:
-        raise InputError(
-            f"Codec {choice.name!r} is unknown{did_you_mean(choice.name, profiles) or '.'} Known: {', '.join(profiles)}."
-        )
+        raise InputError(f"Codec {choice.name!r} is unknown{suggestion_among(choice.name, profiles)}")
     profile = profiles[choice.name]
     if choice.variant not in profile.variants:
         raise InputError(
-            f"Codec {choice.name!r} has no variant {choice.variant!r}{did_you_mean(choice.variant, profile.variants) or '.'} "
-            f"It has {', '.join(profile.variants)}."
+            f"Codec {choice.name!r} has no variant {choice.variant!r}"
+            f"{suggestion_among(choice.variant, profile.variants)}"
         )
     modes = {str(name): mode for name, mode in profile.modes.items()}
     if choice.mode not in modes:
         raise InputError(
-            f"Codec {choice.name!r} has no mode {choice.mode!r}{did_you_mean(choice.mode, modes) or '.'} It has {', '.join(modes)}."
+            f"Codec {choice.name!r} has no mode {choice.mode!r}{suggestion_among(choice.mode, modes)}"
         )
     rates = choice.rates
     if isinstance(rates, dict):
@@ -337,14 +324,3 @@ def _rates(choice: CodecChoice, factor: int, profiles: Mapping[str, Profile]) ->
     for rate in rates:
         check_rate(profile, choice.mode, rate)
     return tuple(float(rate) for rate in rates)
-
-
-def _first_fault(error: Exception) -> str:
-    if not isinstance(error, ValidationError):
-        return "nested too deeply"
-    fault = error.errors(include_url=False)[0]
-    # A key of the file may hold anything, and be of any length.
-    place = ".".join(bare(str(part)) for part in fault["loc"])
-    message = " ".join(str(fault["msg"]).removeprefix("Value error, ").split()).rstrip(".")
-    message += as_given(fault.get("input"))
-    return f"{place}: {message}" if place else message

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rdbench.backends.protocol import Backend
 from rdbench.errors import ClipError
 from rdbench.stats import metrics
+from rdbench.tables.label_counts import NO_LABELS
 from rdbench.tables.names import PLAIN
 from rdbench.tables.schema import MOMENTS
 from rdbench.video.clip import Labels
@@ -90,7 +91,7 @@ def gold_from_reference(name: str, predictions: NDArray[np.floating[Any]], backe
         classes = np.argmax(np.where(seen[:, None], values, 0.0), axis=1).astype(np.float64)
         values = np.where(seen, classes, np.nan)[:, None]
     return Gold(
-        f"pristine:{name}", backend.targets, values, f"no labels: agreement with {name} on pristine frames"
+        f"pristine:{name}", backend.targets, values, f"{NO_LABELS}: agreement with {name} on pristine frames"
     )
 
 

@@ -3,7 +3,7 @@
 No common grid fits all factors: at a few pixels a side a codec has a floor of headers and a low ceiling, and
 targets beyond either collapse into ties. Between them a short clip's rate control still stays below its target,
 by a third at the middle rates of six seconds; so the targets are those whose *achieved* rates are evenly spread.
-``python -m rdbench.grids EXPERIMENT.toml`` writes the file's grids anew.
+``python -m rdbench.sweep.grids EXPERIMENT.toml`` writes the file's grids anew.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 
 from rdbench.datasets.synthetic import SyntheticDataset
 from rdbench.errors import InputError
+from rdbench.files import replacing
 from rdbench.machine import work_folder
 from rdbench.sweep.experiment import CodecChoice, load_experiment
 from rdbench.video.clip import Dataset
@@ -169,9 +170,8 @@ def main(file: Path) -> None:
             f'\n[[codecs]]\nname = "{choice.name}"\nvariant = "{choice.variant}"\nmode = "{choice.mode}"\n\n'
         )
         text += "[codecs.rates]\n" + "\n".join(table) + "\n"
-    part = file.with_name(f".{file.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(file)
+    with replacing(file) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

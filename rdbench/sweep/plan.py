@@ -13,6 +13,7 @@ from rdbench.backends.protocol import Backend
 from rdbench.backends.registry import find_backend, name_for_workers
 from rdbench.datasets.registry import NAMES, open_dataset
 from rdbench.errors import InputError
+from rdbench.files import replacing
 from rdbench.sweep.experiment import Condition, DatasetChoice, Experiment, conditions
 from rdbench.sweep.loop import Progress, Summary, sweep
 from rdbench.sweep.unit import Setup, face_margin
@@ -143,9 +144,8 @@ def run_plan(
             folder = out / "bitstreams"
             folder.mkdir(exist_ok=True)
             setup = dataclasses.replace(setup, keep=folder.resolve())
-        part = out / ".experiment.json.part"
-        part.write_text(plan.experiment.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        os.replace(part, out / "experiment.json")
+        with replacing(out / "experiment.json", durable=True) as part:
+            part.write_text(plan.experiment.model_dump_json(indent=2) + "\n", encoding="utf-8")
         if scheduler is None:
             with local_executor(jobs) as fresh:
                 summary = sweep(setup, plan.clips, plan.conditions, store, fresh, jobs, report)

@@ -17,7 +17,7 @@ from rdbench.stats import metrics
 from rdbench.sweep import corrections
 from rdbench.sweep.corrections import Fitted, Recording
 from rdbench.tables.names import PLAIN
-from rdbench.tables.predictions import unpack
+from rdbench.tables.predictions import read_by_frame
 from rdbench.tables.reading import StoredRun, default_partition, folder_of_run
 from rdbench.tables.schema import CONDITION, MOMENTS, SCORES, TABLES
 from rdbench.tables.store import Store
@@ -37,7 +37,6 @@ _POINT = [*CONDITION, "backend", "target"]
 
 
 _KEYS = ["encode", "backend", "gold"]
-_ARRAYS = ("prediction", "gold", "times", "outputs", "targets")
 _ROUNDING = 1e-6
 
 
@@ -114,29 +113,23 @@ def _plain(run: Stored) -> pd.DataFrame:
 def _series(rows: pd.DataFrame) -> Iterator[tuple[Any, Recording]]:
     """Predictions and gold of each row; its moments prove that blob and row belong together."""
     for _, group in rows.groupby(_KEYS, sort=False):
-        arrays = unpack(group["data"].iloc[0])
-        missing = [name for name in _ARRAYS if name not in arrays]
-        if missing:
+        by_frame = read_by_frame(group["data"].iloc[0])
+        if by_frame is None:
             raise InputError(
-                f"The stored predictions of {group['clip'].iloc[0]} lack {' and '.join(missing)}: they were written "
-                "by an earlier version of rdbench; run again into another folder."
+                f"The stored predictions of {group['clip'].iloc[0]} do not name their targets: they were written by an "
+                "earlier version of rdbench; run again into another folder."
             )
-        prediction, gold, times = (
-            np.asarray(arrays[name], np.float64) for name in ("prediction", "gold", "times")
-        )
-        outputs, targets = arrays["outputs"].tolist(), arrays["targets"].tolist()
         for row in group.itertuples(index=False):
             stored = np.array([getattr(row, name) for name in MOMENTS], dtype=np.float64)
-            one = prediction[:, outputs.index(row.target)] if row.target in outputs else np.array([])
-            other = gold[:, targets.index(row.target)] if row.target in targets else np.array([])
-            if not len(one) or not len(other) or _distance(metrics.moments(one, other), stored) > _ROUNDING:
+            pair = by_frame.of(str(row.target))
+            if pair is None or _distance(metrics.moments(*pair), stored) > _ROUNDING:
                 raise InputError(
                     f"The stored predictions of {row.backend} for the clip {row.clip} are not those that were scored "
                     f"for {row.target}; the run's store is damaged."
                 )
             yield (
                 row,
-                Recording(str(row.clip), str(row.subject), str(row.partition), times, one, other),
+                Recording(str(row.clip), str(row.subject), str(row.partition), by_frame.times, *pair),
             )
 
 

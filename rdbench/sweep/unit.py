@@ -10,7 +10,6 @@ import errno
 import functools
 import hashlib
 import json
-import os
 import platform
 import re
 import time
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 from rdbench.backends.protocol import Backend, Context, Input, Restoring
 from rdbench.backends.registry import find_backend
 from rdbench.errors import ClipError, EncodeError, InputError, NoFaceError, RdbenchError
+from rdbench.files import replacing
 from rdbench.machine import work_folder
 from rdbench.sweep.audience import as_float, noting, predict, shown
 from rdbench.sweep.experiment import Condition
@@ -350,9 +350,8 @@ class _Bench:
         if self.setup.keep is None:
             encoded.file.unlink()
             return
-        part = self.setup.keep / f".{encode}{profile.suffix}.part"
-        part.write_bytes(encoded.file.read_bytes())
-        os.replace(part, self.setup.keep / f"{encode}{profile.suffix}")
+        with replacing(self.setup.keep / f"{encode}{profile.suffix}", durable=True) as part:
+            part.write_bytes(encoded.file.read_bytes())
         encoded.file.unlink()
 
     @functools.cached_property

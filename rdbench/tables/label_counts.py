@@ -6,15 +6,19 @@ import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
-__all__ = ["LabelCounts", "counted"]
+__all__ = ["NO_LABELS", "LabelCounts", "counted"]
 
-# What `rdbench.video.labels.Joined` says of itself; a run keeps it as text, for people.
+NO_LABELS = "no labels"
+"""Begins the note of a clip whose gold is something else."""
+
 _NOTE = re.compile(r"labels of \d+ frames: (\d+) exact, (\d+) nearest, (\d+) interpolated, (\d+) missing")
 
 
 @dataclass(frozen=True)
 class LabelCounts:
     """Frames by how they came by their labels; see `rdbench.video.labels.Joined`.
+
+    A run keeps those of a clip as text, for people; `note` writes it and `of_note` reads it.
 
     Parameters
     ----------
@@ -34,6 +38,24 @@ class LabelCounts:
         """All frames of these clips."""
         return self.exact + self.nearest + self.interpolated + self.missing
 
+    @property
+    def note(self) -> str:
+        """The text that a run keeps of one clip."""
+        return f"labels of {self.frames} frames: {self._listed}"
+
+    @classmethod
+    def of_note(cls, note: object) -> LabelCounts:
+        """What was noted of a clip, perhaps among other things; no clip at all where that was no label."""
+        match = _NOTE.search(str(note))
+        return cls(1, *map(int, match.groups())) if match else cls()
+
+    @property
+    def _listed(self) -> str:
+        return (
+            f"{self.exact} exact, {self.nearest} nearest, {self.interpolated} interpolated, "
+            f"{self.missing} missing"
+        )
+
     def row(self) -> dict[str, int] | None:
         """The counts by name, for a program; None where no clip has labels."""
         return {"frames": self.frames, **asdict(self)} if self.clips else None
@@ -42,17 +64,13 @@ class LabelCounts:
         return LabelCounts(*(a + b for a, b in zip(_values(self), _values(other), strict=True)))
 
     def __str__(self) -> str:
-        return (
-            f"labels of {self.frames} frames in {self.clips} {'clip' if self.clips == 1 else 'clips'}: "
-            f"{self.exact} exact, {self.nearest} nearest, {self.interpolated} interpolated, {self.missing} missing"
-        )
+        clips = "clip" if self.clips == 1 else "clips"
+        return f"labels of {self.frames} frames in {self.clips} {clips}: {self._listed}"
 
 
 def counted(notes: Iterable[object]) -> LabelCounts:
     """Add up what was noted of clips, one text for each; those without labels count as none."""
-    found = (_NOTE.search(str(note)) for note in notes)
-    counts = (LabelCounts(1, *map(int, match.groups())) for match in found if match)
-    return sum(counts, LabelCounts())
+    return sum(map(LabelCounts.of_note, notes), LabelCounts())
 
 
 def _values(counts: LabelCounts) -> list[int]:

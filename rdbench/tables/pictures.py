@@ -15,7 +15,6 @@ stands in the PNG's text under ``frame``.
 from __future__ import annotations
 
 import io
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from rdbench.errors import InputError
+from rdbench.files import replacing
 
 __all__ = ["KINDS", "encode_png", "read_picture", "read_samples", "write_samples"]
 
@@ -91,12 +91,8 @@ def write_samples(
         if not _NAME.fullmatch(name):
             raise ValueError(f"{name} is not the name of a sample")
         data = picture if isinstance(picture, bytes) else encode_png(picture, frame)
-        beside = folder / f".{name}.{os.getpid()}.part"
-        try:
-            beside.write_bytes(data)
-            beside.replace(folder / name)
-        finally:
-            beside.unlink(missing_ok=True)
+        with replacing(folder / name) as part:
+            part.write_bytes(data)
 
 
 def read_samples(run: Path) -> dict[str, dict[str, bytes]]:

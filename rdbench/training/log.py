@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import csv
-import os
-import uuid
 from pathlib import Path
 
 from rdbench.backends.weights import Recipe
+from rdbench.files import replacing
 
 __all__ = ["draw", "write_log"]
 
 
 def write_log(file: Path, history: list[dict[str, float]]) -> None:
     """Write loss and scores by epoch as CSV."""
-    part = _part(file)
-    try:
-        with part.open("w", newline="", encoding="utf-8") as out:
-            writer = csv.DictWriter(out, fieldnames=list(history[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(history)
-        os.replace(part, file)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(file) as part, part.open("w", newline="", encoding="utf-8") as out:
+        writer = csv.DictWriter(out, fieldnames=list(history[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(history)
 
 
 def draw(file: Path, history: list[dict[str, float]], recipe: Recipe, chosen: int, measure: str) -> None:
@@ -44,18 +38,9 @@ def draw(file: Path, history: list[dict[str, float]], recipe: Recipe, chosen: in
     loss.set_ylabel("training loss")
     lines = [*accuracy.get_lines(), *loss.get_lines()]
     accuracy.legend(lines, [str(line.get_label()) for line in lines], fontsize="small")
-    part = _part(file)
-    try:
+    with replacing(file) as part:
         figure.savefig(part, format="png", metadata={"Software": None})
-        os.replace(part, file)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _selection(recipe: Recipe) -> str:
     return "dev subjects" if recipe.select_on == "dev" else "held-out train subjects"
-
-
-def _part(file: Path) -> Path:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    return file.with_name(f".{file.name}.{uuid.uuid4().hex}.part")

@@ -17,7 +17,7 @@ from rdbench.errors import ClipError, InputError
 from rdbench.training.examples import load_faces, targets_of
 from rdbench.training.loop import Epoch, faces_of, train, training_faces, versions
 from rdbench.video.clip import FACE_SIZE, Dataset
-from rdbench.words import nearest
+from rdbench.words import did_you_mean
 
 __all__ = [
     "FACTORS",
@@ -265,9 +265,9 @@ def train_backends(
 def _check_name(name: str) -> None:
     backend, at, size = name.partition("@")
     if backend not in TRAINABLE:
-        near = nearest(backend, TRAINABLE)
-        hint = f"did you mean '{near}{at}{size}'?" if near else f"there are {', '.join(TRAINABLE)}."
-        raise InputError(f"There is no way to train '{backend}'; {hint}")
+        hint = did_you_mean(name, [f"{there}{at}{size}" for there in TRAINABLE])
+        there = f"; there are {', '.join(TRAINABLE)}."
+        raise InputError(f"There is no way to train {backend!r}{hint or there}")
     if backend == "constant" and at:
         raise InputError(f"There is no '{name}': constant has no sizes; ask for 'constant'.")
 

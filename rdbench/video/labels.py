@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdbench.errors import ClipError, InputError
+from rdbench.tables.label_counts import LabelCounts
 from rdbench.video.clip import Labels
 
 __all__ = ["DELAYS", "EXACT", "ROUNDING", "Joined", "check_delay", "join", "shift_labels"]
@@ -44,10 +45,7 @@ class Joined:
     missing: int
 
     def __str__(self) -> str:
-        return (
-            f"labels of {len(self.values)} frames: {self.exact} exact, {self.nearest} nearest, "
-            f"{self.interpolated} interpolated, {self.missing} missing"
-        )
+        return LabelCounts(1, self.exact, self.nearest, self.interpolated, self.missing).note
 
 
 def join(labels: Labels, times: NDArray[np.float64]) -> Joined:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdbench.errors import ClipError
+from rdbench.files import replacing
 from rdbench.machine import cache_dir
 from rdbench.video import faces, process
 from rdbench.video.clip import Clip
@@ -175,9 +175,7 @@ def _given(clip: Clip, times: NDArray[np.float64], whole: int | None) -> NDArray
 
 
 def _write(file: Path, width: int, height: int, line: Timeline, track: FaceTrack) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{uuid.uuid4().hex}.npz")
-    try:
+    with replacing(file, durable=True) as part:
         np.savez(
             part,
             size=np.array([width, height]),
@@ -192,9 +190,6 @@ def _write(file: Path, width: int, height: int, line: Timeline, track: FaceTrack
             origin=np.array(track.origin),
             box_bits=np.array(track.box_bits),
         )
-        os.replace(part, file)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _read(file: Path) -> tuple[int, int, Timeline, FaceTrack]:

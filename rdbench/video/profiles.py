@@ -11,7 +11,6 @@ import hashlib
 import json
 import math
 import re
-import tomllib
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -23,13 +22,12 @@ from pydantic import (
     Field,
     PrivateAttr,
     StringConstraints,
-    ValidationError,
     model_validator,
 )
 
 from rdbench.errors import InputError
+from rdbench.files import parse_toml
 from rdbench.video.bitstream import Format
-from rdbench.words import bare
 
 __all__ = [
     "DEFAULT_VARIANT",
@@ -335,31 +333,11 @@ def parse_profile(content: bytes | str, origin: str = "shipped") -> Profile:
     Raises
     ------
     InputError
-        If it is no TOML, or no valid profile; the text names the file and the first fault.
+        If it is no TOML, or no valid profile; the text names the file and all faults.
     """
-    if len(content) > _MAX_BYTES:
-        raise InputError(
-            f"Codec profile {origin} has {len(content)} bytes, more than {_MAX_BYTES}; shorten it."
-        )
-    try:
-        text = content.decode("utf-8") if isinstance(content, bytes) else content
-        table = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"Codec profile {origin} is not TOML in UTF-8: {_one_line(str(error))}.") from error
-    try:
-        profile = Profile.model_validate(table)
-    except ValidationError as error:
-        fault = error.errors(include_url=False, include_context=False)[0]
-        place = ".".join(bare(str(part)) for part in fault["loc"]) or "the file"
-        raise InputError(f"Codec profile {origin}: {_one_line(place)}: {_one_line(fault['msg'])}.") from error
-    except RecursionError as error:
-        raise InputError(f"Codec profile {origin} is nested too deeply.") from error
+    profile = parse_toml(content, Profile, name=f"Codec profile {origin}", what="shorten it", most=_MAX_BYTES)
     profile._origin = origin
     return profile
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split()).rstrip(".")[:300].encode("utf-8", "replace").decode()
 
 
 def load_profiles(extra_dir: Path | None = None) -> dict[str, Profile]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdbench.backends.protocol import Input
+from rdbench.files import replacing
 from rdbench.machine import work_folder
 from rdbench.video import process
 from rdbench.video.clip import FACE_SIZE, Clip
@@ -59,8 +58,7 @@ def face_pictures(prepared: Prepared, size: int = FACE_SIZE, margin: float = 0.0
     file = prepared.folder / (f"face{size}-{crop.side}.yuv" if margin else f"face{size}.yuv")
     wanted = prepared.frames * frame_bytes(size, size)
     if not file.is_file() or file.stat().st_size != wanted:
-        part = file.with_name(f".{uuid.uuid4().hex}.yuv")
-        try:
+        with replacing(file, durable=True) as part:
             cuts = _cut_source(prepared, crop)
             stream = ffmpeg.input(
                 "pipe:0", format="rawvideo", pix_fmt="yuv420p", s=f"{crop.side}x{crop.side}", framerate="25"
@@ -70,9 +68,6 @@ def face_pictures(prepared: Prepared, size: int = FACE_SIZE, margin: float = 0.0
             output = ffmpeg.output(stream, f"file:{part}", format="rawvideo", pix_fmt="yuv420p")
             process.run(process.arguments(output), feed=cuts)
             check_planes(part, size, size, prepared.frames)
-            os.replace(part, file)
-        finally:
-            part.unlink(missing_ok=True)
     return check_planes(file, size, size, prepared.frames)
 
 
