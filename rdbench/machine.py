@@ -9,12 +9,11 @@ import re
 import shutil
 import sys
 import tempfile
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 __all__ = ["cache_dir", "cores", "installed", "keep_memory", "required", "sweep_work", "work_folder"]
-
-_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
 
@@ -81,11 +80,40 @@ def installed(names: list[str]) -> tuple[list[str], bool]:
     return lines, good
 
 
+@dataclass(frozen=True)
+class _Owner:
+    """Whose work folder it is, as the folder's name says: planes of a dead process can be removed."""
+
+    process: int
+    host: str
+
+    @classmethod
+    def here(cls) -> _Owner:
+        return cls(os.getpid(), platform.node())
+
+    @classmethod
+    def of(cls, folder: Path) -> _Owner | None:
+        process, _, rest = folder.name.partition("@")
+        host, _, random = rest.rpartition("@")
+        return cls(int(process), host) if process.isdigit() and random else None
+
+    @property
+    def prefix(self) -> str:
+        return f"{self.process}@{self.host}@"
+
+
+def work_folder() -> tempfile.TemporaryDirectory[str]:
+    """A folder for planes on their way, named after this process so that a dead one's can be removed."""
+    parent = cache_dir() / "work"
+    parent.mkdir(parents=True, exist_ok=True)
+    return tempfile.TemporaryDirectory(prefix=_Owner.here().prefix, dir=parent)
+
+
 def sweep_work() -> None:
-    """Remove planes that dead processes left behind."""
+    """Remove planes that dead processes of this machine left behind."""
     for folder in (cache_dir() / "work").glob("*@*@*"):
-        owner, host, _ = folder.name.split("@", 2)
-        if host == platform.node() and owner.isdigit() and not _alive(int(owner)):
+        owner = _Owner.of(folder)
+        if owner is not None and owner.host == platform.node() and not _alive(owner.process):
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -112,10 +140,3 @@ def _alive(process: int) -> bool:
 def cores() -> int:
     """Processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def work_folder() -> tempfile.TemporaryDirectory[str]:
-    """A folder for planes on their way, named after this process so that a dead one's can be removed."""
-    parent = cache_dir() / "work"
-    parent.mkdir(parents=True, exist_ok=True)
-    return tempfile.TemporaryDirectory(prefix=f"{os.getpid()}@{platform.node()}@", dir=parent)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rdbench.datasets import arff, package
 from rdbench.errors import ClipError, InputError
-from rdbench.video.clip import PARTITIONS, Clip, ClipInfo, Labels
+from rdbench.video.clip import PARTITIONS, Clip, ClipInfo, Dataset, Labels
 from rdbench.video.labels import EXACT
 from rdbench.words import did_you_mean
 
@@ -25,7 +25,7 @@ _NAME = re.compile(r"(train|dev|test)_([1-9][0-9]?)\.(mp4|avi|mkv|mov)", re.IGNO
 
 
 @dataclass(frozen=True)
-class Avec2016Dataset:
+class Avec2016Dataset(Dataset):
     """Recordings ``train_1`` ... ``dev_1`` ... ``test_1`` ..., each of its own subject.
 
     Parameters

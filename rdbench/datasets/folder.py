@@ -11,7 +11,7 @@ import numpy as np
 
 from rdbench.datasets import delimited
 from rdbench.errors import ClipError, InputError
-from rdbench.video.clip import PARTITIONS, Boxes, Clip, ClipInfo, Labels
+from rdbench.video.clip import PARTITIONS, Boxes, Clip, ClipInfo, Dataset, Labels
 from rdbench.words import did_you_mean
 
 __all__ = ["SUFFIXES", "FolderDataset", "parse_boxes", "parse_labels"]
@@ -245,7 +245,7 @@ def _classes(root: Path, files: tuple[tuple[Path, int, int], ...]) -> tuple[str,
 
 
 @dataclass(frozen=True)
-class FolderDataset:
+class FolderDataset(Dataset):
     """Every video file of a folder, or those that its manifest.csv lists.
 
     Parameters

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rdbench.datasets import delimited, package
 from rdbench.errors import ClipError, InputError
 from rdbench.stats import metrics
-from rdbench.video.clip import PARTITIONS, Clip, ClipInfo, Labels
+from rdbench.video.clip import PARTITIONS, Clip, ClipInfo, Dataset, Labels
 from rdbench.video.labels import EXACT
 from rdbench.words import did_you_mean
 
@@ -64,7 +64,7 @@ def gold_standard(ratings: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True)
-class RecolaDataset:
+class RecolaDataset(Dataset):
     """Recordings ``P16``, ``P17``, ..., each of its own subject.
 
     Parameters

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from rdbench.datasets.folder import FolderDataset
-from rdbench.datasets.synthetic import SyntheticDataset
+from rdbench.datasets.synthetic import HEIGHTS, SyntheticDataset
 from rdbench.errors import InputError
 from rdbench.video.clip import Dataset
 from rdbench.words import did_you_mean
 
-__all__ = ["NAMES", "open_dataset"]
+__all__ = ["NAMES", "is_embedded", "open_dataset"]
 
 NAMES = ("synthetic", "synthetic:720p", "avec2016", "recola")
 
@@ -42,7 +42,7 @@ def open_dataset(name_or_path: str, root: Path | None = None) -> Dataset:
         raise InputError(
             f"--root belongs to the datasets avec2016 and recola, not to {name_or_path!r}; leave it out."
         )
-    if name_or_path in ("synthetic", "synthetic:720p"):
+    if is_embedded(name_or_path):
         return SyntheticDataset(height=720 if name_or_path.endswith("720p") else 360)
     path = Path(name_or_path)
     if not path.exists():
@@ -51,6 +51,11 @@ def open_dataset(name_or_path: str, root: Path | None = None) -> Dataset:
             f"Datasets are {', '.join(NAMES)}."
         )
     return FolderDataset(path)
+
+
+def is_embedded(name: str) -> bool:
+    """Whether a name is that of a set that the project draws: pictures alike, which one bitrate grid serves."""
+    return name in HEIGHTS.values()
 
 
 def _package(name: str, root: Path) -> Dataset:

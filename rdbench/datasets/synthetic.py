@@ -10,7 +10,7 @@ import hashlib
 import os
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -25,7 +25,7 @@ from rdbench.datasets.drawing.signals import FPS, FRAMES
 from rdbench.errors import ClipError, EncodeError, InputError
 from rdbench.machine import cache_dir
 from rdbench.video import process
-from rdbench.video.clip import Boxes, Clip, ClipInfo, Labels
+from rdbench.video.clip import Boxes, Clip, ClipInfo, Dataset, Labels
 
 __all__ = ["TARGETS", "SyntheticDataset", "generator_version"]
 
@@ -35,7 +35,7 @@ HEIGHTS = {360: "synthetic", 720: "synthetic:720p"}
 
 
 @dataclass(frozen=True)
-class SyntheticDataset:
+class SyntheticDataset(Dataset):
     """54 drawn subjects, 10 s each at 25 fps, with exact labels and face boxes.
 
     Parameters
@@ -76,6 +76,14 @@ class SyntheticDataset:
     def frames(self) -> int:
         """Frames in each clip."""
         return FRAMES if self.seconds is None else max(1, round(self.seconds * FPS))
+
+    def has_labels(self, partition: str) -> bool:
+        """Always: nothing need be drawn to know."""
+        return True
+
+    def shortened(self, seconds: float) -> SyntheticDataset:
+        """The same people, drawn for the first seconds only."""
+        return replace(self, seconds=seconds)
 
     def index(self) -> list[ClipInfo]:
         """All 54 clips; each is its own subject."""

@@ -26,6 +26,7 @@ __all__ = [
     "MOMENTS",
     "accuracy",
     "ccc",
+    "challenge_scores",
     "confusion_matrix",
     "higher_is_better",
     "macro_f1",
@@ -158,6 +159,30 @@ def ccc(stats: ArrayLike) -> Array:
         In -1..1.
     """
     return _ccc(_columns(stats))
+
+
+def challenge_scores(stats: Array) -> dict[str, float]:
+    """The two ways in which challenges reported CCC, side by side.
+
+    Parameters
+    ----------
+    stats : (recordings, 6) float64
+        Moments in the order of `MOMENTS`.
+
+    Returns
+    -------
+    dict
+        ``ccc_concatenated`` (AVEC 2016: one CCC over all recordings one after the other),
+        ``ccc_mean_of_recordings`` (AVEC 2018: the mean of the recordings' CCCs; those with constant gold have
+        none and are left out) and how many ``recordings`` that mean is of.
+    """
+    by_recording = ccc(stats)
+    there = np.isfinite(by_recording)
+    return {
+        "ccc_concatenated": float(ccc(merge(stats, axis=0))),
+        "ccc_mean_of_recordings": float(by_recording[there].mean()) if there.any() else float("nan"),
+        "recordings": float(there.sum()),
+    }
 
 
 def _ccc(columns: Columns) -> Array:

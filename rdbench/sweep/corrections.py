@@ -31,12 +31,10 @@ __all__ = [
     "Scoring",
     "Step",
     "apply",
-    "challenge_scores",
     "fit",
     "procedure",
     "shift_predictions",
 ]
-
 
 MEDIANS = (0.0, 0.2, 0.4, 0.8, 1.2, 1.6, 2.4, 3.2, 4.8, 6.4, 9.6, 12.8)
 """Lengths of the median filter that are tried, in seconds; 0 is no filter."""
@@ -146,11 +144,6 @@ class Fitted:
     clips: tuple[str, ...]
     without: dict[str, Fitted] = field(default_factory=dict)
 
-    @property
-    def chosen(self) -> str:
-        """What was kept, such as ``delay=2.8, bias=-0.31``; "nothing" where nothing was."""
-        return _chosen([self])
-
     def of(self, subject: str) -> Scoring:
         """The scoring of a subject's recordings: one in whose choice it had no say."""
         return self.without.get(subject, self).scoring
@@ -159,7 +152,7 @@ class Fitted:
         """What reported subjects were scored with, and what that was fitted on; ranges where they differ."""
         fits = [self.without[subject] for subject in subjects if subject in self.without]
         if not fits:
-            return self.chosen, self.fitted_on
+            return _chosen([self]), self.fitted_on
         return _chosen(fits), f"{self.fitted_on}, each scored with what the others chose"
 
 
@@ -439,30 +432,6 @@ def _tried(used: Sequence[Recording], candidates: Sequence[Scoring], known: _Kno
             if key not in known:
                 known[key] = _stats(recording, scoring)
     return np.array([[known[id(recording), scoring] for recording in used] for scoring in candidates])
-
-
-def challenge_scores(stats: Array) -> dict[str, float]:
-    """The two ways in which challenges reported CCC, side by side.
-
-    Parameters
-    ----------
-    stats : (recordings, 6) float64
-        Moments in the order of `rdbench.tables.schema.MOMENTS`.
-
-    Returns
-    -------
-    dict
-        ``ccc_concatenated`` (AVEC 2016: one CCC over all recordings one after the other),
-        ``ccc_mean_of_recordings`` (AVEC 2018: the mean of the recordings' CCCs; those with constant gold have
-        none and are left out) and how many ``recordings`` that mean is of.
-    """
-    each = metrics.ccc(stats)
-    there = np.isfinite(each)
-    return {
-        "ccc_concatenated": float(metrics.ccc(metrics.merge(stats, axis=0))),
-        "ccc_mean_of_recordings": float(each[there].mean()) if there.any() else float("nan"),
-        "recordings": float(there.sum()),
-    }
 
 
 def _step(name: str, value: float, neutral: float, before: float, after: float) -> Step:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypedDict, Unpack
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from rdbench.datasets.registry import is_embedded
 from rdbench.errors import InputError
 from rdbench.files import faults_of, read_toml
 from rdbench.video.arguments import check_rate
@@ -21,6 +22,7 @@ from rdbench.words import did_you_mean, suggestion_among
 
 __all__ = [
     "UNCODED",
+    "Changes",
     "CodecChoice",
     "Condition",
     "DatasetChoice",
@@ -193,27 +195,48 @@ def load_experiment(name: str | Path) -> Experiment:
     return read_toml(file, Experiment, name=str(name), what=what, defaults={"name": stem})
 
 
-def override(
-    experiment: Experiment,
-    *,
-    dataset: str | None = None,
-    root: str | None = None,
-    partition: str | None = None,
-    regions: Sequence[str] = (),
-    factors: Sequence[int] = (),
-    codecs: Sequence[str] = (),
-    variants: Sequence[str] = (),
-    mode: str | None = None,
-    rates: Sequence[float] = (),
-    backends: Sequence[str] = (),
-    reference: str | None = None,
-    face_size: int | None = None,
-) -> Experiment:
-    """Change an experiment by options of the command line; what is empty or None stays as it is.
+class Changes(TypedDict, total=False):
+    """What the command line may change of an experiment; what is left out, empty or None stays as it is.
+
+    Parameters
+    ----------
+    dataset, root, partition : str or None
+        See `DatasetChoice`.
+    regions, factors, backends, codecs, variants : sequence
+    mode : str or None
+        Of every codec.
+    rates : sequence of float
+        Of every codec.
+    reference : str or None
+    face_size : int or None
+    """
+
+    dataset: str | None
+    root: str | None
+    partition: str | None
+    regions: Sequence[str]
+    factors: Sequence[int]
+    codecs: Sequence[str]
+    variants: Sequence[str]
+    mode: str | None
+    rates: Sequence[float]
+    backends: Sequence[str]
+    reference: str | None
+    face_size: int | None
+
+
+def override(experiment: Experiment, **changes: Unpack[Changes]) -> Experiment:
+    """Change an experiment by options of the command line.
 
     A dataset drops the clip selection. A folder of unlike pictures has no common bitrate grid, so
     another dataset than an embedded one is swept in `crf` unless a mode or rates are given, and so is another region
     than the experiment's. A changed codec, factor or mode without rates takes that codec's own grid.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    **changes
+        See `Changes`.
 
     Raises
     ------
@@ -221,29 +244,21 @@ def override(
         If the outcome is not a valid experiment.
     """
     data = experiment.model_dump()
-    chosen = data["dataset"]
-    foreign = False
-    if dataset is not None:
-        chosen.update(name=dataset, root=None, clips=(), seconds=None, partition=None)
-        foreign = not dataset.startswith("synthetic")
-    if root is not None:
-        chosen["root"] = root
-    if partition is not None and partition != chosen["partition"]:
-        chosen.update(partition=partition, clips=())
-    if regions:
-        data["region"] = tuple(dict.fromkeys(regions))
-    if factors:
+    _choose_clips(data["dataset"], changes)
+    if factors := changes.get("factors"):
         data["factors"] = tuple(dict.fromkeys(factors))
-    if backends:
+    if backends := changes.get("backends"):
         data["backends"] = tuple(dict.fromkeys(backends))
-    if reference is not None:
-        data["reference"] = reference
-    if face_size is not None:
-        data["face_size"] = face_size
-    if foreign and mode is None and not rates:
+    if regions := changes.get("regions"):
+        data["region"] = tuple(dict.fromkeys(regions))
+    for name in ("reference", "face_size"):
+        if (value := changes.get(name)) is not None:
+            data[name] = value
+    dataset, mode, rates = changes.get("dataset"), changes.get("mode"), changes.get("rates", ())
+    if dataset is not None and not is_embedded(dataset) and mode is None and not rates:
         mode = "crf"
     listed = [choice.model_dump() for choice in experiment.codecs]
-    data["codecs"] = _codecs(listed, codecs, variants, mode, rates)
+    data["codecs"] = _codecs(listed, changes.get("codecs", ()), changes.get("variants", ()), mode, rates)
     if set(data["region"]) != set(experiment.region) and not rates:
         # A grid of bitrates belongs to one region; no other grid of them fits all factors.
         for choice in data["codecs"]:
@@ -253,6 +268,16 @@ def override(
         return Experiment.model_validate(data)
     except ValidationError as error:
         raise InputError(f"These options make no experiment: {faults_of(error, Experiment)}.") from error
+
+
+def _choose_clips(chosen: dict[str, Any], changes: Changes) -> None:
+    if (dataset := changes.get("dataset")) is not None:
+        chosen.update(name=dataset, root=None, clips=(), seconds=None, partition=None)
+    if (root := changes.get("root")) is not None:
+        chosen["root"] = root
+    partition = changes.get("partition")
+    if partition is not None and partition != chosen["partition"]:
+        chosen.update(partition=partition, clips=())
 
 
 def _codecs(

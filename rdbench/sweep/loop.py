@@ -7,13 +7,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from typing import Any
 
 from rdbench.errors import InputError
 from rdbench.machine import sweep_work
+from rdbench.sweep.bench import evaluate
 from rdbench.sweep.experiment import Condition
-from rdbench.sweep.unit import Setup, Unit, UnitResult, evaluate, look
+from rdbench.sweep.unit import Setup, Unit, UnitResult, look
 from rdbench.sweep.workers import killed_by, notice_interrupts, stop
 from rdbench.tables.pictures import write_samples
 from rdbench.tables.store import Store
@@ -28,8 +29,6 @@ OVERHEAD_PIXELS = 1e7
 IN_FLIGHT = 3
 MAX_IDLE_BREAKS = 3
 
-Key = tuple[Any, ...]
-
 
 @dataclass
 class Progress:
@@ -40,6 +39,9 @@ class Progress:
     failed: int = 0
     skipped: int = 0
     started: float = field(default_factory=time.monotonic)
+
+
+Report = Callable[[Progress, str | None], None]
 
 
 @dataclass
@@ -87,6 +89,7 @@ def split(clip: str, conditions: Sequence[Condition], frames: int, pixels: int) 
 @dataclass
 class _Task:
     unit: Unit | str
+    """A unit, or the name of a clip that is to be looked at."""
 
 
 def sweep(
@@ -96,7 +99,7 @@ def sweep(
     store: Store,
     open_executor: Callable[[], Executor],
     workers: int,
-    report: Callable[[Progress, str | None], None],
+    report: Report,
 ) -> Summary:
     """Carry out everything that the store does not hold yet.
 
@@ -120,163 +123,167 @@ def sweep(
         What was finished is kept.
     """
     sweep_work()
-    store.forget_failures()
-    finished, sources = store.finished(setup.keep), store.sources()
-    told = {row["clip"]: row for row in store.clips()}
-    todo = {info.name: [c for c in conditions if _key(info.name, c) not in finished] for info in clips}
-    progress = Progress(total=len(clips) * len(conditions))
-    progress.done = progress.total - sum(map(len, todo.values()))
-    queue: deque[_Task] = deque()
-    for info in clips:
-        known = told.get(info.name)
-        if known is not None and known["state"] == "skipped":
-            _pass_over(progress, known, len(todo[info.name]), report)
-        elif todo[info.name]:
-            queue.append(_Task(info.name))
-    report(progress, None)
-    interrupted, restore = notice_interrupts()
-    executor = open_executor()
-    pending: dict[Future[Any], _Task] = {}
-    suspects = idle_breaks = 0
-    try:
-        while queue or pending:
-            if interrupted.is_set():
-                raise KeyboardInterrupt
-            while queue and len(pending) < (1 if suspects else IN_FLIGHT * workers):
-                task = queue.popleft()
-                try:
-                    pending[_submit(executor, setup, task)] = task
-                except BrokenExecutor:
-                    queue.appendleft(task)
-                    if not pending:
-                        # It broke while idle, so no future will tell.
-                        idle_breaks += 1
-                        if idle_breaks > MAX_IDLE_BREAKS:
-                            raise
-                        stop(executor)
-                        executor = open_executor()
-                    break
-            done, _ = concurrent.futures.wait(
-                pending, timeout=1, return_when=concurrent.futures.FIRST_COMPLETED
-            )
-            broken: list[_Task] = []
-            # Submitted first, handled first: nothing that is kept depends on it, but progress reads better.
-            for future in sorted(done, key=list(pending).index):
-                task = pending.pop(future)
-                try:
-                    outcome = future.result()
-                except BrokenExecutor:
-                    broken.append(task)
-                    continue
-                except Exception as error:
-                    if not killed_by(error):
+    return _Sweep(setup, store, open_executor, workers, report).run(clips, conditions)
+
+
+class _Sweep:
+    """What is still to do, what is being done, and by whom."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        store: Store,
+        open_executor: Callable[[], Executor],
+        workers: int,
+        report: Report,
+    ) -> None:
+        self.setup, self.store, self.report = setup, store, report
+        self.open_executor, self.workers = open_executor, workers
+        self.progress = Progress()
+        self.todo: dict[str, list[Condition]] = {}
+        self.sources: dict[str, str] = {}
+        self.queue: deque[_Task] = deque()
+        self.pending: dict[Future[Any], _Task] = {}
+        # Tasks that ran when a worker died: until all of them have ended, one runs at a time.
+        self.suspects = 0
+        self.idle_breaks = 0
+
+    def run(self, clips: Sequence[ClipInfo], conditions: Sequence[Condition]) -> Summary:
+        """Do everything that is left to do of these clips under these conditions."""
+        self._plan(clips, conditions)
+        self.report(self.progress, None)
+        interrupted, restore = notice_interrupts()
+        self.executor = self.open_executor()
+        try:
+            while self.queue or self.pending:
+                if interrupted.is_set():
+                    raise KeyboardInterrupt
+                self._submit_more()
+                broken = self._take_results()
+                if broken:
+                    self._recover(broken)
+        except BaseException:
+            stop(self.executor, self.pending)
+            raise
+        finally:
+            restore()
+        self.executor.shutdown()
+        return Summary(self.store.clips(), self.store.failures(), len(self.store.finished()))
+
+    def _plan(self, clips: Sequence[ClipInfo], conditions: Sequence[Condition]) -> None:
+        self.store.forget_failures()
+        finished, self.sources = self.store.finished(self.setup.keep), self.store.sources()
+        known = {row["clip"]: row for row in self.store.clips()}
+        self.todo = {
+            info.name: [c for c in conditions if (info.name, *astuple(c)) not in finished] for info in clips
+        }
+        self.progress.total = len(clips) * len(conditions)
+        self.progress.done = self.progress.total - sum(map(len, self.todo.values()))
+        for info in clips:
+            row = known.get(info.name)
+            if row is not None and row["state"] == "skipped":
+                self._pass_over(row)
+            elif self.todo[info.name]:
+                self.queue.append(_Task(info.name))
+
+    def _submit_more(self) -> None:
+        """Hand out as many tasks as workers and one or two more each can have at once."""
+        while self.queue and len(self.pending) < (1 if self.suspects else IN_FLIGHT * self.workers):
+            task = self.queue.popleft()
+            work: Callable[..., Any] = look if isinstance(task.unit, str) else evaluate
+            try:
+                self.pending[self.executor.submit(work, self.setup, task.unit)] = task
+            except BrokenExecutor:
+                self.queue.appendleft(task)
+                if not self.pending:
+                    # It broke while idle, so no future will tell.
+                    self.idle_breaks += 1
+                    if self.idle_breaks > MAX_IDLE_BREAKS:
                         raise
-                    _blame(task, todo, store, progress, report)
-                    continue
-                idle_breaks = 0
-                suspects = max(0, suspects - 1)
-                if isinstance(task.unit, str):
-                    _clip_known(outcome, todo, sources, store, progress, queue, report)
-                else:
-                    _unit_done(outcome, task.unit, store, progress)
-                report(progress, None)
-            if broken:
-                stop(executor)
-                executor = open_executor()
-                if suspects and len(broken) == 1:
-                    _blame(broken[0], todo, store, progress, report)
-                    suspects -= 1
-                else:
-                    # One of these killed its worker; one at a time tells which.
-                    broken += pending.values()
-                    pending.clear()
-                    queue.extendleft(reversed(broken))
-                    suspects = len(broken)
-                    report(progress, "A worker died (out of memory?); what it was at is tried once more.")
-    except BaseException:
-        stop(executor, pending)
-        raise
-    finally:
-        restore()
-    executor.shutdown()
-    return Summary(store.clips(), store.failures(), len(store.finished()))
+                    stop(self.executor)
+                    self.executor = self.open_executor()
+                return
 
-
-def _key(clip: str, condition: Condition) -> Key:
-    return (
-        clip,
-        condition.region,
-        condition.factor,
-        condition.codec,
-        condition.variant,
-        condition.mode,
-        condition.rate,
-    )
-
-
-def _submit(executor: Executor, setup: Setup, task: _Task) -> Future[Any]:
-    if isinstance(task.unit, str):
-        return executor.submit(look, setup, task.unit)
-    return executor.submit(evaluate, setup, task.unit)
-
-
-def _clip_known(
-    row: dict[str, Any],
-    todo: dict[str, list[Condition]],
-    sources: dict[str, str],
-    store: Store,
-    progress: Progress,
-    queue: deque[_Task],
-    report: Callable[[Progress, str | None], None],
-) -> None:
-    name = row["clip"]
-    if row["state"] == "used" and sources.get(name, row["source"]) != row["source"]:
-        raise InputError(
-            f"Clip {name!r} has changed since this run began (file, labels or boxes); "
-            "name another folder with --out."
+    def _take_results(self) -> list[_Task]:
+        """Store what has come in, and give the tasks that their executor broke under."""
+        done, _ = concurrent.futures.wait(
+            self.pending, timeout=1, return_when=concurrent.futures.FIRST_COMPLETED
         )
-    store.add({"clips": [row]})
-    if row["state"] != "used":
-        _pass_over(progress, row, len(todo[name]), report)
-        return
-    units = split(name, todo[name], row["frames"], row["width"] * row["height"])
-    # The units of a clip at the head of the queue: finished clips early, and what is cached of one is warm.
-    queue.extendleft(_Task(unit) for unit in reversed(units))
+        broken: list[_Task] = []
+        # Submitted first, handled first: nothing that is kept depends on it, but progress reads better.
+        for future in sorted(done, key=list(self.pending).index):
+            task = self.pending.pop(future)
+            try:
+                outcome = future.result()
+            except BrokenExecutor:
+                broken.append(task)
+                continue
+            except Exception as error:
+                if not killed_by(error):
+                    raise
+                self._blame(task)
+                continue
+            self.idle_breaks = 0
+            self.suspects = max(0, self.suspects - 1)
+            if isinstance(task.unit, str):
+                self._clip_known(outcome)
+            else:
+                self._unit_done(outcome, task.unit)
+            self.report(self.progress, None)
+        return broken
 
+    def _recover(self, broken: list[_Task]) -> None:
+        """Replace an executor that broke; who broke it is found out by running one task at a time."""
+        stop(self.executor)
+        self.executor = self.open_executor()
+        if self.suspects and len(broken) == 1:
+            self._blame(broken[0])
+            self.suspects -= 1
+            return
+        broken += self.pending.values()
+        self.pending.clear()
+        self.queue.extendleft(reversed(broken))
+        self.suspects = len(broken)
+        self.report(self.progress, "A worker died (out of memory?); what it was at is tried once more.")
 
-def _pass_over(
-    progress: Progress, row: dict[str, Any], left: int, report: Callable[[Progress, str | None], None]
-) -> None:
-    progress.total -= left
-    progress.skipped += 1
-    word = "skipped" if row["state"] == "skipped" else "cannot be used"
-    report(progress, f"Clip {row['clip']} {word}: {row['reason']}.")
+    def _clip_known(self, row: dict[str, Any]) -> None:
+        name = row["clip"]
+        if row["state"] == "used" and self.sources.get(name, row["source"]) != row["source"]:
+            raise InputError(
+                f"Clip {name!r} has changed since this run began (file, labels or boxes); "
+                "name another folder with --out."
+            )
+        self.store.add({"clips": [row]})
+        if row["state"] != "used":
+            self._pass_over(row)
+            return
+        units = split(name, self.todo[name], row["frames"], row["width"] * row["height"])
+        # The units of a clip at the head of the queue: finished clips early, and what is cached of one is warm.
+        self.queue.extendleft(_Task(unit) for unit in reversed(units))
 
+    def _pass_over(self, row: dict[str, Any]) -> None:
+        self.progress.total -= len(self.todo[row["clip"]])
+        self.progress.skipped += 1
+        word = "skipped" if row["state"] == "skipped" else "cannot be used"
+        self.report(self.progress, f"Clip {row['clip']} {word}: {row['reason']}.")
 
-def _unit_done(result: UnitResult, unit: Unit, store: Store, progress: Progress) -> None:
-    # Pictures first: a run that dies in between makes them again.
-    for sample in result.rows.pop("samples", []):
-        write_samples(store.folder, sample["encode"], sample["pictures"], sample["frame"])
-    store.add(result.rows)
-    failed = len(result.rows.get("failures", []))
-    progress.failed += failed
-    progress.done += len(unit.conditions) - failed
-    progress.total -= failed
+    def _unit_done(self, result: UnitResult, unit: Unit) -> None:
+        # Pictures first: a run that dies in between makes them again.
+        for sample in result.rows.pop("samples", []):
+            write_samples(self.store.folder, sample["encode"], sample["pictures"], sample["frame"])
+        self.store.add(result.rows)
+        failed = len(result.rows.get("failures", []))
+        self.progress.failed += failed
+        self.progress.done += len(unit.conditions) - failed
+        self.progress.total -= failed
 
-
-def _blame(
-    task: _Task,
-    todo: dict[str, list[Condition]],
-    store: Store,
-    progress: Progress,
-    report: Callable[[Progress, str | None], None],
-) -> None:
-    reason = "its worker died twice (out of memory?)"
-    if isinstance(task.unit, str):
-        row = {"clip": task.unit, "state": "failed", "reason": f"{task.unit}: {reason}"}
-        store.add({"clips": [row]})
-        _pass_over(progress, row, len(todo[task.unit]), report)
-        return
-    clip = task.unit.clip
-    rows = [{"clip": clip, **asdict(condition), "reason": reason} for condition in task.unit.conditions]
-    _unit_done(UnitResult({"failures": rows}), task.unit, store, progress)
+    def _blame(self, task: _Task) -> None:
+        reason = "its worker died twice (out of memory?)"
+        if isinstance(task.unit, str):
+            row = {"clip": task.unit, "state": "failed", "reason": f"{task.unit}: {reason}"}
+            self.store.add({"clips": [row]})
+            self._pass_over(row)
+            return
+        clip = task.unit.clip
+        rows = [{"clip": clip, **asdict(condition), "reason": reason} for condition in task.unit.conditions]
+        self._unit_done(UnitResult({"failures": rows}), task.unit)

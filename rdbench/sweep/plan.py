@@ -71,8 +71,8 @@ def make_plan(experiment: Experiment, *, weights: Path | None = None, device: st
     grid = conditions(experiment, profiles)
     choice = experiment.dataset
     dataset: Dataset = open_dataset(choice.name, None if choice.root is None else Path(choice.root))
-    if choice.seconds is not None and hasattr(dataset, "seconds"):
-        dataset = dataclasses.replace(dataset, seconds=choice.seconds)  # type: ignore[type-var]
+    if choice.seconds is not None:
+        dataset = dataset.shortened(choice.seconds)
     clips, partition = select_clips(dataset, choice)
     names = list(
         dict.fromkeys([*experiment.backends, *([experiment.reference] if experiment.reference else [])])
@@ -241,7 +241,4 @@ def _default_partition(dataset: Dataset, index: Sequence[ClipInfo]) -> str:
     present = {info.partition for info in index}
     if "test" not in present:
         return "dev" if "dev" in present else "train"
-    if "dev" not in present or dataset.name.startswith("synthetic"):
-        return "test"
-    first = next(info for info in index if info.partition == "test")
-    return "dev" if dataset.load(first.name).labels is None else "test"
+    return "test" if "dev" not in present or dataset.has_labels("test") else "dev"

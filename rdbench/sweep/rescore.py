@@ -364,7 +364,7 @@ def scores_table(run: Stored, new: Rescored | None) -> pd.DataFrame:
             chosen, fitted_on = fitted.told(sorted(set(group["subject"].astype(str))))
             point |= {"fitted_on": fitted_on, "chosen": chosen}
         stats = group[list(MOMENTS)].to_numpy(dtype=float)
-        out.append(point | corrections.challenge_scores(stats))
+        out.append(point | metrics.challenge_scores(stats))
     columns = [*_POINT, "scoring", "fitted_on", "chosen"]
     columns += ["ccc_concatenated", "ccc_mean_of_recordings", "recordings"]
     table = pd.DataFrame(out, columns=columns)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 import rdbench
 from rdbench.backends.networks import build, choose_device
@@ -24,14 +23,13 @@ from rdbench.backends.weights import (
     Recipe,
     Weights,
     read_card,
-    read_tensors,
     read_weights,
-    write_tensors,
     write_weights,
 )
 from rdbench.errors import InputError
 from rdbench.training.examples import FaceSet, hold_out, load_faces
 from rdbench.training.log import draw, write_log
+from rdbench.training.state import Fitted, State
 from rdbench.training.tasks import Recognition, Restoration, Task
 from rdbench.video import process
 from rdbench.video.clip import Dataset
@@ -87,30 +85,11 @@ class Epoch:
         )
 
 
-@dataclass
-class Fitted:
-    """Where training stands; its best epoch is what it is for.
-
-    Parameters
-    ----------
-    best : dict of str to Tensor
-        Weights at the best epoch.
-    epoch : int
-        The best one, from 1 on; 0 before the first.
-    history : list of dict
-        By epoch: epoch, loss, and the scores.
-    """
-
-    best: dict[str, Tensor]
-    epoch: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
-
-
 def fit(
     network: nn.Module,
     recipe: Recipe,
     task: Task,
-    state: Path,
+    file: Path,
     device: torch.device,
     progress: Callable[[Epoch], None] = lambda epoch: None,
 ) -> Fitted:
@@ -125,8 +104,8 @@ def fit(
         As training starts; ends with the last epoch's weights.
     recipe : Recipe
     task : Task
-    state : Path
-        Kept after every epoch; the caller deletes it when the result is safe.
+    file : Path
+        Keeps the state after every epoch; the caller deletes it when the result is safe.
     device : torch.device
     progress : callable
 
@@ -142,52 +121,50 @@ def fit(
         )
     network.to(device)
     cast(Any, network).to(memory_format=torch.channels_last)
-    average = {name: value.detach().clone() for name, value in network.state_dict().items()}
-    fitted = Fitted(best={name: value.clone() for name, value in average.items()})
+    state = State(network, recipe, task, device)
     if not recipe.epochs:
-        return fitted
-    key = _state_key(recipe, task, device, average)
-    optimiser = _optimiser(network, recipe)
-    batches = task.frames // recipe.batch
-    steps = recipe.epochs * batches
-    begin = _resume(state, key, network, optimiser, average, fitted)
+        return state.fitted
+    begin = state.resume(file)
     judge = copy.deepcopy(network)
     started = time.monotonic()
     for epoch in range(begin + 1, recipe.epochs + 1):
-        torch.manual_seed(_chance(recipe.seed, epoch))
-        generator = torch.Generator().manual_seed(_chance(recipe.seed, -epoch))
-        order = torch.randperm(task.frames, generator=generator)
-        network.train()
-        total = 0.0
-        for batch in range(batches):
-            step = (epoch - 1) * batches + batch
-            for group in optimiser.param_groups:
-                group["lr"] = recipe.rate * group["share"] * _schedule(step, steps)
-            came, gold = task.batch(order[batch * recipe.batch : (batch + 1) * recipe.batch], generator)
-            came = came.contiguous(memory_format=torch.channels_last)
-            with torch.autocast(device.type, torch.bfloat16, enabled=recipe.dtype == "bfloat16"):
-                predictions = network(came)
-            loss = task.loss(predictions.float(), gold)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            total += float(loss.detach())
-            _follow(average, network, min(recipe.average, (1 + step) / (10 + step)))
-        if not np.isfinite(total):
-            raise InputError(
-                f"Training of {recipe.stem} diverged in epoch {epoch}; lower the learning rate "
-                f"(it is {recipe.rate})."
-            )
-        judge.load_state_dict(average)
+        loss = _learn(state, epoch)
+        judge.load_state_dict(state.average)
         scores = task.score(judge)
-        fitted.history.append({"epoch": epoch, "loss": total / batches, **scores})
-        if _better(fitted.history, fitted.epoch, task.columns):
-            fitted.epoch = epoch
-            fitted.best = {name: value.clone() for name, value in average.items()}
-        _keep(state, key, network, optimiser, average, fitted)
+        state.note(loss, scores)
+        state.keep(file)
         left = (time.monotonic() - started) / (epoch - begin) * (recipe.epochs - epoch)
-        progress(Epoch(recipe.stem, epoch, recipe.epochs, total / batches, scores, task.measure, left))
-    return fitted
+        progress(Epoch(recipe.stem, epoch, recipe.epochs, loss, scores, task.measure, left))
+    return state.fitted
+
+
+def _learn(state: State, epoch: int) -> float:
+    """One epoch, and its mean loss; all of its chance comes from the seed and its number."""
+    recipe, task = state.recipe, state.task
+    batches = task.frames // recipe.batch
+    torch.manual_seed(_chance(recipe.seed, epoch))
+    generator = torch.Generator().manual_seed(_chance(recipe.seed, -epoch))
+    order = torch.randperm(task.frames, generator=generator)
+    state.network.train()
+    total = 0.0
+    for batch in range(batches):
+        step = (epoch - 1) * batches + batch
+        state.set_rate(_schedule(step, recipe.epochs * batches))
+        came, gold = task.batch(order[batch * recipe.batch : (batch + 1) * recipe.batch], generator)
+        came = came.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(came.device.type, torch.bfloat16, enabled=recipe.dtype == "bfloat16"):
+            predictions = state.network(came)
+        loss = task.loss(predictions.float(), gold)
+        state.optimiser.zero_grad()
+        loss.backward()
+        state.optimiser.step()
+        total += float(loss.detach())
+        state.follow(min(recipe.average, (1 + step) / (10 + step)))
+    if not np.isfinite(total):
+        raise InputError(
+            f"Training of {recipe.stem} diverged in epoch {epoch}; lower the learning rate (it is {recipe.rate})."
+        )
+    return total / batches
 
 
 def train(
@@ -251,21 +228,14 @@ def train(
         progress(f"{file.name}: made before from the same recipe, faces and versions")
         return file
     with _repeatable(recipe, where):
-        torch.manual_seed(_chance(recipe.seed, 0))
-        network = build(recipe.network, recipe.size, max(1, len(recipe.targets)), recipe.dropout)
-        _start(network, recipe, card, parents)
+        network = _started(recipe, card, parents)
         kind = Recognition if recipe.targets else Restoration
         task: Task = kind(recipe, learn, choose, where)
         fitted = fit(network, recipe, task, state, where, progress)
         half = {name: value.half().cpu() for name, value in fitted.best.items()}
         # Scored as written: float16 is what others will load.
         network.load_state_dict(half)
-        selection = task.score(network, whole=True)
-        moved = None
-        if recipe.targets:
-            with torch.autocast(where.type, torch.bfloat16):
-                rounded = task.score(network, whole=True)
-            moved = max(abs(rounded[name] - value) for name, value in selection.items())
+        selection, moved = _selection(network, recipe, task, where)
     if fitted.history:
         write_log(out / f"{recipe.stem}.csv", fitted.history)
         draw(out / f"{recipe.stem}.png", fitted.history, recipe, fitted.epoch, task.measure)
@@ -273,6 +243,19 @@ def train(
     write_weights(file, {name: value.numpy() for name, value in half.items()}, done)
     state.unlink(missing_ok=True)
     return file
+
+
+def _selection(
+    network: nn.Module, recipe: Recipe, task: Task, device: torch.device
+) -> tuple[dict[str, float], float | None]:
+    """Scores on all that the epoch was chosen on, and how far bfloat16 moves them at most (not where pictures are
+    restored)."""
+    selection = task.score(network, whole=True)
+    if not recipe.targets:
+        return selection, None
+    with torch.autocast(device.type, torch.bfloat16):
+        rounded = task.score(network, whole=True)
+    return selection, max(abs(rounded[name] - value) for name, value in selection.items())
 
 
 def faces_of(recipe: Recipe) -> tuple[int, ...]:
@@ -315,14 +298,16 @@ def versions() -> dict[str, str]:
     }
 
 
-def _start(network: nn.Module, recipe: Recipe, card: Card, parents: dict[str, Weights]) -> None:
-    """Give a network what it starts from.
+def _started(recipe: Recipe, card: Card, parents: dict[str, Weights]) -> nn.Module:
+    """A network as its training starts.
 
     Raises
     ------
     InputError
         If a parent has nothing that fits.
     """
+    torch.manual_seed(_chance(recipe.seed, 0))
+    network = build(recipe.network, recipe.size, max(1, len(recipe.targets)), recipe.dropout)
     head = getattr(getattr(network, "recogniser", network), "fc5", None)
     if head is not None:
         # A network that starts at the labels' mean has only their variation left to learn.
@@ -338,21 +323,7 @@ def _start(network: nn.Module, recipe: Recipe, card: Card, parents: dict[str, We
         if not taken:
             raise InputError(f"{parents[stem].file} has no weights that {recipe.stem} could start from.")
         network.load_state_dict(taken, strict=False)
-
-
-def _optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW with a rate for each group of weights; frozen ones are left out."""
-    groups: dict[float, list[nn.Parameter]] = {}
-    for name, parameter in network.named_parameters():
-        share = next((rate for prefix, rate in recipe.rates if name.startswith(prefix)), 1.0)
-        parameter.requires_grad_(share > 0)
-        if share > 0:
-            groups.setdefault(share, []).append(parameter)
-    return torch.optim.AdamW(
-        [{"params": parameters, "share": share} for share, parameters in groups.items()],
-        lr=recipe.rate,
-        weight_decay=recipe.decay,
-    )
+    return network
 
 
 def _means(faces: FaceSet) -> dict[str, float]:
@@ -380,19 +351,6 @@ def _chance(seed: int, epoch: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed} {epoch}".encode()).digest()[:7], "big")
 
 
-def _better(history: list[dict[str, float]], best: int, targets: Sequence[str]) -> bool:
-    def mean(row: dict[str, float]) -> float:
-        return float(np.mean([row[target] for target in targets]))
-
-    return best == 0 or mean(history[-1]) > mean(history[best - 1])
-
-
-@torch.no_grad()
-def _follow(average: dict[str, Tensor], network: nn.Module, decay: float) -> None:
-    for name, value in network.state_dict().items():
-        average[name].lerp_(value, 1 - decay)
-
-
 @contextmanager
 def _repeatable(recipe: Recipe, device: torch.device) -> Iterator[None]:
     """Fixed threads and deterministic kernels, and the process as it was afterwards."""
@@ -409,67 +367,3 @@ def _repeatable(recipe: Recipe, device: torch.device) -> Iterator[None]:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(deterministic)
         fill.fill_uninitialized_memory = filled
-
-
-def _state_key(recipe: Recipe, task: Task, device: torch.device, start: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256(recipe.model_dump_json().encode())
-    digest.update(f"{task.content} {device} {torch.__version__}".encode())
-    for name, value in start.items():
-        digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _keep(
-    file: Path,
-    key: str,
-    network: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    average: dict[str, Tensor],
-    fitted: Fitted,
-) -> None:
-    moments = {
-        f"{number}.{name}": value
-        for number, entry in optimiser.state_dict()["state"].items()
-        for name, value in entry.items()
-    }
-    groups = {"now": network.state_dict(), "average": average, "best": fitted.best, "optimiser": moments}
-    tensors = {
-        f"{group}/{name}": value.detach().cpu().numpy()
-        for group, content in groups.items()
-        for name, value in content.items()
-    }
-    told = {"key": key, "epoch": fitted.epoch, "history": fitted.history}
-    write_tensors(file, tensors, json.dumps(told))
-
-
-def _resume(
-    file: Path,
-    key: str,
-    network: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    average: dict[str, Tensor],
-    fitted: Fitted,
-) -> int:
-    """Take up an earlier run's state in place, and give its last epoch; 0 where there is none that fits."""
-    try:
-        tensors, text = read_tensors(file)
-        told = json.loads(text)
-    except (InputError, ValueError):
-        return 0
-    if not isinstance(told, dict) or told.get("key") != key:
-        return 0
-    groups: dict[str, dict[str, Tensor]] = {"now": {}, "average": {}, "best": {}, "optimiser": {}}
-    for name, value in tensors.items():
-        group, _, inner = name.partition("/")
-        groups[group][inner] = torch.from_numpy(value)
-    network.load_state_dict(groups["now"])
-    for name, kept in average.items():
-        kept.copy_(groups["average"][name])
-        fitted.best[name].copy_(groups["best"][name])
-    moments: dict[int, dict[str, Tensor]] = {}
-    for name, kept in groups["optimiser"].items():
-        number, _, moment = name.partition(".")
-        moments.setdefault(int(number), {})[moment] = kept
-    optimiser.load_state_dict(optimiser.state_dict() | {"state": moments})
-    fitted.epoch, fitted.history = told["epoch"], told["history"]
-    return len(fitted.history)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypedDict, Unpack, cast
 
 import numpy as np
 
@@ -23,6 +23,7 @@ __all__ = [
     "FACTORS",
     "MODELS",
     "TRAINABLE",
+    "Choices",
     "Model",
     "recipes_for",
     "selection_of",
@@ -182,19 +183,41 @@ def _own(backend: str, size: str, factors: tuple[int, ...]) -> list[str]:
     return [stem_of(backend, size, seen) for seen in _seen(MODELS[backend], factors)]
 
 
+class Choices(TypedDict, total=False):
+    """What may be chosen of a training.
+
+    Parameters
+    ----------
+    factors : sequence of int
+        By default `FACTORS`.
+    targets : sequence of str
+        By default all that the dataset is labelled with.
+    seed : int
+        0 by default.
+    epochs : int or None
+        By default the recipe's own.
+    stride : int
+        Every n-th face of a recording is used: time and memory fall with it ("constant" takes all).
+    delay : float
+        Seconds that labels are moved back, to the frames that they are about.
+    """
+
+    factors: Sequence[int]
+    targets: Sequence[str]
+    seed: int
+    epochs: int | None
+    stride: int
+    delay: float
+
+
 def train_backends(
     names: Sequence[str],
     dataset: Dataset,
     out: Path,
     *,
-    factors: Sequence[int] = (),
-    targets: Sequence[str] = (),
-    seed: int = 0,
-    epochs: int | None = None,
-    stride: int = 1,
-    delay: float = 0.0,
     device: str = "auto",
     progress: Callable[[Epoch | str], None] = lambda what: None,
+    **choices: Unpack[Choices],
 ) -> list[Path]:
     """Train back-ends by name: what `rdbench train` does.
 
@@ -209,19 +232,11 @@ def train_backends(
         With a train partition.
     out : Path
         Folder for the weights.
-    factors : sequence of int
-        By default `FACTORS`.
-    targets : sequence of str
-        By default all that the dataset is labelled with.
-    seed : int
-    epochs : int, optional
-    stride : int
-        Every n-th face of a recording is used: time and memory fall with it ("constant" takes all).
-    delay : float
-        Seconds that labels are moved back, to the frames that they are about.
     device : str
     progress : callable
         Called with an `Epoch` after each, and with lines of text.
+    **choices
+        See `Choices`.
 
     Returns
     -------
@@ -235,12 +250,18 @@ def train_backends(
     """
     for name in names:
         _check_name(name)
+    factors, targets = choices.get("factors", ()), choices.get("targets", ())
+    epochs, delay = choices.get("epochs"), choices.get("delay", 0.0)
     wanted = tuple(targets) or targets_of(dataset)
-    changes: dict[str, Any] = {"seed": seed, "select_on": selection_of(dataset), "delay": delay}
+    changes: dict[str, Any] = {
+        "seed": choices.get("seed", 0),
+        "select_on": selection_of(dataset),
+        "delay": delay,
+    }
     if epochs is not None:
         changes["epochs"] = epochs
-    if stride != 1:
-        changes["stride"] = stride
+    if choices.get("stride", 1) != 1:
+        changes["stride"] = choices["stride"]
     recipes: dict[str, Recipe] = {}
     files = []
     for name in names:

@@ -94,7 +94,10 @@ class Clip:
 
 
 class Dataset(Protocol):
-    """Where clips come from. Instances are picklable, so that a worker can load a clip by itself."""
+    """Where clips come from. Instances are picklable, so that a worker can load a clip by itself.
+
+    Whoever inherits from it needs `name`, `index` and `load` alone.
+    """
 
     @property
     def name(self) -> str:
@@ -114,3 +117,18 @@ class Dataset(Protocol):
             If this clip cannot be used; others may be.
         """
         ...
+
+    def has_labels(self, partition: str) -> bool:
+        """Whether the clips of a partition are labelled, as its first one is.
+
+        Raises
+        ------
+        ClipError
+            If that cannot be used.
+        """
+        first = next(info for info in self.index() if info.partition == partition)
+        return self.load(first.name).labels is not None
+
+    def shortened(self, seconds: float) -> Dataset:
+        """The same set for whoever looks at the first seconds only; itself where that saves nothing."""
+        return self

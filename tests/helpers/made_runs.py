@@ -223,6 +223,8 @@ def _predictions(encodes: pd.DataFrame, scores: pd.DataFrame) -> list[dict[str, 
                         "mask": np.ones(frames, dtype=bool),
                         "times": np.arange(frames) / 25.0,
                         "bits": np.asarray(bits, dtype=np.int64),
+                        "outputs": np.array(group["target"], dtype=str),
+                        "targets": np.array(group["target"], dtype=str),
                     }
                 ),
             }

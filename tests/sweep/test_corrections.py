@@ -289,7 +289,7 @@ def test_both_challenge_scores_side_by_side():
     def plain_ccc(p, g):
         return 2 * np.cov(p, g, ddof=0)[0, 1] / (p.var() + g.var() + (p.mean() - g.mean()) ** 2)
 
-    scores = corrections.challenge_scores(stats)
+    scores = metrics.challenge_scores(stats)
     joined = [np.concatenate(side) for side in zip(*parts, strict=True)]
     assert scores["ccc_concatenated"] == pytest.approx(plain_ccc(*joined), abs=1e-12)
     assert scores["ccc_mean_of_recordings"] == pytest.approx(np.mean([plain_ccc(*p) for p in parts[:3]]))

@@ -47,7 +47,7 @@ from rdbench.sweep.plan import make_plan, select_clips
 from rdbench.sweep.unit import Setup
 from rdbench.sweep.workers import _start_worker, local_executor, remote_executor, stop
 from rdbench.tables.store import Store
-from rdbench.video.clip import ClipInfo
+from rdbench.video.clip import ClipInfo, Dataset
 
 __all__ = ["inside", "one", "small", "small_run", "tiny"]
 
@@ -397,7 +397,7 @@ def test_units_hold_each_condition_once(conditions: list[Condition], frames: int
         assert len(unit.conditions) == 1 or len(unit.conditions) * cost <= sweeping.UNIT_PIXELS
 
 
-class Listed:
+class Listed(Dataset):
     """A dataset that is only an index."""
 
     name = "listed"

@@ -170,7 +170,9 @@ def test_what_cannot_be_rescored_is_told(train, dev):
     with pytest.raises(InputError, match="the run's store is damaged"):
         rescored(replace(dev, predictions=swapped), train)
     nameless = [pack({k: v for k, v in unpack(b).items() if k != "outputs"}) for b in dev.predictions["data"]]
-    with pytest.raises(InputError, match="lack outputs: they were written by an earlier version"):
+    with pytest.raises(
+        InputError, match="do not name their targets: they were written by an earlier version"
+    ):
         rescored(replace(dev, predictions=dev.predictions.assign(data=nameless)), train)
 
 

@@ -20,8 +20,9 @@ from rdbench.backends.protocol import Context, Input
 from rdbench.errors import InputError
 from rdbench.stats import metrics
 from rdbench.sweep import unit
+from rdbench.sweep.bench import evaluate
 from rdbench.sweep.experiment import UNCODED, Condition
-from rdbench.sweep.unit import Setup, Unit, evaluate, face_margin, look
+from rdbench.sweep.unit import Setup, Unit, face_margin, look
 from rdbench.tables.predictions import unpack
 from rdbench.tables.schema import ENCODES, MOMENTS, SCORES
 from rdbench.video import coder
