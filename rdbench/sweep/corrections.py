@@ -46,7 +46,6 @@ PROTOCOLS = tuple(FITTED_PARTITION)
 
 _STEPS = ("delay", "median", "bias", "scale")
 _CHOSEN = {"loso": "chosen by leave-one-subject-out on train", "avec2016": "chosen on dev as in AVEC 2016"}
-
 _GAIN = 1e-9
 
 
@@ -144,6 +143,11 @@ class Fitted:
     clips: tuple[str, ...]
     without: dict[str, Fitted] = field(default_factory=dict)
 
+    @property
+    def chosen(self) -> str:
+        """What was kept, such as ``delay=2.8, bias=-0.31``; "nothing" where nothing was."""
+        return _chosen([self])
+
     def of(self, subject: str) -> Scoring:
         """The scoring of a subject's recordings: one in whose choice it had no say."""
         return self.without.get(subject, self).scoring
@@ -152,7 +156,7 @@ class Fitted:
         """What reported subjects were scored with, and what that was fitted on; ranges where they differ."""
         fits = [self.without[subject] for subject in subjects if subject in self.without]
         if not fits:
-            return _chosen([self]), self.fitted_on
+            return self.chosen, self.fitted_on
         return _chosen(fits), f"{self.fitted_on}, each scored with what the others chose"
 
 
