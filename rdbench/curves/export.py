@@ -13,8 +13,8 @@ from rdbench.curves.run import open_run
 from rdbench.curves.scope import Scopes
 from rdbench.curves.sides import GROUP
 from rdbench.errors import InputError
-from rdbench.tables.basis import Basis
 from rdbench.files import replacing
+from rdbench.tables.basis import Basis
 
 __all__ = ["export_run"]
 

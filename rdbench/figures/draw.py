@@ -26,8 +26,8 @@ from rdbench.figures.deltas import delta_figures
 from rdbench.figures.envelope import envelope, envelope_figures
 from rdbench.figures.source import Named, Source
 from rdbench.figures.strip import strips
-from rdbench.tables.basis import Basis
 from rdbench.files import replacing
+from rdbench.tables.basis import Basis
 from rdbench.tables.reading import default_metric, default_partition, require_partition
 
 __all__ = ["KINDS", "draw_all", "envelope", "methods", "rd", "save", "standalone"]
