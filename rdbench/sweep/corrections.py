@@ -46,7 +46,6 @@ PROTOCOLS = tuple(FITTED_PARTITION)
 
 _STEPS = ("delay", "median", "bias", "scale")
 _CHOSEN = {"loso": "chosen by leave-one-subject-out on train", "avec2016": "chosen on dev as in AVEC 2016"}
-
 _GAIN = 1e-9
 
 

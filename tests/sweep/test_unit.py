@@ -19,7 +19,7 @@ from PIL import Image
 from rdbench.backends.protocol import Context, Input
 from rdbench.errors import InputError
 from rdbench.stats import metrics
-from rdbench.sweep import unit
+from rdbench.sweep import bench, unit
 from rdbench.sweep.bench import evaluate
 from rdbench.sweep.experiment import UNCODED, Condition
 from rdbench.sweep.unit import Setup, Unit, face_margin, look
@@ -313,9 +313,9 @@ def test_in_region_face_reference_and_uncoded_pictures_show_the_same_crop(double
 
 def test_an_encode_without_a_margin_keeps_its_name(doubles, monkeypatch):
     """Names that the same condition had before margins were coded."""
-    monkeypatch.setattr(unit.ffmpeg, "build", lambda: "a build")
+    monkeypatch.setattr(bench.process, "build", lambda: "a build")
     clip = clip_of(moving())
-    monkeypatch.setattr(unit, "STAGE", 1)
+    monkeypatch.setattr(bench, "STAGE", 1)
     for region in ("face", "frame"):
         (row,) = rows_of(evaluate(setup(clip), work(region, 8, None)), "encodes", 1)
         identity = [1, "one", row["source"], region, 8, "none", "none", "none", 0.0, None, "a build"]
