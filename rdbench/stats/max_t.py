@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.linalg import helmert
 
 from rdbench.typing import Array
 
@@ -63,6 +62,9 @@ def _loadings(unit: Array) -> Array:
     A triangular one, whose signs are fixed: unlike singular vectors it moves little when the data do, so that
     machines agree.
     """
+    # Its import takes a tenth of a second, and most of what is drawn or printed needs no family.
+    from scipy.linalg import helmert
+
     triangle: Array = np.asarray(np.linalg.qr(helmert(len(unit)) @ unit, mode="r"))
     return np.ascontiguousarray((triangle * np.where(np.diag(triangle) < 0, -1.0, 1.0)[:, None]).T)
 
