@@ -13,7 +13,16 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-__all__ = ["cache_dir", "cores", "installed", "keep_memory", "required", "sweep_work", "work_folder"]
+__all__ = [
+    "cache_dir",
+    "cores",
+    "installed",
+    "keep_memory",
+    "profiles_folder",
+    "required",
+    "sweep_work",
+    "work_folder",
+]
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
 
@@ -135,6 +144,12 @@ def _alive(process: int) -> bool:
         return True
     # A killed process that its parent has not asked about yet still has its number.
     return state not in ("Z", "X")
+
+
+def profiles_folder() -> Path | None:
+    """The user's own codec profiles: ``$RDBENCH_CODECS``, or None."""
+    folder = os.environ.get("RDBENCH_CODECS")
+    return Path(folder) if folder else None
 
 
 def cores() -> int:

@@ -17,11 +17,12 @@ def list_(what: str | None) -> None:
     \b
     rdbench list codecs
     """
-    from rdbench.cli.listing import everything
+    from rdbench.cli.listing import KINDS
 
-    for title, rows in everything().items():
+    for title, listed in KINDS.items():
         if what not in (None, title):
             continue
+        rows = listed()
         click.echo(f"{title}:")
         width = max((len(name) for name, _ in rows), default=0)
         for name, text in rows:

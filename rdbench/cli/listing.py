@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 
-from rdbench.backends.registry import ONNX, find_backend, list_backends
 from rdbench.errors import RdbenchError
-from rdbench.machine import cache_dir
-from rdbench.sweep.experiment import shipped_experiments
-from rdbench.sweep.plan import profiles_folder
-from rdbench.video.profiles import load_profiles
+from rdbench.machine import cache_dir, profiles_folder
 
-__all__ = ["CACHED", "DATASETS", "cache_report", "describe_backend", "everything"]
+__all__ = ["CACHED", "DATASETS", "KINDS", "cache_report", "describe_backend", "everything"]
+
+Rows = list[tuple[str, str]]
+"""Names and descriptions."""
 
 
 DATASETS = (
@@ -27,27 +27,50 @@ CACHED = ("clips", "synthetic", "work")
 """What rdbench puts into its cache; nothing else is removed, whatever folder the cache was said to be."""
 
 
-def everything() -> dict[str, list[tuple[str, str]]]:
-    """Names and descriptions by kind."""
-    codecs = []
+def codecs() -> Rows:
+    """Each profile with its variants, and where it is from if it is the user's own."""
+    from rdbench.video.profiles import load_profiles
+
+    rows = []
     for name, profile in load_profiles(profiles_folder()).items():
         own = "" if profile.origin == "shipped" else f"; yours, from {profile.origin}"
-        codecs.append((name, f"{profile.description} (variants {', '.join(profile.variants)}{own})"))
-    return {
-        "codecs": codecs,
-        "backends": [
-            *((name, describe_backend(name)) for name in list_backends()),
-            (
-                f"{ONNX}FILE.onnx",
-                "any network in an ONNX file, with FILE.toml beside it that tells how to use it",
-            ),
-        ],
-        "datasets": list(DATASETS),
-        "experiments": [(f"{name}.toml", text) for name, text in shipped_experiments().items()],
-    }
+        rows.append((name, f"{profile.description} (variants {', '.join(profile.variants)}{own})"))
+    return rows
+
+
+def backends() -> Rows:
+    """Each back-end with what it was trained on, or why it cannot be opened."""
+    from rdbench.backends.registry import ONNX, list_backends
+
+    any_network = "any network in an ONNX file, with FILE.toml beside it that tells how to use it"
+    return [*((name, describe_backend(name)) for name in list_backends()), (f"{ONNX}FILE.onnx", any_network)]
+
+
+def experiments() -> Rows:
+    """Each experiment that ships, with what it is for."""
+    from rdbench.sweep.experiment import shipped_experiments
+
+    return [(f"{name}.toml", text) for name, text in shipped_experiments().items()]
+
+
+KINDS: dict[str, Callable[[], Rows]] = {
+    "codecs": codecs,
+    "backends": backends,
+    "datasets": lambda: list(DATASETS),
+    "experiments": experiments,
+}
+"""What can be listed; each kind imports what it needs, so that nobody waits for torch to see the codecs."""
+
+
+def everything() -> dict[str, Rows]:
+    """Names and descriptions by kind."""
+    return {kind: rows() for kind, rows in KINDS.items()}
 
 
 def describe_backend(name: str) -> str:
+    """What a back-end was trained on, or why it cannot be opened."""
+    from rdbench.backends.registry import find_backend
+
     try:
         return find_backend(name, None, "cpu").trained_on
     except RdbenchError as error:

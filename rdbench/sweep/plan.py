@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +13,7 @@ from rdbench.backends.registry import find_backend, name_for_workers
 from rdbench.datasets.registry import NAMES, open_dataset
 from rdbench.errors import InputError
 from rdbench.files import replacing
+from rdbench.machine import profiles_folder
 from rdbench.sweep.experiment import Condition, DatasetChoice, Experiment, conditions
 from rdbench.sweep.loop import Progress, Summary, sweep
 from rdbench.sweep.unit import Setup, face_margin
@@ -24,7 +24,7 @@ from rdbench.video.clip import FACE_SIZE, ClipInfo, Dataset
 from rdbench.video.profiles import Profile, load_profiles
 from rdbench.words import did_you_mean
 
-__all__ = ["Plan", "make_plan", "profiles_folder", "run_plan", "select_clips"]
+__all__ = ["Plan", "make_plan", "run_plan", "select_clips"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,12 +50,6 @@ class Plan:
     conditions: list[Condition]
     identity: Mapping[str, str]
     notes: list[str]
-
-
-def profiles_folder() -> Path | None:
-    """The user's own codec profiles: ``$RDBENCH_CODECS``, or None."""
-    folder = os.environ.get("RDBENCH_CODECS")
-    return Path(folder) if folder else None
 
 
 def make_plan(experiment: Experiment, *, weights: Path | None = None, device: str = "cpu") -> Plan:

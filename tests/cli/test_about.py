@@ -12,8 +12,8 @@ import torch
 from packages import write_avec
 from small_runs import within
 
+from rdbench.backends import registry
 from rdbench.backends.registry import list_backends
-from rdbench.cli import listing
 from rdbench.cli.diagnosis import _encoders, _torch, diagnosis, package
 from rdbench.cli.listing import cache_report, everything
 from rdbench.datasets.registry import NAMES
@@ -44,7 +44,7 @@ def test_a_back_end_that_does_not_open_is_listed_with_its_reason(monkeypatch: py
     def fail(*_: object) -> None:
         raise InputError("No weights.")
 
-    monkeypatch.setattr(listing, "find_backend", fail)
+    monkeypatch.setattr(registry, "find_backend", fail)
     assert dict(everything()["backends"])["constant"] == "cannot be opened: No weights."
 
 

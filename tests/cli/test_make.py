@@ -34,6 +34,7 @@ from small_runs import (
 
 from rdbench import __version__, errors
 from rdbench.cli.group import main
+from rdbench.cli.listing import KINDS
 from rdbench.cli.progress import ProgressLine
 from rdbench.datasets.synthetic import SyntheticDataset
 from rdbench.tables.store import Store
@@ -550,7 +551,7 @@ def test_an_error_becomes_its_exit_code(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("rdbench.cli.listing.everything", fail)
+    monkeypatch.setitem(KINDS, "codecs", fail)
     done = within("list")
     assert done.code == code
     assert text in done.err

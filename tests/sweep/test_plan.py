@@ -14,10 +14,10 @@ from small_runs import CLIPS, inside, one, tiny
 from rdbench.backends.double import Double
 from rdbench.backends.protocol import Input
 from rdbench.errors import InputError
-from rdbench.machine import cores
+from rdbench.machine import cores, profiles_folder
 from rdbench.sweep import plan as running
 from rdbench.sweep.experiment import load_experiment, override
-from rdbench.sweep.plan import make_plan, profiles_folder, run_plan
+from rdbench.sweep.plan import make_plan, run_plan
 from rdbench.video import process
 
 __all__ = ["inside", "one", "tiny"]
