@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 
 from rdbench.backends.registry import ONNX, find_backend, list_backends
+from rdbench.codecs.profiles import load_profiles
 from rdbench.errors import RdbenchError
 from rdbench.machine import cache_dir
 from rdbench.sweep.experiment import shipped_experiments
 from rdbench.sweep.plan import profiles_folder
-from rdbench.video.profiles import load_profiles
 
 __all__ = ["CACHED", "DATASETS", "cache_report", "describe_backend", "everything"]
 

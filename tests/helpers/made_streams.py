@@ -11,8 +11,8 @@ from pathlib import Path
 import imageio_ffmpeg
 import numpy as np
 
-from rdbench.video.arguments import encode_arguments, pass_numbers
-from rdbench.video.profiles import Profile, load_profiles
+from rdbench.codecs.arguments import encode_arguments, pass_numbers
+from rdbench.codecs.profiles import Profile, load_profiles
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 FPS = Fraction(10)

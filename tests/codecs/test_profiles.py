@@ -26,8 +26,7 @@ from made_streams import (
     try_encode,
 )
 
-from rdbench.errors import InputError
-from rdbench.video.arguments import (
+from rdbench.codecs.arguments import (
     check_rate,
     coded_size,
     encode_arguments,
@@ -37,13 +36,14 @@ from rdbench.video.arguments import (
     rate_status,
     refused,
 )
-from rdbench.video.bitstream import count
-from rdbench.video.profiles import (
+from rdbench.codecs.bitstream import count
+from rdbench.codecs.profiles import (
     DEFAULT_VARIANT,
     Profile,
     load_profiles,
     parse_profile,
 )
+from rdbench.errors import InputError
 
 SHIPPED = {
     entry.name.removesuffix(".toml"): entry.read_text()

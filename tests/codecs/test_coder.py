@@ -33,9 +33,10 @@ from made_videos import (
 from PIL import Image
 
 from rdbench.backends.protocol import Input
+from rdbench.codecs import coder
+from rdbench.codecs.coder import Encoded, Refused
+from rdbench.codecs.profiles import Profile, load_profiles
 from rdbench.errors import EncodeError
-from rdbench.video import coder
-from rdbench.video.coder import Encoded, Refused
 from rdbench.video.faces import Crop
 from rdbench.video.planes import (
     Geometry,
@@ -53,7 +54,6 @@ from rdbench.video.planes import (
     write_planes,
 )
 from rdbench.video.prepared import prepare
-from rdbench.video.profiles import Profile, load_profiles
 from rdbench.video.source import frame_bytes
 from rdbench.video.views import (
     _scaled_up,

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_streams import CONDITIONS, FRAMES, PROFILES, SIZE, decoded, encoded, ffmpeg, pictures, source
 
+from rdbench.codecs.bitstream import Bits, count, escape, split_nals
 from rdbench.errors import EncodeError
-from rdbench.video.bitstream import Bits, count, escape, split_nals
 
 # An account of streams that shares nothing with rdbench.bitstream: types and sizes from the specifications'
 # tables, split by regular expression (NAL units) or walked through (OBUs, IVF).
