@@ -21,6 +21,7 @@ __all__ = [
     "mode_of",
     "pair_of",
     "pass_numbers",
+    "quantised",
     "rate_status",
     "refused",
     "variant_of",
@@ -135,6 +136,23 @@ def pair_of(profile: Profile, variant: str, mode: str) -> tuple[Variant, Mode, P
         if name == mode:
             return other, control, pair
     return other, control, Pair()
+
+
+def quantised(profile: Profile, variant: str) -> str:
+    """The mode in which a profile is asked for quantisers in a variant: the first that it has of qp, crf and flat.
+
+    Raises
+    ------
+    InputError
+        If it has none of them.
+    """
+    missing = variant_of(profile, variant).without
+    for mode in ("qp", "crf", "flat"):
+        if mode in profile.modes and mode not in missing:
+            return mode
+    raise InputError(
+        f"Codec {profile.name!r} has no mode with quantisers in variant {variant!r}, so no known ends."
+    )
 
 
 def pass_numbers(profile: Profile, variant: str, mode: str) -> tuple[int | None, ...]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from rdbench.codecs.arguments import mode_of, variant_of
+from rdbench.codecs.arguments import mode_of, quantised
 from rdbench.codecs.coder import Encoded, encode
 from rdbench.codecs.profiles import Profile, load_profiles
 from rdbench.datasets.synthetic import SyntheticDataset
@@ -92,23 +92,6 @@ def limits(
         ends += [(profile, variant, name, rate) for rate in (mode.maximum, max(1.0, mode.minimum))]
     found = achieved(dataset, names, seconds, factor, ends)
     return list(zip(found[::2], found[1::2], strict=True))
-
-
-def quantised(profile: Profile, variant: str) -> str:
-    """The mode in which a profile is asked for quantisers in a variant: the first that it has of qp, crf and flat.
-
-    Raises
-    ------
-    InputError
-        If it has none of them.
-    """
-    missing = variant_of(profile, variant).without
-    for mode in ("qp", "crf", "flat"):
-        if mode in profile.modes and mode not in missing:
-            return mode
-    raise InputError(
-        f"Codec {profile.name!r} has no mode with quantisers in variant {variant!r}, so no known ends."
-    )
 
 
 def pilots(floor: float, ceiling: float) -> list[int]:
