@@ -12,11 +12,11 @@ from typing import Any
 from rdbench import __version__
 from rdbench.backends.registry import list_backends
 from rdbench.cli.listing import describe_backend
+from rdbench.codecs.profiles import Profile, load_profiles
 from rdbench.errors import InputError
 from rdbench.machine import cache_dir, cores, installed, profiles_folder, required
 from rdbench.tables.label_counts import LabelCounts
 from rdbench.video import process
-from rdbench.video.profiles import Profile, load_profiles
 
 __all__ = ["diagnosis", "package"]
 

@@ -29,7 +29,7 @@ CACHED = ("clips", "synthetic", "work")
 
 def codecs() -> Rows:
     """Each profile with its variants, and where it is from if it is the user's own."""
-    from rdbench.video.profiles import load_profiles
+    from rdbench.codecs.profiles import load_profiles
 
     rows = []
     for name, profile in load_profiles(profiles_folder()).items():

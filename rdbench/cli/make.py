@@ -33,7 +33,12 @@ __all__ = ["rescore", "run", "train"]
 @click.option(
     "--variant", "variants", multiple=True, metavar="NAME", help="Of a profile: ra (default), ld, ..."
 )
-@click.option("--mode", type=click.Choice(["abr", "2pass", "crf", "qp"]))
+@click.option("--mode", type=click.Choice(["abr", "2pass", "crf", "qp", "flat"]))
+@click.option(
+    "--effort",
+    type=click.Choice(["fast", "medium", "slow"]),
+    help="Class of CPU time  [each profile's preset].",
+)
 @click.option("--rate", "rates", multiple=True, type=FiniteRate(), help="kbit/s, or the quantiser.")
 @click.option("--backend", "backends", multiple=True, metavar="NAME[@SIZE]")
 @click.option(
@@ -57,6 +62,7 @@ def run(
     codecs: Sequence[str],
     variants: Sequence[str],
     mode: str | None,
+    effort: str | None,
     rates: Sequence[float],
     backends: Sequence[str],
     reference: str | None,
@@ -93,6 +99,7 @@ def run(
         backends=backends,
         reference=reference,
         face_size=face_size,
+        effort=effort,
     )
     plan = make_plan(chosen, weights=weights, device=device)
     out = out or Path("results") / chosen.name

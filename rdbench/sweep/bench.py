@@ -21,6 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdbench.backends.protocol import Backend, Context, Input, Restoring
+from rdbench.codecs import coder
+from rdbench.codecs.arguments import rate_status
+from rdbench.codecs.headers import by_layer
+from rdbench.codecs.profiles import Profile
 from rdbench.errors import ClipError, EncodeError
 from rdbench.files import replacing
 from rdbench.machine import work_folder
@@ -30,17 +34,15 @@ from rdbench.sweep.gold import score_rows
 from rdbench.sweep.unit import Setup, Unit, UnitResult, backends_of, face_margin, gold_of, prepared_clip
 from rdbench.tables.pictures import encode_png
 from rdbench.tables.predictions import pack
-from rdbench.video import coder, process
-from rdbench.video.arguments import rate_status
+from rdbench.video import process
 from rdbench.video.clip import FACE_SIZE
 from rdbench.video.planes import Geometry, Planes, Tally, mean_squared_error, padded_planes, psnr
 from rdbench.video.prepared import Prepared
-from rdbench.video.profiles import Profile
 from rdbench.video.views import downsample, face_pictures, face_rgb, full_pictures, views
 
 __all__ = ["evaluate"]
 
-STAGE = 1
+STAGE = 2
 """Raised when the same condition would give other numbers."""
 
 
@@ -61,14 +63,15 @@ def evaluate(setup: Setup, unit: Unit) -> UnitResult:
             for condition in unit.conditions:
                 started = time.monotonic()
                 try:
-                    encode = bench.one(condition, result)
+                    encode, cpu = bench.one(condition, result)
                 except (EncodeError, ClipError, OSError) as error:
                     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
                         raise
                     _fail(result, unit.clip, condition, error)
                 else:
                     seconds = time.monotonic() - started
-                    result.add("timings", {"encode": encode, "host": platform.node(), "seconds": seconds})
+                    taken = {"encode": encode, "host": platform.node(), "seconds": seconds}
+                    result.add("timings", {**taken, **cpu})
     except (EncodeError, ClipError) as error:
         for condition in unit.conditions:
             _fail(result, unit.clip, condition, error)
@@ -91,11 +94,14 @@ class _Seen:
     predictions : list of (Backend, (frames, k) float32)
     pictures : dict of str to bytes
         The sample's, by kind; empty for clips of which there are none.
+    decode_seconds : float
+        CPU time of the decoder.
     """
 
     quality: dict[str, float | None]
     predictions: list[tuple[Backend, NDArray[np.float32]]]
     pictures: dict[str, bytes]
+    decode_seconds: float = 0.0
 
 
 class _Bench:
@@ -120,9 +126,11 @@ class _Bench:
         self.low = downsample(self.full, self.geometry, folder)
         self.context = Context(unit.factor, unit.region, self.face_px, float(prepared.timeline.fps))
 
-    def one(self, condition: Condition, result: UnitResult) -> str:
+    def one(self, condition: Condition, result: UnitResult) -> tuple[str, dict[str, float]]:
+        """Carry out one condition: its encode's name, and the CPU seconds of encoding and decoding by column."""
         row = self._row(condition)
         bits_by_frame: tuple[int, ...] = ()
+        cpu: dict[str, float] = {}
         if condition.coded:
             profile = self.setup.profiles[condition.codec]
             encoded = coder.encode(
@@ -143,10 +151,12 @@ class _Bench:
             if isinstance(encoded, coder.Refused):
                 row.update(rate_status="refused", reason=encoded.reason)
                 result.add("encodes", row)
-                return str(row["encode"])
+                return str(row["encode"]), cpu
             bits_by_frame = encoded.bits.frames
             row.update(self._bits(encoded, profile, condition))
+            result.add("coded", *({"encode": row["encode"], **group} for group in by_layer(encoded.pictures)))
             seen = self._decoded(encoded, profile)
+            cpu = {"encode_cpu_seconds": encoded.cpu_seconds, "decode_cpu_seconds": seen.decode_seconds}
             self._keep(encoded, profile, row["encode"])
         else:
             seen = self._watch(self.low)
@@ -158,17 +168,18 @@ class _Bench:
         result.add("scores", *({"encode": row["encode"], **score} for score in scores))
         result.add("predictions", *predictions)
         result.add("encodes", row)
-        return str(row["encode"])
+        return str(row["encode"]), cpu
 
     def _decoded(self, encoded: coder.Encoded, profile: Profile) -> _Seen:
         """Beyond what an encoder can reach, rates end in one and the same stream: it is looked at once."""
         key = (profile.format, encoded.digest)
         if key not in self._seen:
             decoded = coder.decode(encoded, profile, self.geometry.low, self.prepared.frames, self.folder)
-            coded = psnr(mean_squared_error(self.low, decoded))
-            seen = self._watch(decoded)
-            self._seen[key] = dataclasses.replace(seen, quality={"psnr_coded": coded, **seen.quality})
-            decoded.file.unlink()
+            coded = psnr(mean_squared_error(self.low, decoded.planes))
+            seen = self._watch(decoded.planes)
+            quality = {"psnr_coded": coded, **seen.quality}
+            self._seen[key] = dataclasses.replace(seen, quality=quality, decode_seconds=decoded.cpu_seconds)
+            decoded.planes.file.unlink()
         return self._seen[key]
 
     def _row(self, condition: Condition) -> dict[str, Any]:
@@ -215,7 +226,9 @@ class _Bench:
             "informational_bits": bits.informational,
             "filler_bits": bits.filler,
             "stream_bits": bits.stream,
+            "container_bits": bits.container,
             "parameter_bits": bits.parameter,
+            "adaptation_bits": bits.adaptation,
             "first_key_bits": bits.first_key,
             "mean_qp": encoded.mean_qp,
         }

@@ -12,12 +12,12 @@ from typing import Annotated, Any, Literal, TypedDict, Unpack
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from rdbench.codecs.arguments import check_rate, pair_of
+from rdbench.codecs.profiles import DEFAULT_VARIANT, EffortName, ModeName, Profile
 from rdbench.datasets.registry import is_embedded
 from rdbench.errors import InputError
 from rdbench.files import faults_of, read_toml
-from rdbench.video.arguments import check_rate
 from rdbench.video.clip import FACE_SIZE
-from rdbench.video.profiles import DEFAULT_VARIANT, Profile
 from rdbench.words import did_you_mean, suggestion_among
 
 __all__ = [
@@ -79,7 +79,10 @@ class CodecChoice(_Part):
     name : str
         Of a profile.
     variant : str
-    mode : {"abr", "2pass", "crf", "qp"}
+    mode : {"abr", "2pass", "crf", "qp", "flat"}
+    effort : {"fast", "medium", "slow"}, optional
+        Class of CPU time, see docs/codecs.md; None: the profile's own preset. It becomes part of the variant's name
+        in the tables, such as ``ra-fast``.
     rates : tuple of float, or dict of factor to tuple of float, optional
         kbit/s or quantisers; None takes the profile's own grid. No grid fits all factors: at 6x6 pixels a
         codec has hardly any range.
@@ -87,8 +90,14 @@ class CodecChoice(_Part):
 
     name: Name
     variant: Name = DEFAULT_VARIANT
-    mode: Literal["abr", "2pass", "crf", "qp"] = "abr"
+    mode: ModeName = "abr"
+    effort: EffortName | None = None
     rates: Rates | dict[Factor, Rates] | None = None
+
+    @property
+    def swept(self) -> str:
+        """The variant as the tables name it."""
+        return self.variant if self.effort is None else f"{self.variant}-{self.effort}"
 
 
 class Experiment(_Part):
@@ -137,8 +146,13 @@ class Experiment(_Part):
     def text(self) -> str:
         """Canonical JSON: equal experiments give equal text."""
         # What was always so is not told: runs from before it could be chosen go on.
-        silent = {"description"} | ({"face_size"} if self.face_size == FACE_SIZE else set())
-        return json.dumps(self.model_dump(mode="json", exclude=silent), sort_keys=True)
+        content = self.model_dump(mode="json", exclude={"description"})
+        if self.face_size == FACE_SIZE:
+            del content["face_size"]
+        for choice in content["codecs"]:
+            if choice["effort"] is None:
+                del choice["effort"]
+        return json.dumps(content, sort_keys=True)
 
 
 @dataclass(frozen=True, order=True)
@@ -209,6 +223,8 @@ class Changes(TypedDict, total=False):
         Of every codec.
     reference : str or None
     face_size : int or None
+    effort : str or None
+        Of every codec.
     """
 
     dataset: str | None
@@ -223,6 +239,7 @@ class Changes(TypedDict, total=False):
     backends: Sequence[str]
     reference: str | None
     face_size: int | None
+    effort: str | None
 
 
 def override(experiment: Experiment, **changes: Unpack[Changes]) -> Experiment:
@@ -259,6 +276,9 @@ def override(experiment: Experiment, **changes: Unpack[Changes]) -> Experiment:
         mode = "crf"
     listed = [choice.model_dump() for choice in experiment.codecs]
     data["codecs"] = _codecs(listed, changes.get("codecs", ()), changes.get("variants", ()), mode, rates)
+    if changes.get("effort") is not None:
+        for choice in data["codecs"]:
+            choice["effort"] = changes["effort"]
     if set(data["region"]) != set(experiment.region) and not rates:
         # A grid of bitrates belongs to one region; no other grid of them fits all factors.
         for choice in data["codecs"]:
@@ -323,7 +343,7 @@ def conditions(experiment: Experiment, profiles: Mapping[str, Profile]) -> list[
                 found[Condition(region, factor, *UNCODED)] = None
             for choice in experiment.codecs:
                 for rate in sorted(_rates(choice, factor, profiles)):
-                    found[Condition(region, factor, choice.name, choice.variant, choice.mode, rate)] = None
+                    found[Condition(region, factor, choice.name, choice.swept, choice.mode, rate)] = None
     return list(found)
 
 
@@ -331,21 +351,12 @@ def _rates(choice: CodecChoice, factor: int, profiles: Mapping[str, Profile]) ->
     if choice.name not in profiles:
         raise InputError(f"Codec {choice.name!r} is unknown{suggestion_among(choice.name, profiles)}")
     profile = profiles[choice.name]
-    if choice.variant not in profile.variants:
-        raise InputError(
-            f"Codec {choice.name!r} has no variant {choice.variant!r}"
-            f"{suggestion_among(choice.variant, profile.variants)}"
-        )
-    modes = {str(name): mode for name, mode in profile.modes.items()}
-    if choice.mode not in modes:
-        raise InputError(
-            f"Codec {choice.name!r} has no mode {choice.mode!r}{suggestion_among(choice.mode, modes)}"
-        )
+    _, mode, _ = pair_of(profile, choice.swept, choice.mode)
     rates = choice.rates
     if isinstance(rates, dict):
         rates = rates.get(factor)
     if rates is None:
-        rates = tuple(float(rate) for rate in modes[choice.mode].grid)
+        rates = tuple(float(rate) for rate in mode.grid)
     for rate in rates:
         check_rate(profile, choice.mode, rate)
     return tuple(float(rate) for rate in rates)

@@ -14,16 +14,17 @@ from pathlib import Path
 import click
 import numpy as np
 
+from rdbench.codecs.arguments import mode_of, quantised
+from rdbench.codecs.coder import Encoded, encode
+from rdbench.codecs.profiles import Profile, load_profiles
 from rdbench.datasets.synthetic import SyntheticDataset
 from rdbench.errors import InputError
 from rdbench.files import replacing
 from rdbench.machine import work_folder
 from rdbench.sweep.experiment import CodecChoice, load_experiment
 from rdbench.video.clip import Dataset
-from rdbench.video.coder import Encoded, encode
 from rdbench.video.planes import Geometry
 from rdbench.video.prepared import prepare
-from rdbench.video.profiles import Profile, load_profiles
 from rdbench.video.views import downsample, full_pictures
 
 __all__ = ["achieved", "grid", "limits", "pilots"]
@@ -86,8 +87,9 @@ def limits(
     """Floor and ceiling in kbit/s of profiles and variants: their coarsest and their finest quantiser."""
     ends = []
     for profile, variant in sides:
-        mode = profile.modes["qp"]
-        ends += [(profile, variant, "qp", rate) for rate in (mode.maximum, max(1.0, mode.minimum))]
+        name = quantised(profile, variant)
+        mode = mode_of(profile, name)
+        ends += [(profile, variant, name, rate) for rate in (mode.maximum, max(1.0, mode.minimum))]
     found = achieved(dataset, names, seconds, factor, ends)
     return list(zip(found[::2], found[1::2], strict=True))
 
@@ -137,7 +139,7 @@ def _side(choice: CodecChoice) -> tuple[Profile, str]:
         raise InputError(
             f"{choice.name} is swept in {choice.mode}, which has no bitrates; grids are for abr and 2pass."
         )
-    return load_profiles()[choice.name], choice.variant
+    return load_profiles()[choice.name], choice.swept
 
 
 @click.command()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rdbench.backends.protocol import Backend
 from rdbench.backends.registry import find_backend, name_for_workers
+from rdbench.codecs.profiles import Profile, load_profiles
 from rdbench.datasets.registry import NAMES, open_dataset
 from rdbench.errors import InputError
 from rdbench.files import replacing
@@ -21,7 +22,6 @@ from rdbench.sweep.workers import local_executor, remote_executor
 from rdbench.tables.store import Store
 from rdbench.video import process
 from rdbench.video.clip import FACE_SIZE, ClipInfo, Dataset
-from rdbench.video.profiles import Profile, load_profiles
 from rdbench.words import did_you_mean
 
 __all__ = ["Plan", "make_plan", "run_plan", "select_clips"]

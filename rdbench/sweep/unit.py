@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from rdbench.backends.protocol import Backend, Context
 from rdbench.backends.registry import find_backend
+from rdbench.codecs.profiles import Profile
 from rdbench.errors import ClipError, EncodeError, InputError, NoFaceError, RdbenchError
 from rdbench.sweep.audience import predict
 from rdbench.sweep.experiment import Condition
 from rdbench.sweep.gold import Gold, gold_from_labels, gold_from_reference
 from rdbench.video.clip import FACE_SIZE, Dataset
 from rdbench.video.prepared import Prepared, prepare
-from rdbench.video.profiles import Profile
 from rdbench.video.views import pristine_views
 
 __all__ = [

@@ -16,7 +16,7 @@ import pandas as pd
 from pandas.api.types import pandas_dtype
 
 from rdbench.errors import InputError
-from rdbench.tables.schema import ENCODES, SCORES
+from rdbench.tables.schema import ENCODES, LATER, SCORES
 
 __all__ = ["StoredRun", "default_metric", "default_partition", "folder_of_run", "require_partition"]
 
@@ -110,8 +110,9 @@ class StoredRun:
             have = _columns(connection, name, file)
             if not have:
                 raise InputError(f"{file} has no table {name}, so it is not the store of a run.")
-            _complete(have, columns, f"The table {name} of {file}")
-            names = ", ".join(f'"{column}"' for column in columns)
+            absent = _later(name, have)
+            _complete([*have, *absent], columns, f"The table {name} of {file}")
+            names = ", ".join(f'NULL AS "{c}"' if c in absent else f'"{c}"' for c in columns)
             return pd.read_sql_query(f'SELECT {names} FROM "{name}"', connection)  # noqa: S608
 
     def _csv(self, name: str, columns: dict[str, str]) -> pd.DataFrame:
@@ -121,6 +122,7 @@ class StoredRun:
             table = pd.read_csv(file, dtype=dict.fromkeys(text, "str"), keep_default_na=False, na_values=[""])
         except (OSError, ValueError) as error:
             raise InputError(f"{file} cannot be read as a table: {error}.") from error
+        table = table.assign(**dict.fromkeys(_later(name, list(table.columns)), None))
         _complete(list(table.columns), list(columns), str(file))
         return table[list(columns)]
 
@@ -154,6 +156,11 @@ def _columns(connection: sqlite3.Connection, table: str, file: Path) -> list[str
         return [str(row[0]) for row in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))]
     except sqlite3.Error as error:
         raise InputError(f"{file} cannot be read as the store of a run: {error}.") from error
+
+
+def _later(table: str, have: Sequence[str]) -> list[str]:
+    """Columns that this table has nowadays, and that runs of earlier versions may lack."""
+    return [column for column in LATER.get(table, ()) if column not in have]
 
 
 def _complete(have: Sequence[str], wanted: Sequence[str], where: str) -> None:

@@ -11,12 +11,14 @@ from rdbench.stats.metrics import MOMENTS
 __all__ = [
     "BITS",
     "CLIPS",
+    "CODED",
     "CONDITION",
     "CURVE",
     "ENCODES",
     "FAILURES",
     "FITTED",
     "GRID",
+    "LATER",
     "META",
     "MOMENTS",
     "PREDICTIONS",
@@ -41,7 +43,7 @@ ENCODES: dict[str, str] = {
     "factor": "INTEGER",
     "codec": "TEXT",
     "variant": "TEXT",
-    "mode": "TEXT",  # abr | 2pass | crf | qp | none
+    "mode": "TEXT",  # abr | 2pass | crf | qp | flat | none
     "rate": "REAL",  # target in kbit/s (abr, 2pass), or the quantiser
     "rate_status": "TEXT",
     "frames": "INTEGER",  # coded = decoded = source frames
@@ -51,7 +53,9 @@ ENCODES: dict[str, str] = {
     "informational_bits": "INTEGER",
     "filler_bits": "INTEGER",
     "stream_bits": "INTEGER",  # = payload + framing + informational + filler
-    "parameter_bits": "INTEGER",  # share of payload: parameter sets
+    "container_bits": "INTEGER",  # headers of IVF: beside all other counts, and never charged
+    "parameter_bits": "INTEGER",  # share of payload: parameter sets, adaptation sets apart
+    "adaptation_bits": "INTEGER",  # share of payload: adaptation parameter sets (VVC), sent for single pictures
     "first_key_bits": "INTEGER",  # share of payload: the first key frame
     "box_bits": "INTEGER",  # what sending the face boxes would cost (region frame), not in payload
     "face_px": "REAL",  # coded width of the face, the recording's median
@@ -59,7 +63,7 @@ ENCODES: dict[str, str] = {
     "height": "INTEGER",
     "coded_width": "INTEGER",  # handed to the encoder (larger where it cannot code so small)
     "coded_height": "INTEGER",
-    "mean_qp": "REAL",
+    "mean_qp": "REAL",  # of all coded pictures, hidden ones too; 0 to 255 in AV1 and VP9
     "psnr_coded": "REAL",  # luma, dB, at coded size against the downsampled picture, from the mean MSE
     "psnr": "REAL",  # luma, dB, after upscaling, against the pristine crop (face) or source (frame)
     "timing": "TEXT",  # constant | retimed (a variable-rate source made constant, every frame kept)
@@ -139,7 +143,27 @@ FITTED: dict[str, str] = {
     "recordings": "INTEGER",
 }
 
-TIMINGS: dict[str, str] = {"encode": "TEXT", "host": "TEXT", "seconds": "REAL"}
+TIMINGS: dict[str, str] = {
+    "encode": "TEXT",
+    "host": "TEXT",
+    "seconds": "REAL",  # of the whole unit, wall clock
+    "encode_cpu_seconds": "REAL",  # user and system time of the encoder's process, all passes
+    "decode_cpu_seconds": "REAL",  # of the decoder's; that of the first stream where several are equal
+}
+
+CODED: dict[str, str] = {
+    "encode": "TEXT",
+    "kind": "TEXT",  # I | P | B
+    "layer": "INTEGER",
+    "pictures": "INTEGER",
+    "hidden": "INTEGER",  # of these
+    "mean_quantiser": "REAL",  # as picture headers have it
+    "lowest_quantiser": "INTEGER",
+    "highest_quantiser": "INTEGER",
+}
+
+LATER = {"encodes": ("container_bits", "adaptation_bits")}
+"""Columns that runs of earlier versions lack: null where these are read."""
 
 META: dict[str, str] = {"key": "TEXT", "value": "TEXT"}
 
@@ -152,4 +176,5 @@ TABLES = {
     "predictions": (PREDICTIONS, ("encode", "backend", "gold")),
     "failures": (FAILURES, ("clip", *CONDITION)),
     "timings": (TIMINGS, ("encode",)),
+    "coded": (CODED, ("encode", "kind", "layer")),
 }

@@ -71,6 +71,7 @@ class Store:
         with self._transaction():
             for name, (columns, key) in TABLES.items():
                 self._connection.execute(_create(name, columns, key))
+                self._extend(name, columns)
             known = dict(self._connection.execute("SELECT key, value FROM meta"))
             if not known:
                 self._insert("meta", [{"key": k, "value": v} for k, v in identity.items()])
@@ -81,6 +82,13 @@ class Store:
                 f"{self.folder} holds a run of a different experiment ({', '.join(changed)} changed: "
                 f"{_change(known.get(changed[0]), identity[changed[0]])}); name another folder with --out."
             )
+
+    def _extend(self, name: str, columns: Mapping[str, str]) -> None:
+        """Give the table of an earlier version the columns that it lacks."""
+        there = {row[0] for row in self._connection.execute("SELECT name FROM pragma_table_info(?)", (name,))}
+        for column, kind in columns.items():
+            if column not in there:
+                self._connection.execute(f'ALTER TABLE {name} ADD COLUMN "{column}" {kind}')
 
     def close(self) -> None:
         """Let others write."""

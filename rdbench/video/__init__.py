@@ -1,5 +1,5 @@
-"""Clips, pictures and bits: reading sources, finding faces, encoding, decoding, parsing streams.
+"""Clips and pictures: reading sources, finding faces, bringing pictures to size.
 
-This wing imports `backends` for what a recogniser takes as input, and everything below it. All that knows FFmpeg lives
+This wing imports `backends` for what a recogniser takes as input, and everything below it. All that runs FFmpeg is started
 here.
 """

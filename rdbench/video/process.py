@@ -30,6 +30,7 @@ __all__ = [
     "build",
     "end_all",
     "executable",
+    "measured",
     "run",
     "running",
     "scale",
@@ -70,16 +71,27 @@ class Process:
     popen : subprocess.Popen
     log : file
         Where its standard error goes.
+    cpu_seconds : float
+        User and system time that it took on all its threads; 0 until it has ended.
     """
 
     popen: subprocess.Popen[bytes]
     log: IO[bytes]
+    cpu_seconds: float = 0.0
 
     @property
     def stdout(self) -> IO[bytes]:
         """Its standard output."""
         assert self.popen.stdout is not None
         return self.popen.stdout
+
+    def end(self) -> None:
+        """Wait until it has ended, and note what it cost."""
+        if self.popen.returncode is None:
+            # Popen.wait would take the exit code and leave the account of this one child to nobody.
+            _, status, usage = os.wait4(self.popen.pid, 0)
+            self.popen.returncode = os.waitstatus_to_exitcode(status)
+            self.cpu_seconds = usage.ru_utime + usage.ru_stime
 
     def stderr(self) -> str:
         """All that it wrote to standard error so far."""
@@ -163,11 +175,11 @@ def running(command: list[str], *, feed: Iterable[bytes] | None = None) -> Itera
             process.stdout.read()
             if writer is not None:
                 writer.join()
-            popen.wait()
+            process.end()
         finally:
-            if popen.poll() is None:
+            if popen.returncode is None:
                 popen.kill()
-            popen.wait()
+            process.end()
             process.stdout.close()
             if writer is not None:
                 writer.join()
@@ -181,10 +193,15 @@ def running(command: list[str], *, feed: Iterable[bytes] | None = None) -> Itera
 
 def run(command: list[str], *, feed: Iterable[bytes] | None = None) -> str:
     """Run a command to its end and give what it wrote to standard error; raises as `running` does."""
+    return measured(command, feed=feed)[0]
+
+
+def measured(command: list[str], *, feed: Iterable[bytes] | None = None) -> tuple[str, float]:
+    """Run a command to its end: what it wrote to standard error, and the seconds of CPU time that it took."""
     with running(command, feed=feed) as process:
         process.stdout.read()
-        process.popen.wait()
-        return process.stderr()
+        process.end()
+        return process.stderr(), process.cpu_seconds
 
 
 def through(command: list[str], feed: Iterable[bytes], frame_bytes: int, batch: int) -> Iterator[bytes]:
@@ -203,7 +220,7 @@ def read_frames(process: Process, frame_bytes: int, batch: int) -> Iterator[byte
     """Whole frames from a process, at most `batch` at a time."""
     while chunk := process.stdout.read(frame_bytes * batch):
         if len(chunk) % frame_bytes:
-            process.popen.wait()
+            process.end()
             if process.popen.returncode:
                 return
             raise EncodeError(

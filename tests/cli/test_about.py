@@ -16,10 +16,10 @@ from rdbench.backends import registry
 from rdbench.backends.registry import list_backends
 from rdbench.cli.diagnosis import _encoders, _torch, diagnosis, package
 from rdbench.cli.listing import cache_report, everything
+from rdbench.codecs.profiles import load_profiles
 from rdbench.datasets.registry import NAMES
 from rdbench.errors import InputError
 from rdbench.video import process
-from rdbench.video.profiles import load_profiles
 
 
 def test_everything_is_what_there_is() -> None:

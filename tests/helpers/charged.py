@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rdbench.video.bitstream import _NAL_KINDS, Format, _ivf, _nal_units, _obus, _Unit
+from rdbench.codecs.bitstream import _NAL_KINDS, Format, _ivf, _nal_units, _obus, _Unit
 
 
 def charged_only(data: bytes, format: Format) -> bytes:
@@ -38,7 +38,7 @@ def charged_only(data: bytes, format: Format) -> bytes:
 
 
 def _kept(unit: _Unit) -> bool:
-    return unit.kind in ("parameter", "picture") or (unit.kind == "framing" and unit.trails)
+    return unit.kind in ("parameter", "adaptation", "picture") or (unit.kind == "framing" and unit.trails)
 
 
 def _byte_stream(units: Iterable[_Unit]) -> bytes:
@@ -47,7 +47,7 @@ def _byte_stream(units: Iterable[_Unit]) -> bytes:
     before: _Unit | None = None
     for unit in units:
         follows = before is None or before.kind == "picture" or before.trails
-        opens = follows and (unit.begins or (unit.kind == "parameter" and not unit.trails))
+        opens = follows and (unit.begins or (unit.kind in ("parameter", "adaptation") and not unit.trails))
         out.append(b"\0\0\0\1" if opens or unit.kind == "parameter" else b"\0\0\1")
         out.append(unit.body)
         before = unit

@@ -11,8 +11,8 @@ from pathlib import Path
 import imageio_ffmpeg
 import numpy as np
 
-from rdbench.video.arguments import encode_arguments, pass_numbers
-from rdbench.video.profiles import Profile, load_profiles
+from rdbench.codecs.arguments import encode_arguments, pass_numbers, quantised
+from rdbench.codecs.profiles import Profile, load_profiles
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 FPS = Fraction(10)
@@ -26,6 +26,12 @@ CONDITIONS = [
     for variant, settings in profile.variants.items()
     for mode in profile.modes
     if mode not in settings.without
+]
+STEADY = [
+    (name, variant)
+    for name, profile in PROFILES.items()
+    for variant, settings in profile.variants.items()
+    if {"qp", "crf", "flat"} & (profile.modes.keys() - settings.without.keys())
 ]
 
 
@@ -75,7 +81,7 @@ def try_encode(
     """The stream (None if FFmpeg failed) and what FFmpeg wrote about the last pass."""
     with tempfile.TemporaryDirectory() as folder:
         out = str(Path(folder) / "out")
-        for number in pass_numbers(profile, mode):
+        for number in pass_numbers(profile, variant, mode):
             arguments = encode_arguments(
                 profile,
                 variant=variant,
@@ -98,6 +104,11 @@ def try_encode(
             if run.returncode:
                 return None, said
         return Path(out).read_bytes(), said
+
+
+def steady(name: str, variant: str) -> str:
+    """The mode in which a profile is asked for quantisers in this variant."""
+    return quantised(PROFILES[name], variant)
 
 
 @lru_cache(maxsize=128)

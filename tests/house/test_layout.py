@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "rdbench"
 GROUND = "ground"
-LEFT = ("backends", "video", "datasets", "training", "sweep")
+LEFT = ("backends", "video", "datasets", "codecs", "training", "sweep")
 RIGHT = ("curves", "methods", "gate", "figures", "report")
 FLOORS: dict[str, tuple[str, ...]] = {
     GROUND: (),
@@ -25,8 +25,9 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "backends": (GROUND, "tables", "stats"),
     "video": (GROUND, "tables", "stats", "backends"),
     "datasets": (GROUND, "tables", "stats", "backends", "video"),
+    "codecs": (GROUND, "tables", "stats", "backends", "video", "datasets"),
     "training": (GROUND, "tables", "stats", "backends", "video", "datasets"),
-    "sweep": (GROUND, "tables", "stats", "backends", "video", "datasets"),
+    "sweep": (GROUND, "tables", "stats", "backends", "video", "datasets", "codecs"),
     "curves": (GROUND, "tables", "stats"),
     "methods": (GROUND, "tables", "stats", "curves"),
     "gate": (GROUND, "tables", "stats", "curves"),

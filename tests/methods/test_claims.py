@@ -14,9 +14,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from rdbench.codecs.profiles import load_profiles
 from rdbench.errors import InputError
 from rdbench.methods.claims import FALLING, Claim, load_claims, shipped_claims
-from rdbench.video.profiles import load_profiles
 
 ROOT = Path(__file__).parents[2]
 ONE = '[[claim]]\nsentence = "one"\nbetter = "max-mix@lite"\nthan = "hr@lite"\nfactors = [4]\n'

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from rdbench.codecs.profiles import load_profiles
 from rdbench.errors import InputError
 from rdbench.sweep.experiment import (
     Condition,
@@ -22,7 +23,6 @@ from rdbench.sweep.experiment import (
     override,
     shipped_experiments,
 )
-from rdbench.video.profiles import load_profiles
 
 PROFILES = load_profiles()
 QUICK = load_experiment("quick.toml")

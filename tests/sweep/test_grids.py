@@ -12,13 +12,13 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from made_videos import Clips, clip_of, moving
 
+from rdbench.codecs import coder
+from rdbench.codecs.profiles import load_profiles
 from rdbench.sweep import grids
 from rdbench.sweep.experiment import conditions, load_experiment
 from rdbench.sweep.grids import CEILING, MARK, POINTS, achieved, grid, limits, pilots
-from rdbench.video import coder
 from rdbench.video.planes import Geometry
 from rdbench.video.prepared import prepare
-from rdbench.video.profiles import load_profiles
 from rdbench.video.views import downsample, full_pictures
 
 PROFILES = load_profiles()

@@ -17,6 +17,8 @@ from made_videos import BT709, LOSSLESS, Clips, boxes_at, clip_of, lavfi, moving
 from PIL import Image
 
 from rdbench.backends.protocol import Context, Input
+from rdbench.codecs import coder
+from rdbench.codecs.profiles import load_profiles
 from rdbench.errors import InputError
 from rdbench.stats import metrics
 from rdbench.sweep import bench, unit
@@ -25,10 +27,8 @@ from rdbench.sweep.experiment import UNCODED, Condition
 from rdbench.sweep.unit import Setup, Unit, face_margin, look
 from rdbench.tables.predictions import unpack
 from rdbench.tables.schema import ENCODES, MOMENTS, SCORES
-from rdbench.video import coder
 from rdbench.video.clip import Labels
 from rdbench.video.prepared import prepare
-from rdbench.video.profiles import load_profiles
 from rdbench.video.views import face_pictures, pristine_views
 
 PROFILES = load_profiles()

@@ -6,7 +6,7 @@ frame header, which tell where a coded picture begins.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
@@ -16,7 +16,8 @@ __all__ = ["Bits", "Format", "count", "escape", "split_nals"]
 
 Format = Literal["h264", "hevc", "vvc", "obu", "ivf-av1", "ivf-vp9"]
 
-Kind = Literal["parameter", "picture", "framing", "informational", "filler"]
+Kind = Literal["parameter", "adaptation", "picture", "framing", "container", "informational", "filler"]
+_PAYLOAD: tuple[Kind, ...] = ("parameter", "adaptation", "picture")
 
 
 @dataclass(frozen=True)
@@ -33,14 +34,18 @@ class Bits:
         What a decoder needs: parameter sets, slices or tiles with their headers, hidden frames, superframe
         indices. NAL bytes with emulation prevention and without start codes; whole OBUs.
     framing : int
-        Start codes and the zero bytes around them, access unit and temporal delimiters, IVF headers, ends of
-        sequence.
+        Start codes and the zero bytes around them, access unit and temporal delimiters, ends of sequence.
     informational : int
         SEI, metadata OBUs, and units of types that a decoder must ignore.
     filler : int
         Filler data NAL units and padding OBUs.
+    container : int
+        Headers of IVF. They are no part of the elementary stream: another container has others, or none.
     parameter : int
-        Share of `payload` in parameter sets and sequence headers (adaptation parameter sets of VVC included).
+        Share of `payload` in parameter sets and sequence headers: what a long recording pays once, or once a key
+        frame.
+    adaptation : int
+        Share of `payload` in adaptation parameter sets (VVC): filters that are sent for single pictures.
     first_key : int
         Share of `payload` in the slices or tiles of the first key frame.
     frames : tuple of int
@@ -53,13 +58,15 @@ class Bits:
     framing: int
     informational: int
     filler: int
+    container: int
     parameter: int
+    adaptation: int
     first_key: int
     frames: tuple[int, ...]
 
     @property
     def stream(self) -> int:
-        """Bits of the stream as a file, the sum of the four kinds."""
+        """Bits of the elementary stream as a file, the sum of the four kinds without the container's."""
         return self.payload + self.framing + self.informational + self.filler
 
 
@@ -92,7 +99,7 @@ def count(data: bytes, format: Format) -> Bits:
     EncodeError
         If the bytes are not such a stream, or hold no coded picture.
     """
-    totals: dict[Kind, int] = {"parameter": 0, "picture": 0, "framing": 0, "informational": 0, "filler": 0}
+    totals: dict[Kind, int] = dict.fromkeys(get_args(Kind), 0)
     frames: list[int] = []
     waiting = 0
     first_key = 0
@@ -109,7 +116,7 @@ def count(data: bytes, format: Format) -> Bits:
             if unit.key and first_key_frame in (None, len(frames)):
                 first_key_frame = len(frames)
                 first_key += size
-        elif unit.kind == "parameter":
+        elif unit.kind in _PAYLOAD:
             if unit.trails and frames:
                 frames[-1] += size
             else:
@@ -120,11 +127,13 @@ def count(data: bytes, format: Format) -> Bits:
         )
     frames[-1] += waiting
     return Bits(
-        payload=8 * (totals["parameter"] + totals["picture"]),
+        payload=8 * sum(totals[kind] for kind in _PAYLOAD),
         framing=8 * totals["framing"],
         informational=8 * totals["informational"],
         filler=8 * totals["filler"],
+        container=8 * totals["container"],
         parameter=8 * totals["parameter"],
+        adaptation=8 * totals["adaptation"],
         first_key=8 * first_key,
         frames=tuple(8 * size for size in frames),
     )
@@ -191,9 +200,16 @@ def escape(rbsp: bytes) -> bytes:
     return bytes(out)
 
 
-def _kinds(parameter: set[int], picture: set[int], framing: set[int], filler: set[int]) -> dict[int, Kind]:
+def _kinds(
+    parameter: set[int],
+    picture: set[int],
+    framing: set[int],
+    filler: set[int],
+    adaptation: Collection[int] = (),
+) -> dict[int, Kind]:
     table: dict[int, Kind] = {}
     table.update(dict.fromkeys(parameter, "parameter"))
+    table.update(dict.fromkeys(adaptation, "adaptation"))
     table.update(dict.fromkeys(picture, "picture"))
     table.update(dict.fromkeys(framing, "framing"))
     table.update(dict.fromkeys(filler, "filler"))
@@ -207,7 +223,7 @@ _NAL_KINDS: dict[str, dict[int, Kind]] = {
     # Rec. ITU-T H.265, table 7-1
     "hevc": _kinds({32, 33, 34}, {*range(10), *range(16, 22)}, {35, 36, 37}, {38}),
     # Rec. ITU-T H.266, table 5
-    "vvc": _kinds(set(range(12, 19)), {*range(4), *range(7, 11), 19}, {20, 21, 22}, {25}),
+    "vvc": _kinds(set(range(12, 17)), {*range(4), *range(7, 11), 19}, {20, 21, 22}, {25}, {17, 18}),
 }
 
 _NAL_HEADER = {"h264": 1, "hevc": 2, "vvc": 2}
@@ -335,14 +351,13 @@ def _ivf(data: bytes, format: str) -> tuple[bytes, list[tuple[bytes, bytes]]]:
 
 def _ivf_units(data: bytes, format: str) -> Iterator[_Unit]:
     header, packets = _ivf(data, format)
-    yield _Unit("framing", header, 0, False, False, False)
-    for _, packet in packets:
-        around = _IVF_FRAME_HEADER
+    yield _Unit("container", header, 0, False, False, False)
+    for stamp, packet in packets:
         if format == "ivf-vp9":
             yield from _vp9_frames(packet)
         else:
             yield from _obus(packet)
-        yield _Unit("framing", b"", around, False, False, False)
+        yield _Unit("container", len(packet).to_bytes(4, "little") + stamp, 0, False, False, False)
 
 
 def _vp9_frames(packet: bytes) -> Iterator[_Unit]:

@@ -9,44 +9,58 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-import re
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PrivateAttr,
     StringConstraints,
     model_validator,
 )
 
+from rdbench.codecs.bitstream import Format
+from rdbench.codecs.settings import (
+    Name,
+    Option,
+    Part,
+    Real,
+    Settings,
+    Size,
+    Text,
+    Word,
+    names_a_file,
+    of_the_program,
+)
 from rdbench.errors import InputError
 from rdbench.files import parse_toml
-from rdbench.video.bitstream import Format
 
 __all__ = [
     "DEFAULT_VARIANT",
+    "EFFORTS",
     "MODES",
     "MUXERS",
-    "PLACEHOLDER",
+    "Effort",
+    "EffortName",
     "Mode",
+    "ModeName",
+    "Pair",
     "Profile",
     "Variant",
     "load_profiles",
     "parse_profile",
 ]
 
-ModeName = Literal["abr", "2pass", "crf", "qp"]
+ModeName = Literal["abr", "2pass", "crf", "qp", "flat"]
 MODES: tuple[ModeName, ...] = get_args(ModeName)
+EffortName = Literal["fast", "medium", "slow"]
+EFFORTS: tuple[EffortName, ...] = get_args(EffortName)
 DEFAULT_VARIANT = "ra"
 
 _MAX_BYTES = 64 * 1024
-_MAX_ENTRIES = 64
 
 _SUFFIXES = {
     "h264": (".h264",),
@@ -58,96 +72,14 @@ _SUFFIXES = {
 }
 MUXERS = {"ivf-av1": "ivf", "ivf-vp9": "ivf"}
 
-# Options of the ffmpeg program itself that would change which pictures are coded or where they go, or name
-# files; an encoder's own options that name files fall to _FILE_WORD.
-_PROGRAM_OPTIONS = """
-    an ab ac acodec af apad apre ar aspect attach autoscale bitexact bsf c codec copyinkf
-    copypriorss copytb copyts cpuflags dcodec debug dframes discard disposition dn
-    dts_delta_threshold enc_time_base f filter filter_complex filter_hw_device find_stream_info
-    fix_sub_duration_heartbeat fpre fps_mode fpsmax force_fps force_key_frames frames fs
-    guess_layout_max hwaccel i init_hw_device isync itsoffset itsscale ivlog lavfi loglevel map
-    map_chapters map_metadata max_muxing_queue_size metadata muxdelay muxpreload n noautorotate pass
-    passlogfile pix_fmt pre print_graphs program progress protocol_blacklist protocol_whitelist r re
-    readrate reinit_filter report s sar scodec sdp_file seek_timestamp shortest sn spre ss sseof
-    stag start_at_zero stdin stream_group stream_loop streamid sws_flags t tag target time_base
-    timecode timelimit timestamp to top update v vcodec vf vframes vn vpre vsync vtag xerror y
-"""
-_NOT_AN_ENCODERS = frozenset(_PROGRAM_OPTIONS.split())
-_FILE_WORD = re.compile(
-    r"file|path|stat|log(?!2)|dump|save|load|csv|recon|table|url|script|report|trace|dir|rpu|dll|plugin|opencl"
-)
-PLACEHOLDER = re.compile(r"\{([a-z]+)\}")
-_PLACEHOLDERS = ("rate", "keyint", "preset", "fps", "frames", "width", "height")
 
-
-def _word(value: object) -> object:
-    """Numbers and flags become the words that they are on a command line."""
-    if isinstance(value, bool):
-        return "1" if value else "0"
-    if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
-        return repr(value)
-    return value
-
-
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,31}$")]
-Text = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]+$")]
-Option = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z][a-zA-Z0-9_-]{0,39}(:v)?$")]
-Word = Annotated[
-    str,
-    BeforeValidator(_word),
-    StringConstraints(pattern=r"^(?:[A-Za-z0-9+]|-[0-9]|\{[a-z]+\})[A-Za-z0-9_.+,|:=\{\}-]{0,199}$"),
-]
-Words = Annotated[dict[Option, Word], Field(max_length=_MAX_ENTRIES)]
-Size = Annotated[int, Field(ge=1, le=4096)]
-Real = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class _Settings(_Part):
-    """Options of FFmpeg's encoder, each a flag and its value, and the library's own, joined in one string."""
-
-    options: Words = Field(default_factory=dict)
-    params: Words = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _plain(self) -> Self:
-        for option, word in self.options.items():
-            if option.removesuffix(":v") in _NOT_AN_ENCODERS:
-                raise ValueError(f"option {option!r} belongs to the transcoder, not to a profile")
-            _check_word(option, word)
-            if ":" in word and not re.fullmatch(r"[0-9.:-]+", word):
-                raise ValueError(f"value {word!r} of option {option!r} has a colon; use params")
-        for option, word in self.params.items():
-            _check_word(option, word)
-            if ":" in option or ":" in word or "=" in word:
-                raise ValueError(f"value {word!r} of {option!r} would end the parameter; leave out : and =")
-        return self
-
-
-def _check_word(option: str, word: str) -> None:
-    if _FILE_WORD.search(option.lower()) and not (
-        re.fullmatch(r"-?[0-9.]+", word) or option.lower() in ("log-level", "loglevel")
-    ):
-        raise ValueError(f"{option!r} may name a file; a profile names none")
-    if ".." in word:
-        raise ValueError(f"value {word!r} of {option!r} has two dots in a row")
-    for name in PLACEHOLDER.findall(word):
-        if name not in _PLACEHOLDERS:
-            raise ValueError(f"placeholder {{{name}}} is unknown; known are {', '.join(_PLACEHOLDERS)}")
-    if re.search(r"[{}]", PLACEHOLDER.sub("", word)):
-        raise ValueError(f"value {word!r} of {option!r} has a brace without its partner")
-
-
-class Mode(_Settings):
+class Mode(Settings):
     """One way of rate control.
 
     Parameters
     ----------
     minimum, maximum : float
-        Range of the rate: kbit/s (`abr`, `2pass`) or the quantiser (`crf`, `qp`).
+        Range of the rate: kbit/s (`abr`, `2pass`) or the quantiser (`crf`, `qp`, `flat`).
     step : float
         What a rate must be a multiple of, 0 for anything: libx264 and libx265 take whole kbit/s.
     grid : tuple of float
@@ -174,7 +106,26 @@ class Mode(_Settings):
         return self
 
 
-class Variant(_Settings):
+class Pair(Settings):
+    """What one mode needs in one variant.
+
+    Parameters
+    ----------
+    passes : {1, 2, None}
+        In place of the mode's.
+    """
+
+    passes: Literal[1, 2] | None = None
+
+
+def _sentences(value: object) -> object:
+    """A list of modes, without reasons, is a table of them."""
+    if isinstance(value, list | tuple) and all(isinstance(mode, str) for mode in value):
+        return dict.fromkeys(value, "the profile has it not")
+    return value
+
+
+class Variant(Settings):
     """What else changes bits: group of pictures, reordering, and the like.
 
     Parameters
@@ -189,10 +140,10 @@ class Variant(_Settings):
         Whether pictures may be coded in another order than shown.
     preset : str or None
         In place of the profile's.
-    modes : dict
-        Settings that only one mode needs in this variant.
-    without : tuple of str
-        Modes that the encoder does not have in this variant.
+    modes : dict of str to Pair
+        What only one mode needs in this variant.
+    without : dict of str to str
+        Modes that the encoder does not have in this variant, and why.
     """
 
     description: Text | None = None
@@ -201,11 +152,22 @@ class Variant(_Settings):
     key_step: Annotated[int, Field(ge=1, le=256)] = 1
     key_extra: Annotated[int, Field(ge=0, le=1)] = 0
     preset: Word | None = None
-    modes: Annotated[dict[ModeName, _Settings], Field(max_length=4)] = Field(default_factory=dict)
-    without: Annotated[tuple[ModeName, ...], Field(strict=False, max_length=4)] = ()
+    modes: dict[ModeName, Pair] = Field(default_factory=dict)
+    without: Annotated[dict[ModeName, Text], BeforeValidator(_sentences)] = Field(default_factory=dict)
 
 
-class SmallPicture(_Settings):
+class Effort(Settings):
+    """How much time an encoder may take: a preset, and what else it needs to come near the class.
+
+    Parameters
+    ----------
+    preset : str
+    """
+
+    preset: Word
+
+
+class SmallPicture(Settings):
     """Settings for pictures under a size.
 
     Parameters
@@ -217,14 +179,14 @@ class SmallPicture(_Settings):
     below: Size
 
 
-class Refusal(_Part):
+class Refusal(Part):
     """A rate that the encoder itself refuses, known by its words."""
 
     text: Annotated[str, StringConstraints(min_length=8, max_length=200)]
     reason: Text
 
 
-class Profile(_Settings):
+class Profile(Settings):
     """How one encoder is driven, and what it can take.
 
     Parameters
@@ -233,7 +195,7 @@ class Profile(_Settings):
     encoder : str
         FFmpeg's name of the encoder.
     format : {"h264", "hevc", "vvc", "obu", "ivf-av1", "ivf-vp9"}
-        What it writes, as `rdbench.video.bitstream` counts it.
+        What it writes, as `rdbench.codecs.bitstream` counts it.
     suffix : str
         Of a kept bitstream.
     preset : str
@@ -250,7 +212,11 @@ class Profile(_Settings):
     quantisers : (float, float) or None
         Mean quantisers at which rate control has come to its fine and coarse ends, see `rate_status`; None
         where the encoder gives no account of them.
+    efforts : dict of str to Effort
+        Presets by class of CPU time, see docs/codecs.md; a class that none comes near is left out.
     modes, variants, small_pictures, refusals
+        A variant may say ``like = "NAME"``: it has what that one has, less the names in its ``drop``, and what it
+        says itself.
     """
 
     name: Name
@@ -275,6 +241,7 @@ class Profile(_Settings):
     quantisers: Annotated[tuple[Real, Real], Field(strict=False)] | None = None
     modes: Annotated[dict[ModeName, Mode], Field(min_length=1)]
     variants: Annotated[dict[Name, Variant], Field(min_length=1, max_length=32)]
+    efforts: dict[EffortName, Effort] = Field(default_factory=dict)
     small_pictures: Annotated[tuple[SmallPicture, ...], Field(strict=False, max_length=16)] = ()
     refusals: Annotated[tuple[Refusal, ...], Field(strict=False, max_length=32)] = ()
 
@@ -292,6 +259,14 @@ class Profile(_Settings):
         content = self.model_dump(mode="json", exclude=skipped)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
+    @model_validator(mode="before")
+    @classmethod
+    def _likened(cls, table: Any) -> Any:
+        if isinstance(table, dict) and isinstance(table.get("variants"), dict):
+            variants = {name: _like(table["variants"], name) for name in table["variants"]}
+            return {**table, "variants": variants}
+        return table
+
     @model_validator(mode="after")
     def _coherent(self) -> Self:
         if self.name == "none":
@@ -300,11 +275,11 @@ class Profile(_Settings):
             raise ValueError(f"suffix of format {self.format} is {' or '.join(_SUFFIXES[self.format])}")
         if self.quantisers is not None and not self.quantisers[0] < self.quantisers[1]:
             raise ValueError("quantisers are not finest, then coarsest")
-        if self.params_option is not None and self.params_option in _NOT_AN_ENCODERS:
+        if self.params_option is not None and of_the_program(self.params_option):
             raise ValueError(f"params_option {self.params_option!r} is no encoder's")
-        if self.params_option is not None and _FILE_WORD.search(self.params_option.lower()):
+        if self.params_option is not None and names_a_file(self.params_option):
             raise ValueError(f"params_option {self.params_option!r} may name a file")
-        parts: list[_Settings] = [self, *self.modes.values(), *self.variants.values(), *self.small_pictures]
+        parts: list[Settings] = [self, *self.modes.values(), *self.variants.values(), *self.small_pictures]
         parts += [part for variant in self.variants.values() for part in variant.modes.values()]
         for part in parts:
             if part.params and self.params_option is None:
@@ -318,6 +293,31 @@ class Profile(_Settings):
             if variant.key_seconds == 0 and any("{keyint}" in word for word in words):
                 raise ValueError(f"variant {name!r} has no key frame distance for {{keyint}}")
         return self
+
+
+def _like(variants: Mapping[str, Any], name: str) -> Any:
+    """A variant with what it has from the one that it is like."""
+    own = variants[name]
+    if not isinstance(own, dict) or "like" not in own:
+        return own
+    pattern = variants.get(own["like"]) if isinstance(own["like"], str) else None
+    if not isinstance(pattern, dict) or "like" in pattern:
+        raise ValueError(f"variant {name!r} is like none that is given in full")
+    dropped = own.get("drop", [])
+    if not isinstance(dropped, list):
+        raise ValueError(f"drop of variant {name!r} is no list of names")
+    merged: dict[str, Any] = {}
+    for key, value in pattern.items():
+        kept = value
+        if key in ("options", "params") and isinstance(value, dict):
+            kept = {option: word for option, word in value.items() if option not in dropped}
+        merged[key] = kept
+    for key, value in own.items():
+        if isinstance(value, dict) and isinstance(merged.get(key), dict):
+            merged[key] = {**merged[key], **value}
+        elif key not in ("like", "drop"):
+            merged[key] = value
+    return merged
 
 
 def parse_profile(content: bytes | str, origin: str = "shipped") -> Profile:

@@ -9,19 +9,30 @@ import pytest
 from charged import charged_only
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from made_streams import CONDITIONS, FRAMES, PROFILES, SIZE, decoded, encoded, ffmpeg, pictures, source
+from made_streams import (
+    CONDITIONS,
+    FRAMES,
+    PROFILES,
+    SIZE,
+    decoded,
+    encoded,
+    ffmpeg,
+    pictures,
+    source,
+    steady,
+)
 
+from rdbench.codecs.bitstream import Bits, count, escape, split_nals
 from rdbench.errors import EncodeError
-from rdbench.video.bitstream import Bits, count, escape, split_nals
 
 # An account of streams that shares nothing with rdbench.bitstream: types and sizes from the specifications'
 # tables, split by regular expression (NAL units) or walked through (OBUs, IVF).
 
 NAL = {
-    # parameter sets, slices, framing, filler by type
-    "h264": ((7, 8), (1, 2, 3, 4, 5), (9, 10, 11), (12,)),
-    "hevc": ((32, 33, 34), tuple(range(32)), (35, 36, 37), (38,)),
-    "vvc": ((12, 13, 14, 15, 16, 17, 18), (0, 1, 2, 3, 7, 8, 9, 10, 19), (20, 21, 22), (25,)),
+    # parameter sets, slices, framing, filler, adaptation sets by type
+    "h264": ((7, 8), (1, 2, 3, 4, 5), (9, 10, 11), (12,), ()),
+    "hevc": ((32, 33, 34), tuple(range(32)), (35, 36, 37), (38,), ()),
+    "vvc": ((12, 13, 14, 15, 16), (0, 1, 2, 3, 7, 8, 9, 10, 19), (20, 21, 22), (25,), (17, 18)),
 }
 
 
@@ -72,7 +83,7 @@ def account(data: bytes, format: str) -> dict[str, int]:
     """Bytes by kind."""
     totals: Counter[str] = Counter()
     if format in NAL:
-        names = ("parameter", "picture", "delimiter", "filler")
+        names = ("parameter", "picture", "delimiter", "filler", "adaptation")
         for unit in nal_units(data):
             number = nal_type(unit, format)
             kinds = [name for name, numbers in zip(names, NAL[format], strict=True) if number in numbers]
@@ -85,14 +96,17 @@ def account(data: bytes, format: str) -> dict[str, int]:
         for packet in packets:
             for number, unit, _ in obus(packet):
                 totals[kinds.get(number, "informational")] += len(unit)
-    payload = totals["parameter"] + totals["picture"]
-    rest = totals["informational"] + totals["filler"]
+    payload = totals["parameter"] + totals["adaptation"] + totals["picture"]
+    container = 32 + 12 * len(ivf_packets(data)) if format.startswith("ivf") else 0
+    rest = totals["informational"] + totals["filler"] + container
     return {
         "payload": payload,
         "framing": len(data) - payload - rest,
         "informational": totals["informational"],
         "filler": totals["filler"],
+        "container": container,
         "parameter": totals["parameter"],
+        "adaptation": totals["adaptation"],
     }
 
 
@@ -100,7 +114,7 @@ def assert_proven(data: bytes, format: str, suffix: str, frames: int = FRAMES) -
     bits = count(data, format)
     theirs = account(data, format)
     assert {name: getattr(bits, name) for name in theirs} == {name: 8 * n for name, n in theirs.items()}
-    assert bits.stream == 8 * len(data)
+    assert bits.stream + bits.container == 8 * len(data)
     assert len(bits.frames) == frames
     assert sum(bits.frames) == bits.payload
     assert 0 < bits.first_key < bits.payload
@@ -186,7 +200,7 @@ def test_what_a_decoder_does_not_need_is_not_payload(case, tmp_path):
 @pytest.mark.parametrize("name", [name for name, profile in PROFILES.items() if profile.suffix != ".vvc"])
 def test_frames_are_the_access_units_that_ffmpegs_own_parser_sees(name):
     profile = PROFILES[name]
-    data = encoded(name, "ra", "qp")
+    data = encoded(name, "ra", steady(name, "ra"))
     with av.open(io.BytesIO(data), format="ivf" if profile.suffix == ".ivf" else profile.format) as container:
         packets = [bytes(packet) for packet in container.demux(video=0) if packet.size]
     if profile.format in NAL:
@@ -240,14 +254,14 @@ def test_garbage_is_an_encode_error_or_counted_to_the_last_bit(data, format):
         bits = count(data, format)
     except EncodeError:
         return
-    assert bits.stream == 8 * len(data)
+    assert bits.stream + bits.container == 8 * len(data)
     assert sum(bits.frames) == bits.payload
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.sampled_from(sorted(PROFILES)), st.data())
 def test_damaged_streams_are_an_encode_error_or_counted_to_the_last_bit(name, draw):
-    data = bytearray(encoded(name, "ra", "qp"))
+    data = bytearray(encoded(name, "ra", steady(name, "ra")))
     for _ in range(draw.draw(st.integers(0, 4))):
         data[draw.draw(st.integers(0, len(data) - 1))] = draw.draw(st.integers(0, 255))
     damaged = bytes(data[: draw.draw(st.integers(0, len(data)))])
@@ -255,7 +269,7 @@ def test_damaged_streams_are_an_encode_error_or_counted_to_the_last_bit(name, dr
         bits = count(damaged, PROFILES[name].format)
     except EncodeError:
         return
-    assert bits.stream == 8 * len(damaged)
+    assert bits.stream + bits.container == 8 * len(damaged)
     assert sum(bits.frames) == bits.payload
     assert charged_only(damaged, PROFILES[name].format)
 
@@ -282,4 +296,4 @@ def test_unknown_format_is_named():
 
 def test_ivf_of_another_codec_is_refused():
     with pytest.raises(EncodeError, match="VP90"):
-        count(encoded("libaom", "ra", "qp"), "ivf-vp9")
+        count(encoded("libaom", "ra", "crf"), "ivf-vp9")

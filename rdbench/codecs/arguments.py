@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import Literal
 
+from rdbench.codecs.profiles import DEFAULT_VARIANT, EFFORTS, MUXERS, Effort, Mode, Pair, Profile, Variant
+from rdbench.codecs.settings import PLACEHOLDER
 from rdbench.errors import InputError
-from rdbench.video.profiles import DEFAULT_VARIANT, MUXERS, PLACEHOLDER, Mode, Profile, Variant
 from rdbench.words import suggestion_among
 
 __all__ = [
@@ -18,9 +18,10 @@ __all__ = [
     "coded_size",
     "encode_arguments",
     "key_distance_of",
-    "mean_qp",
     "mode_of",
+    "pair_of",
     "pass_numbers",
+    "quantised",
     "rate_status",
     "refused",
     "variant_of",
@@ -83,7 +84,7 @@ def mode_of(profile: Profile, mode: str) -> Mode:
 
 
 def variant_of(profile: Profile, variant: str) -> Variant:
-    """Find a variant of a profile.
+    """Find a variant of a profile; ``NAME-EFFORT`` is the variant NAME at the preset of that class.
 
     Raises
     ------
@@ -92,12 +93,69 @@ def variant_of(profile: Profile, variant: str) -> Variant:
     """
     if variant in profile.variants:
         return profile.variants[variant]
+    name, _, wanted = variant.rpartition("-")
+    if name in profile.variants and wanted in EFFORTS:
+        for known, effort in profile.efforts.items():
+            if known == wanted:
+                return _at(profile.variants[name], effort)
+        raise InputError(
+            f"Codec {profile.name!r} has no effort {wanted!r}: none of its presets takes about as much time as that "
+            f"class. It has {', '.join(profile.efforts) or 'none'}."
+        )
     raise InputError(
         f"Codec {profile.name!r} has no variant {variant!r}{suggestion_among(variant, profile.variants)}"
     )
 
 
-def pass_numbers(profile: Profile, mode: str) -> tuple[int | None, ...]:
+def _at(variant: Variant, effort: Effort) -> Variant:
+    changed = {
+        "preset": effort.preset,
+        "options": {**variant.options, **effort.options},
+        "params": {**variant.params, **effort.params},
+    }
+    return variant.model_copy(update=changed)
+
+
+def pair_of(profile: Profile, variant: str, mode: str) -> tuple[Variant, Mode, Pair]:
+    """A variant, a mode, and what this mode needs in this variant.
+
+    Raises
+    ------
+    InputError
+        If the profile has not both together; the text says why, and which modes there are.
+    """
+    control, other = mode_of(profile, mode), variant_of(profile, variant)
+    for name, reason in other.without.items():
+        if name == mode:
+            left = [known for known in profile.modes if known not in other.without]
+            raise InputError(
+                f"Codec {profile.name!r} has no mode {mode} in variant {variant!r}: {reason}. "
+                f"Take {', '.join(left) or 'another variant'}."
+            )
+    for name, pair in other.modes.items():
+        if name == mode:
+            return other, control, pair
+    return other, control, Pair()
+
+
+def quantised(profile: Profile, variant: str) -> str:
+    """The mode in which a profile is asked for quantisers in a variant: the first that it has of qp, crf and flat.
+
+    Raises
+    ------
+    InputError
+        If it has none of them.
+    """
+    missing = variant_of(profile, variant).without
+    for mode in ("qp", "crf", "flat"):
+        if mode in profile.modes and mode not in missing:
+            return mode
+    raise InputError(
+        f"Codec {profile.name!r} has no mode with quantisers in variant {variant!r}, so no known ends."
+    )
+
+
+def pass_numbers(profile: Profile, variant: str, mode: str) -> tuple[int | None, ...]:
     """The values of `pass_number` for one encode in order: ``(None,)`` or ``(1, 2)``.
 
     Not every mode of two passes is called so: libvpx hides frames in its second pass only, in `crf` too.
@@ -105,9 +163,10 @@ def pass_numbers(profile: Profile, mode: str) -> tuple[int | None, ...]:
     Raises
     ------
     InputError
-        If the profile has no such mode.
+        If the profile has not this mode in this variant.
     """
-    return (1, 2) if mode_of(profile, mode).passes == 2 else (None,)
+    _, control, pair = pair_of(profile, variant, mode)
+    return (1, 2) if (pair.passes or control.passes) == 2 else (None,)
 
 
 def encode_arguments(
@@ -153,11 +212,7 @@ def encode_arguments(
         If the profile has no such variant, mode or rate, not both together, or cannot take the picture.
     """
     check_rate(profile, mode, rate)
-    control, other = mode_of(profile, mode), variant_of(profile, variant)
-    if mode in other.without:
-        raise InputError(
-            f"Codec {profile.name!r} has no mode {mode} in variant {variant!r}; take another mode."
-        )
+    other, control, pair = pair_of(profile, variant, mode)
     if (width, height) != coded_size(profile, width, height) or min(width, height) < 1:
         raise InputError(
             f"Codec {profile.name!r} cannot code {width}x{height}: give at least {profile.min_width}x"
@@ -165,13 +220,14 @@ def encode_arguments(
         )
     if fps <= 0 or frames < 1:
         raise InputError(f"An encode needs frames and a frame rate above 0, not {frames} at {fps}.")
-    if control.passes == 1:
+    passes = pair.passes or control.passes
+    if passes == 1:
         fits = pass_number is None and passlog is None
     else:
         fits = pass_number in (1, 2) and passlog is not None
     if not fits:
         raise InputError(
-            f"Mode {mode} of codec {profile.name!r} has {control.passes} pass(es); see pass_number."
+            f"Mode {mode} of codec {profile.name!r} has {passes} pass(es) in {variant!r}; see pass_number."
         )
     words = {
         "rate": f"{rate:.10g}",
@@ -185,8 +241,7 @@ def encode_arguments(
     small = [part for part in profile.small_pictures if min(width, height) < part.below]
     options: dict[str, str] = {}
     params: dict[str, str] = {}
-    special = [settings for name, settings in other.modes.items() if name == mode]
-    for part in (profile, control, other, *special, *small):
+    for part in (profile, control, other, pair, *small):
         options.update(part.options)
         params.update(part.params)
     argv = ["-c:v", profile.encoder]
@@ -233,30 +288,6 @@ def refused(profile: Profile, stderr_text: str) -> str | None:
     return None
 
 
-_FRAME_QP = re.compile(r"frame [IPB]:\s*(\d{1,9})\s*,?\s+Avg QP:\s*(\d{1,3}(?:\.\d{1,6})?)")
-
-
-def mean_qp(profile: Profile, stderr_text: str) -> float | None:
-    """Mean quantiser over all frames, from the encoder's own account; None where it gives none.
-
-    libx264 and libx265 give it, by frame type, at log level ``info``; of two passes the last counts.
-
-    Parameters
-    ----------
-    profile : Profile
-    stderr_text : str
-    """
-    if profile.quantisers is None:
-        return None
-    by_type: dict[str, tuple[int, float]] = {}
-    for match in _FRAME_QP.finditer(stderr_text):
-        by_type[match[0][:7]] = int(match[1]), float(match[2])
-    frames = sum(number for number, _ in by_type.values())
-    if frames == 0:
-        return None
-    return sum(number * qp for number, qp in by_type.values()) / frames
-
-
 def rate_status(
     profile: Profile, mode: str, target_kbps: float, achieved_kbps: float, mean_qp: float | None
 ) -> RateStatus:
@@ -266,10 +297,10 @@ def rate_status(
     ----------
     profile : Profile
     mode : str
-        ``crf`` and ``qp`` have no target: always "ok".
+        ``crf``, ``qp`` and ``flat`` have no target: always "ok".
     target_kbps, achieved_kbps : float
     mean_qp : float or None
-        As `mean_qp` gives it.
+        Mean quantiser of all coded pictures, as their headers have it.
 
     Returns
     -------

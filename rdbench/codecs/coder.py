@@ -14,13 +14,15 @@ from pathlib import Path
 
 import ffmpeg
 
+from rdbench.codecs.arguments import coded_size, encode_arguments, pass_numbers, refused
+from rdbench.codecs.bitstream import Bits, count
+from rdbench.codecs.headers import CodedPicture, read_headers
+from rdbench.codecs.profiles import Profile
+from rdbench.errors import EncodeError
 from rdbench.video import process
-from rdbench.video.arguments import coded_size, encode_arguments, mean_qp, pass_numbers, refused
-from rdbench.video.bitstream import Bits, count
 from rdbench.video.planes import Planes, check_planes, crop_picture, padded_planes, write_planes
-from rdbench.video.profiles import Profile
 
-__all__ = ["Encoded", "Refused", "decode", "encode"]
+__all__ = ["Decoded", "Encoded", "Refused", "decode", "encode"]
 
 
 _DEMUXERS = {"ivf-av1": "ivf", "ivf-vp9": "ivf"}
@@ -36,7 +38,27 @@ class Encoded:
     command: tuple[str, ...]
     width: int
     height: int
-    mean_qp: float | None
+    pictures: tuple[CodedPicture, ...]
+    """Empty where FFmpeg cannot read the headers of such a stream."""
+    cpu_seconds: float
+    """User and system time of all passes."""
+
+    @property
+    def mean_qp(self) -> float | None:
+        """Mean quantiser of all coded pictures, hidden ones too."""
+        return (
+            sum(picture.quantiser for picture in self.pictures) / len(self.pictures)
+            if self.pictures
+            else None
+        )
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """The pictures of one stream without the codec's padding, and what decoding took (user and system time)."""
+
+    planes: Planes
+    cpu_seconds: float
 
 
 @dataclass(frozen=True)
@@ -64,11 +86,11 @@ def encode(
     coded = padded_planes(planes, (width, height), folder)
     name = uuid.uuid4().hex
     file = folder / f"{name}{profile.suffix}"
-    passes = pass_numbers(profile, mode)
+    passes = pass_numbers(profile, variant, mode)
     source = process.arguments(ffmpeg.output(coded.stream(fps), "OUT"), verbosity="info")
     source = source[: source.index("OUT")]
     command: list[str] = []
-    stderr = ""
+    seconds = 0.0
     for number in passes:
         options = encode_arguments(
             profile,
@@ -86,7 +108,7 @@ def encode(
         shown = {str(folder / name): "{passlog}", f"file:{file}": "{out}", f"file:{coded.file}": "{in}"}
         command += [*(["&&"] if command else []), "ffmpeg", *(shown.get(word, word) for word in call[1:])]
         try:
-            stderr = process.run(call)
+            seconds += process.measured(call)[1]
         except process.FormatError as error:
             reason = refused(profile, error.stderr)
             if reason is None:
@@ -95,10 +117,20 @@ def encode(
     data = file.read_bytes() if file.exists() else b""
     bits = count(data, profile.format)
     digest = hashlib.sha256(data).hexdigest()
-    return Encoded(file, digest, bits, tuple(command), width, height, mean_qp(profile, stderr))
+    return Encoded(
+        file, digest, bits, tuple(command), width, height, _pictures(file, profile.format), seconds
+    )
 
 
-def decode(encoded: Encoded, profile: Profile, low: tuple[int, int], frames: int, folder: Path) -> Planes:
+def _pictures(file: Path, format: str) -> tuple[CodedPicture, ...]:
+    try:
+        return tuple(read_headers(file, format))
+    except EncodeError:
+        # An account beside the bits: a stream that FFmpeg's decoder takes is none the worse without.
+        return ()
+
+
+def decode(encoded: Encoded, profile: Profile, low: tuple[int, int], frames: int, folder: Path) -> Decoded:
     """Decode an elementary stream and take the codec's padding off.
 
     Raises
@@ -117,12 +149,12 @@ def decode(encoded: Encoded, profile: Profile, low: tuple[int, int], frames: int
     output = ffmpeg.output(
         stream, f"file:{file}", format="rawvideo", pix_fmt="yuv420p", fps_mode="passthrough", an=None
     )
-    process.run(process.arguments(output))
+    _, seconds = process.measured(process.arguments(output))
     decoded = check_planes(file, encoded.width, encoded.height, frames)
     if (encoded.width, encoded.height) == low:
-        return decoded
+        return Decoded(decoded, seconds)
     cropped = folder / f"{encoded.file.stem}-cropped.yuv"
     rows = (crop_picture(p, (encoded.width, encoded.height), low) for b in decoded.batches() for p in b)
     result = write_planes(rows, *low, cropped, frames)
     file.unlink()
-    return result
+    return Decoded(result, seconds)
