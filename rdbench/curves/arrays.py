@@ -299,11 +299,13 @@ def _scope(own: NDArray[np.int64], joined: _Joined, scope: dict[Hashable, Any], 
 
 
 def _pooled_status(keys: pd.DataFrame, pooled: Array) -> list[str]:
+    """The status of points: whether the pooled rate is off its target, not whether any clip's own rate is."""
     target = keys["rate"].to_numpy(dtype=np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
         off = np.abs(pooled / target - 1) > MISSED
-    far = off & keys["mode"].isin(_RATE_MODES).to_numpy() & (keys["rate_status"] == "ok").to_numpy()
-    return list(np.where(far, "missed", keys["rate_status"]))
+    status = keys["rate_status"].to_numpy(dtype=object)
+    asked = keys["mode"].isin(_RATE_MODES).to_numpy() & np.isin(status.astype(str), ("ok", "missed"))
+    return list(np.where(asked, np.where(off, "missed", "ok"), status))
 
 
 def _confusion(text: str) -> Array:

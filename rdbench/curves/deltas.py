@@ -216,7 +216,7 @@ def relative_differences(
     charge_boxes: bool = False,
     partition: str | None = None,
     **settings: Any,
-) -> list[tuple[Array, Array]]:
+) -> list[tuple[Array, Array, NDArray[np.bool_]]]:
     """Where along the curves the pairs of `bd_table` differ; see `differences_of`."""
     basis = Basis.of_scores(scores, metric, bits=bits, charge_boxes=charge_boxes, partition=partition)
     return differences_of(Scopes(Arrays(encodes, scores, basis)), anchor, test, **settings)
@@ -229,12 +229,12 @@ def differences_of(
     *,
     method: str = DEFAULT,
     larger: bool = False,
-) -> list[tuple[Array, Array]]:
+) -> list[tuple[Array, Array, NDArray[np.bool_]]]:
     """Where along the curves the pairs of `deltas_of` differ.
 
     Returns
     -------
-    list of (accuracy, difference)
+    list of (accuracy, difference, told)
         As `rdbench.stats.bd.relative_difference` gives them, one for each row that `deltas_of` gives for the same, in
         its order.
 

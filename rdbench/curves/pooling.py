@@ -83,8 +83,8 @@ def pooled_of(arrays: Arrays, *, level: float = LEVEL) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns: `rdbench.tables.schema.GRID`, ``partition``, ``rate_status`` (the worst of the clips; "ok" only
-        where the pooled rate of abr and 2pass is within 10 % of its target), ``face_px``, ``coded_larger``,
+        Columns: `rdbench.tables.schema.GRID`, ``partition``, ``rate_status`` (the worst of the clips; in abr
+        and 2pass "ok" or "missed" by the pooled rate, which is within 10 % of its target or not), ``face_px``, ``coded_larger``,
         ``psnr``, ``metric``, ``bitrate_kbps`` (NaN where uncoded), ``value``, ``low``, ``high``, ``reason``
         (why there is no interval), ``n`` (frames), ``subjects``, ``clips``. Under 6 subjects there are no
         intervals: see `per_subject`. Rows of codec "none" give accuracy against factor without a codec.

@@ -26,6 +26,7 @@ from PIL import Image
 from rdbench.errors import InputError
 from rdbench.figures.style import Look
 from rdbench.files import replacing
+from rdbench.stats.intervals import FEW_SUBJECTS
 
 __all__ = [
     "COLUMNS",
@@ -36,6 +37,8 @@ __all__ = [
     "Style",
     "band",
     "describe",
+    "draw_line",
+    "draw_rates",
     "grid_shape",
     "is_hollow",
     "legend",
@@ -68,8 +71,8 @@ _COMMON: dict[str, Any] = {
     "legend.frameon": False,
     "mathtext.fontset": "dejavusans",
     "path.simplify": False,
-    # Outlines of the glyphs that occur: whole fonts, as publishers want them, take half of a figure's time.
-    "pdf.fonttype": 3,
+    # Fonts as publishers want them: many refuse the outlines of Type 3.
+    "pdf.fonttype": 42,
     "savefig.dpi": 150,
     "svg.fonttype": "path",
     "text.parse_math": False,
@@ -93,7 +96,6 @@ _SIZES: dict[str, dict[str, Any]] = {
         "legend.fontsize": 7,
         "lines.linewidth": 1.0,
         "lines.markersize": 3.5,
-        "pdf.fonttype": 42,
         "savefig.dpi": 600,
     },
 }
@@ -270,3 +272,55 @@ def is_hollow(rows: pd.DataFrame) -> NDArray[np.bool_]:
     if "coded_larger" in rows:
         off = off | rows["coded_larger"].to_numpy(dtype=bool)
     return np.asarray(off, dtype=np.bool_)
+
+
+def draw_line(
+    axes: Axes,
+    x: NDArray[np.float64],
+    rows: pd.DataFrame,
+    look: Look,
+    *,
+    dots: pd.DataFrame | None = None,
+    dot_x: str = "bitrate_kbps",
+    banded: bool = True,
+) -> None:
+    """One curve with what is known of its uncertainty, hollow where the rate is not the one asked for."""
+    y = rows["value"].to_numpy(dtype=float)
+    few = int(rows["subjects"].min()) < FEW_SUBJECTS
+    low, high = (rows[name].to_numpy(dtype=float) for name in ("low", "high"))
+    if banded and not few:
+        band(axes, x, low, high, color=look.colour, alpha=0.09, linewidth=0, zorder=1)
+    axes.plot(x, y, color=look.colour, linestyle=look.dash, zorder=3)
+    hollow = is_hollow(rows)
+    for mask, face in ((~hollow, look.colour), (hollow, "white")):
+        if not mask.any():
+            continue
+        axes.plot(
+            *(x[mask], y[mask]),
+            color=look.colour,
+            linestyle="none",
+            marker=look.marker,
+            markerfacecolor=face,
+            markeredgecolor=look.colour,
+            markeredgewidth=0.9,
+            zorder=4,
+        )
+    if few and dots is not None and len(dots):
+        axes.plot(
+            *(dots[dot_x].to_numpy(dtype=float), dots["value"].to_numpy(dtype=float)),
+            color=look.colour,
+            linestyle="none",
+            marker=".",
+            markersize=matplotlib.rcParams["lines.markersize"] * 0.8,
+            markeredgewidth=0,
+            alpha=0.5,
+            zorder=2,
+        )
+
+
+def draw_rates(
+    axes: Axes, line: pd.DataFrame, look: Look, *, dots: pd.DataFrame | None = None, banded: bool = True
+) -> None:
+    """One curve over achieved bitrate; its band only where `banded`."""
+    line = line.sort_values("bitrate_kbps")
+    draw_line(axes, line["bitrate_kbps"].to_numpy(dtype=float), line, look, dots=dots, banded=banded)

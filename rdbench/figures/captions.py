@@ -7,7 +7,16 @@ import pandas as pd
 from rdbench.stats.intervals import FEW_SUBJECTS
 from rdbench.stats.metrics import METRIC_NAMES
 
-__all__ = ["box_words", "gold_phrase", "interval_words", "only", "sentences", "y_label"]
+__all__ = [
+    "box_words",
+    "gold_phrase",
+    "interval_words",
+    "only",
+    "rd_title",
+    "seed_words",
+    "sentences",
+    "y_label",
+]
 
 
 def gold_phrase(gold: str, metric: str = "ccc") -> str:
@@ -57,3 +66,21 @@ def y_label(points: pd.DataFrame, metric: str) -> str:
     gold = only(points, "gold")
     name = METRIC_NAMES.get(metric, metric)
     return f"{name} with pristine" if gold.startswith("pristine:") else name
+
+
+def seed_words(points: pd.DataFrame) -> str:
+    """Over how many seeds each back-end's line is a mean."""
+    seeds = points.groupby("backend")["seeds"].max()
+    if seeds.max() == 1:
+        return "One seed of each."
+    single = sorted(seeds.index[seeds == 1])
+    most = int(seeds.max())
+    alone = f", but one seed of {', '.join(single)}" if single else ""
+    return f"Mean over up to {most} seeds, intervals over seeds and subjects{alone}."
+
+
+def rd_title(points: pd.DataFrame, metric: str) -> str:
+    """The title of curves of one target and recogniser against bitrate."""
+    gold = only(points, "gold")
+    what = "agreement with pristine" if gold.startswith("pristine:") else METRIC_NAMES.get(metric, metric)
+    return f"{only(points, 'target').capitalize()}, {only(points, 'backend')}: {what} against bitrate"

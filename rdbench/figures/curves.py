@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -18,64 +17,65 @@ from rdbench.figures.canvas import (
     COLUMNS,
     Drawing,
     Style,
-    band,
     describe,
+    draw_line,
+    draw_rates,
     is_hollow,
     legend,
     panels,
     settings,
 )
-from rdbench.figures.captions import box_words, gold_phrase, interval_words, only, sentences, y_label
+from rdbench.figures.captions import (
+    box_words,
+    gold_phrase,
+    interval_words,
+    only,
+    rd_title,
+    seed_words,
+    sentences,
+    y_label,
+)
 from rdbench.figures.source import PANEL, Named, Source, clip_words, matching, panel_rows, uncoded
-from rdbench.figures.style import Look, factor_look, looks
-from rdbench.stats.intervals import FEW_SUBJECTS
+from rdbench.figures.style import factor_look, looks
 from rdbench.stats.metrics import METRIC_NAMES
 from rdbench.tables.names import split_seed
 
-__all__ = ["methods", "methods_figures", "rd", "rd_figures", "standalone", "standalone_figures"]
+__all__ = [
+    "MOST_BANDS",
+    "methods",
+    "methods_figures",
+    "rd",
+    "rd_by_factor",
+    "rd_figures",
+    "standalone",
+    "standalone_figures",
+]
 
 
-def _draw_line(
-    axes: Axes,
-    x: NDArray[np.float64],
-    rows: pd.DataFrame,
-    look: Look,
-    *,
-    dots: pd.DataFrame | None = None,
-    dot_x: str = "bitrate_kbps",
-) -> None:
-    """One curve with what is known of its uncertainty, hollow where the rate is not the one asked for."""
-    y = rows["value"].to_numpy(dtype=float)
-    few = int(rows["subjects"].min()) < FEW_SUBJECTS
-    low, high = (rows[name].to_numpy(dtype=float) for name in ("low", "high"))
-    if not few:
-        band(axes, x, low, high, color=look.colour, alpha=0.09, linewidth=0, zorder=1)
-    axes.plot(x, y, color=look.colour, linestyle=look.dash, zorder=3)
-    hollow = is_hollow(rows)
-    for mask, face in ((~hollow, look.colour), (hollow, "white")):
-        if not mask.any():
-            continue
-        axes.plot(
-            *(x[mask], y[mask]),
-            color=look.colour,
-            linestyle="none",
-            marker=look.marker,
-            markerfacecolor=face,
-            markeredgecolor=look.colour,
-            markeredgewidth=0.9,
-            zorder=4,
-        )
-    if few and dots is not None and len(dots):
-        axes.plot(
-            *(dots[dot_x].to_numpy(dtype=float), dots["value"].to_numpy(dtype=float)),
-            color=look.colour,
-            linestyle="none",
-            marker=".",
-            markersize=matplotlib.rcParams["lines.markersize"] * 0.8,
-            markeredgewidth=0,
-            alpha=0.5,
-            zorder=2,
-        )
+_NOTHING = "There is no coded point to draw rate-distortion curves of."
+
+MOST_BANDS = 4
+"""So many bands in one panel can be told apart; with more lines each factor gets a panel of its own."""
+
+
+def _panels(
+    coded: pd.DataFrame,
+    metric: str,
+    style: Style,
+    draw: Callable[[Axes, pd.DataFrame], None],
+    by: str = "codec",
+) -> Drawing:
+    """A figure with a panel for each codec (or factor), in which `draw` puts its rows, over one axis of rates."""
+    names = sorted(coded[by].unique())
+    figure, grid, first = panels(style, len(names), wide=len(names) > 1)
+    for name, axes in zip(names, grid, strict=True):
+        if len(names) > 1 or style == "screen":
+            axes.set_title(f"factor {name}" if by == "factor" else str(name), loc="left")
+        draw(axes, coded[coded[by] == name])
+        rate_axis(axes, *extent(coded["bitrate_kbps"]), style, min(len(names), COLUMNS))
+    for axes in first:
+        axes.set_ylabel(y_label(coded, metric))
+    return figure
 
 
 def rd(
@@ -116,16 +116,18 @@ def rd(
     """
     coded = points[(points["codec"] != "none") & points["bitrate_kbps"].gt(0) & points["value"].notna()]
     if coded.empty:
-        raise InputError("There is no coded point to draw rate-distortion curves of.")
+        raise InputError(_NOTHING)
     level = points[(points["codec"] == "none") & points["value"].notna()]
     factors = sorted(int(factor) for factor in coded["factor"].unique())
+
+    banded = len(factors) <= MOST_BANDS
 
     def draw(axes: Axes, here: pd.DataFrame) -> None:
         for factor, line in here.groupby("factor", sort=True):
             own = None
             if subjects is not None:
                 own = subjects[(subjects["codec"] == line["codec"].iloc[0]) & (subjects["factor"] == factor)]
-            _draw_rates(axes, line, factor_look(float(str(factor))), dots=own)
+            draw_rates(axes, line, factor_look(float(str(factor))), dots=own, banded=banded)
         for _, row in level[level["factor"].isin(factors)].iterrows():
             axes.plot(
                 *([0.975, 1.0], [row["value"]] * 2),
@@ -137,44 +139,67 @@ def rd(
             )
 
     with settings(style):
-        figure = _codec_panels(coded, metric, style, draw)
+        figure = _panels(coded, metric, style, draw)
         legend(
             figure, "Factor", [(str(f), factor_look(f)) for f in factors], hollow=bool(is_hollow(coded).any())
         )
-        caption = _caption(points, coded, level, metric, bits, boxes_charged)
-        describe(figure, _title(points, metric), sentences(caption, remark))
+        caption = _caption(points, coded, level, metric, bits, boxes_charged, banded=banded)
+        describe(figure, rd_title(points, metric), sentences(caption, remark))
     return figure
 
 
-def _codec_panels(
-    coded: pd.DataFrame, metric: str, style: Style, draw: Callable[[Axes, pd.DataFrame], None]
+def rd_by_factor(
+    points: pd.DataFrame,
+    *,
+    metric: str = "ccc",
+    style: Style = "screen",
+    bits: str = "payload",
+    boxes_charged: bool = False,
+    remark: str = "",
 ) -> Drawing:
-    """A figure with a panel for each codec, in which `draw` puts its rows, over one axis of rates."""
+    """Accuracy against achieved bitrate: a panel for each factor, a line with its band for each codec.
+
+    Parameters
+    ----------
+    points, metric, style, bits, boxes_charged, remark
+        As in `rd`; rows of codec "none" are not drawn.
+
+    Returns
+    -------
+    Drawing
+
+    Raises
+    ------
+    InputError
+        If no row has a bitrate.
+    """
+    coded = points[(points["codec"] != "none") & points["bitrate_kbps"].gt(0) & points["value"].notna()]
+    if coded.empty:
+        raise InputError(_NOTHING)
     codecs = sorted(coded["codec"].unique())
-    figure, grid, first = panels(style, len(codecs), wide=len(codecs) > 1)
-    for codec, axes in zip(codecs, grid, strict=True):
-        if len(codecs) > 1 or style == "screen":
-            axes.set_title(codec, loc="left")
-        draw(axes, coded[coded["codec"] == codec])
-        rate_axis(axes, *extent(coded["bitrate_kbps"]), style, min(len(codecs), COLUMNS))
-    for axes in first:
-        axes.set_ylabel(y_label(coded, metric))
+    given, banded = looks(codecs), len(codecs) <= MOST_BANDS
+
+    def draw(axes: Axes, here: pd.DataFrame) -> None:
+        for codec, line in here.groupby("codec", sort=True):
+            draw_rates(axes, line, given[str(codec)], banded=banded)
+
+    with settings(style):
+        figure = _panels(coded, metric, style, draw, by="factor")
+        legend(figure, "Codec", [(name, given[name]) for name in codecs], hollow=bool(is_hollow(coded).any()))
+        caption = _caption(coded, coded, coded.head(0), metric, bits, boxes_charged, banded=banded)
+        describe(figure, f"{rd_title(coded, metric)}, by factor", sentences(caption, remark))
     return figure
-
-
-def _draw_rates(axes: Axes, line: pd.DataFrame, look: Look, *, dots: pd.DataFrame | None = None) -> None:
-    line = line.sort_values("bitrate_kbps")
-    _draw_line(axes, line["bitrate_kbps"].to_numpy(dtype=float), line, look, dots=dots)
-
-
-def _title(points: pd.DataFrame, metric: str) -> str:
-    gold = only(points, "gold")
-    what = "agreement with pristine" if gold.startswith("pristine:") else METRIC_NAMES.get(metric, metric)
-    return f"{only(points, 'target').capitalize()}, {only(points, 'backend')}: {what} against bitrate"
 
 
 def _caption(
-    points: pd.DataFrame, coded: pd.DataFrame, level: pd.DataFrame, metric: str, bits: str, boxes: bool
+    points: pd.DataFrame,
+    coded: pd.DataFrame,
+    level: pd.DataFrame,
+    metric: str,
+    bits: str,
+    boxes: bool,
+    *,
+    banded: bool = True,
 ) -> str:
     region, mode = only(points, "region"), only(points, "mode")
     subjects = int(coded["subjects"].max())
@@ -182,7 +207,7 @@ def _caption(
         f"{gold_phrase(only(points, 'gold'), metric)}.",
         f"Region {region}, variant {only(points, 'variant')}, mode {mode}.",
         f"Rate: {bits} bits.",
-        interval_words(subjects),
+        interval_words(subjects) if banded else f"{subjects} subjects; intervals in the figure by factor.",
     ]
     if told := box_words(region, boxes):
         parts.insert(3, told)
@@ -251,7 +276,7 @@ def standalone(
                     own = subjects[(subjects["target"] == target) & (subjects["codec"] == "none")]
                     own = own[_line_names(own) == name]
                 x = line[against].to_numpy(dtype=float)
-                _draw_line(axes, x, line, given[name], dots=own, dot_x=against)
+                draw_line(axes, x, line, given[name], dots=own, dot_x=against)
             factor_axis(axes, rows, against)
         for axes in first:
             axes.set_ylabel(y_label(rows, metric))
@@ -264,7 +289,7 @@ def standalone(
                 f"{gold_phrase(only(rows, 'gold'), metric)}. Region {only(rows, 'region')}; downsampled and back "
                 "up, not coded.",
                 interval_words(int(rows["subjects"].max())),
-                _seed_words(rows) if "seeds" in rows else "",
+                seed_words(rows) if "seeds" in rows else "",
                 remark,
             ),
         )
@@ -287,6 +312,7 @@ def methods(
     bits: str = "payload",
     boxes_charged: bool = False,
     remark: str = "",
+    names: Sequence[str] = (),
 ) -> Drawing:
     """Accuracy against achieved bitrate at one factor: a panel for each codec, a line for each family of back-ends.
 
@@ -301,6 +327,8 @@ def methods(
     boxes_charged : bool
     remark : str
         As in `rd`.
+    names : sequence of str
+        All back-ends of the run, so that each looks the same in all its figures.
 
     Returns
     -------
@@ -313,16 +341,16 @@ def methods(
     """
     coded = points[points["bitrate_kbps"].gt(0) & points["value"].notna()]
     if coded.empty:
-        raise InputError("There is no coded point to draw rate-distortion curves of.")
+        raise InputError(_NOTHING)
     families = sorted(coded["backend"].unique())
-    given = looks(families)
+    given = looks([*families, *names])
 
     def draw(axes: Axes, here: pd.DataFrame) -> None:
         for family, line in here.groupby("backend", sort=True):
-            _draw_rates(axes, line, given[str(family)])
+            draw_rates(axes, line, given[str(family)])
 
     with settings(style):
-        figure = _codec_panels(coded, metric, style, draw)
+        figure = _panels(coded, metric, style, draw)
         legend(
             figure,
             "Back-end",
@@ -334,39 +362,29 @@ def methods(
         )
         nothing = coded.head(0)
         caption = _caption(coded, coded, nothing, metric, bits, boxes_charged)
-        describe(figure, title, sentences(caption, _seed_words(coded), remark))
+        describe(figure, title, sentences(caption, seed_words(coded), remark))
     return figure
 
 
-def _seed_words(points: pd.DataFrame) -> str:
-    seeds = points.groupby("backend")["seeds"].max()
-    if seeds.max() == 1:
-        return "One seed of each."
-    single = sorted(seeds.index[seeds == 1])
-    most = int(seeds.max())
-    alone = f", but one seed of {', '.join(single)}" if single else ""
-    return f"Mean over up to {most} seeds, intervals over seeds and subjects{alone}."
-
-
 def rd_figures(source: Source) -> Iterator[Named]:
-    """Curves of rate against accuracy, a figure for each recogniser, target and way of coding."""
+    """Curves of rate against accuracy, for each recogniser, target and way of coding; by factor too where there are
+    several codecs, or more factors than one panel holds bands."""
     table, each = source.pooled, source.per_subject
     for name, rows in panel_rows(table[table["codec"] != "none"]):
         if not (rows["bitrate_kbps"].gt(0) & rows["value"].notna()).any():
             continue
-        yield (
-            ("rd", *name),
-            partial(
-                rd,
-                pd.concat([rows, uncoded(table, rows)]),
-                subjects=matching(each, rows),
-                metric=source.basis.metric,
-                style=source.style,
-                bits=source.basis.bits,
-                boxes_charged=source.basis.charge_boxes,
-                remark=clip_words(source.points, rows),
-            ),
-        )
+        options: dict[str, Any] = {
+            "metric": source.basis.metric,
+            "style": source.style,
+            "bits": source.basis.bits,
+            "boxes_charged": source.basis.charge_boxes,
+            "remark": clip_words(source.points, rows),
+        }
+        whole = pd.concat([rows, uncoded(table, rows)])
+        yield ("rd", *name), partial(rd, whole, subjects=matching(each, rows), **options)
+        factors, codecs = rows["factor"].nunique(), rows["codec"].nunique()
+        if factors > 1 and (codecs > 1 or factors > MOST_BANDS):
+            yield ("rd", *name, "by factor"), partial(rd_by_factor, rows, **options)
 
 
 def methods_figures(source: Source) -> Iterator[Named]:
@@ -391,6 +409,7 @@ def methods_figures(source: Source) -> Iterator[Named]:
                 bits=source.basis.bits,
                 boxes_charged=source.basis.charge_boxes,
                 remark=clip_words(source.of_families, rows),
+                names=sorted(names),
             ),
         )
 
@@ -407,29 +426,15 @@ def standalone_figures(source: Source) -> Iterator[Named]:
     for (gold, scoring), rows in bare.groupby(["gold", "scoring"], sort=True):
         named = (str(gold), str(scoring)) if several else ()
         own = each[(each["codec"] == "none") & (each["gold"] == gold) & (each["scoring"] == scoring)]
-        remark = clip_words(parts, rows)
+        draw = partial(
+            standalone,
+            rows,
+            subjects=own,
+            metric=source.basis.metric,
+            style=source.style,
+            remark=clip_words(parts, rows),
+        )
         if rows["factor"].nunique() > 1:
-            yield (
-                ("standalone", *named),
-                partial(
-                    standalone,
-                    rows,
-                    subjects=own,
-                    metric=source.basis.metric,
-                    style=source.style,
-                    remark=remark,
-                ),
-            )
+            yield ("standalone", *named), draw
         if rows["region"].nunique() > 1:
-            yield (
-                ("standalone", *named, "face_px"),
-                partial(
-                    standalone,
-                    rows,
-                    subjects=own,
-                    metric=source.basis.metric,
-                    style=source.style,
-                    against="face_px",
-                    remark=remark,
-                ),
-            )
+            yield ("standalone", *named, "face_px"), partial(draw, against="face_px")

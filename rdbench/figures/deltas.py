@@ -40,8 +40,11 @@ THIN = 0.45
 _PLAIN, _ALL = ("_low", "_high"), ("_sim_low", "_sim_high")
 
 
-Difference = tuple[str, Array, Array]
-"""Factor ("1", "16", "best"), accuracy, and the difference of rates in per cent."""
+Difference = tuple[str, Array, Array, NDArray[np.bool_]]
+"""Factor ("1", "16", "best"), accuracy, the difference of rates in per cent, and where it can be told."""
+
+FAINT = 0.25
+"""How strongly the parts of a line are drawn in which rounding decides."""
 
 
 def forest(table: pd.DataFrame, *, style: Style = "screen") -> Drawing:
@@ -139,6 +142,11 @@ def _column(axes: Axes, rows: pd.DataFrame, heights: Array, name: str, label: st
                 )
         axes.plot([value], [height], look.marker, color=look.colour, markeredgewidth=0.9, zorder=3)
     axes.set_xlabel(label)
+    if not np.isfinite(ends).any():
+        # An axis without a value has no scale: ticks would be of its padding.
+        axes.set_xlim(-1, 1)
+        axes.set_xticks([0])
+        return
     known = np.append(ends[np.isfinite(ends)], 0.0)
     pad = 0.06 * max(float(np.ptp(known)), 1e-9)
     limits = float(known.min() - pad), float(known.max() + pad)
@@ -221,15 +229,16 @@ def difference(
         figure, grid, _ = panels(style, len(drawn), wide=len(drawn) > 1)
         for (_, _, curves), axes in zip(drawn, grid, strict=True):
             axes.axhline(0, color="#777777", linewidth=0.8, zorder=1)
-            for factor, accuracy, percent in sorted(curves, key=lambda curve: _order(curve[0])):
-                look = _look(factor)
+            shown = [np.zeros(1)]
+            for factor, accuracy, percent, told in sorted(curves, key=lambda curve: _order(curve[0])):
                 ratio = _log_ratio(percent)
-                ends = [0, len(accuracy) // 2, len(accuracy) - 1]
-                dash = "--" if factor == "best" else "-"
-                axes.plot(accuracy, ratio, color=look.colour, linestyle=dash, zorder=2)
-                axes.plot(
-                    accuracy[ends], ratio[ends], look.marker, color=look.colour, markeredgewidth=0.9, zorder=3
-                )
+                _draw_difference(axes, factor, accuracy, ratio, told)
+                shown.append(ratio[told])
+            if not any(map(len, shown[1:])):
+                shown += [_log_ratio(percent) for _, _, percent, _ in curves]
+            low, high = np.concatenate(shown).min(), np.concatenate(shown).max()
+            pad = 0.06 * max(high - low, 0.05)
+            axes.set_ylim(float(low - pad), float(high + pad))
             axes.set_xlabel(METRIC_NAMES.get(metric, metric))
         for (test, anchor, _), axes in zip(drawn, grid, strict=True):
             ratio_axis(axes.yaxis, *axes.get_ylim(), f"Rate of {test} over {anchor} (%)")
@@ -237,6 +246,19 @@ def difference(
         legend(figure, "Factor", [(factor, _look(factor)) for factor in factors])
         describe(figure, title, caption)
     return figure
+
+
+def _draw_difference(axes: Axes, factor: str, accuracy: Array, ratio: Array, told: NDArray[np.bool_]) -> None:
+    """One line: strong where the difference can be told, faint and without marks beyond."""
+    look = _look(factor)
+    dash = "--" if factor == "best" else "-"
+    axes.plot(accuracy, ratio, color=look.colour, linestyle=dash, alpha=FAINT, zorder=2)
+    strong = np.flatnonzero(told)
+    if not len(strong):
+        return
+    axes.plot(accuracy[strong], ratio[strong], color=look.colour, linestyle=dash, zorder=2)
+    ends = strong[[0, len(strong) // 2, -1]]
+    axes.plot(accuracy[ends], ratio[ends], look.marker, color=look.colour, markeredgewidth=0.9, zorder=3)
 
 
 def delta_figures(source: Source) -> Iterator[Named]:
@@ -282,7 +304,7 @@ def _differences(source: Source, codecs: Sequence[str]) -> Iterator[Named]:
                     if codec == anchor and (test, factor) in sides
                 ]
                 pairs.append((test, anchor, lines))
-            if not any(len(accuracy) for _, _, lines in pairs for _, accuracy, _ in lines):
+            if not any(len(accuracy) for _, _, lines in pairs for _, accuracy, _, _ in lines):
                 continue
             first = rows.iloc[0]
             what = f"{str(first['target']).capitalize()}, {first['backend']}"
@@ -326,8 +348,8 @@ def _difference_caption(
         f"{gold_phrase(gold, metric)}. Below 0: what is named first needs fewer bits at this {what}.",
         f"Region {region}, variant {variant}, mode {mode}; {bits} bits.",
         box_words(region, boxes),
-        "Accuracy is made rising before rates are compared. Lines have no intervals: where a curve is nearly flat they "
-        "say little, and more than BD-rate, which leaves such parts out.",
+        "Accuracy is made rising before rates are compared. Lines have no intervals; faint: a curve cannot be told to rise "
+        "there, rounding decides, and BD-rate leaves it out.",
     ]
     if chosen_on:
         parts.append(f"Dashed: the best factor at each rate, chosen on {chosen_on}.")
@@ -336,7 +358,7 @@ def _difference_caption(
 
 def differences(
     table: pd.DataFrame,
-    along: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]],
+    along: Sequence[tuple[Array, Array, NDArray[np.bool_]]],
     *,
     style: Style = "screen",
 ) -> Drawing:
@@ -348,7 +370,7 @@ def differences(
     ----------
     table : DataFrame
         As `rdbench.curves.deltas.bd_table` gives it.
-    along : sequence of (accuracy, difference)
+    along : sequence of (accuracy, difference, told)
         One for each row: `rdbench.curves.deltas.relative_differences` for the same sides.
     style : {"screen", "paper"}
 
@@ -363,7 +385,7 @@ def differences(
     NotComparableError
         If no pair shares a range of accuracy.
     """
-    lines = table.reset_index(drop=True)[[len(accuracy) > 0 for accuracy, _ in along]]
+    lines = table.reset_index(drop=True)[[len(accuracy) > 0 for accuracy, *_ in along]]
     if lines.empty:
         raise NotComparableError("No two curves of the table share a range of accuracy, so nothing is drawn.")
     sides = [f"{side}_{key}" for side in ("anchor", "test") for key in KEYS if key != "factor"]

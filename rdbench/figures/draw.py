@@ -21,7 +21,15 @@ from rdbench.curves.run import Run
 from rdbench.errors import InputError, NotComparableError
 from rdbench.figures.canvas import FORMATS, Drawing, Style, save
 from rdbench.figures.confusion import confusions
-from rdbench.figures.curves import methods, methods_figures, rd, rd_figures, standalone, standalone_figures
+from rdbench.figures.curves import (
+    methods,
+    methods_figures,
+    rd,
+    rd_by_factor,
+    rd_figures,
+    standalone,
+    standalone_figures,
+)
 from rdbench.figures.deltas import delta_figures
 from rdbench.figures.envelope import envelope, envelope_figures
 from rdbench.figures.source import Named, Source
@@ -30,7 +38,7 @@ from rdbench.files import replacing
 from rdbench.tables.basis import Basis
 from rdbench.tables.reading import default_metric, default_partition, require_partition
 
-__all__ = ["KINDS", "draw_all", "envelope", "methods", "rd", "save", "standalone"]
+__all__ = ["KINDS", "draw_all", "envelope", "methods", "rd", "rd_by_factor", "save", "standalone"]
 
 KINDS = ("rd", "envelope", "methods", "standalone", "bd", "confusion", "strip")
 """What `draw_all` draws; "methods" only where it is asked for, or a back-end was trained with several seeds."""

@@ -80,6 +80,11 @@ _FIXED = {
     "vp9": 5,
     "vvenc": 6,
 }
+# Families of models that ship: one look in all figures, whatever else is shown.
+_MODELS = (
+    *("max-mix", "separate", "direct", "hr", "direct-mix", "joint", "mix-mix", "max-max", "separate-tuned"),
+    *("frozen", "constant"),
+)
 _DASHES: tuple[Dash, ...] = ("-", "--", "-.", ":")
 
 
@@ -104,24 +109,43 @@ def factor_look(factor: float) -> Look:
 def looks(names: Iterable[str]) -> dict[str, Look]:
     """Looks for names without an order (codecs, back-ends, runs, targets), different from each other.
 
-    The codecs that ship keep their colour whatever else is shown; the others take what is left, in sorted
-    order, so that a colour does not depend on the order of rows.
+    The codecs and the models that ship keep theirs whatever else is shown; the others take what is left, in sorted
+    order, so that a colour does not depend on the order of rows. Neighbours differ in mark and dash too, so that they
+    are told apart without colour.
+
+    Parameters
+    ----------
+    names : iterable of str
+        All that a run has, where only some are drawn: a back-end then looks the same in all figures of the run.
     """
     wanted = sorted(set(names))
-    taken = {_FIXED[name] for name in wanted if name in _FIXED}
-    free = [place for place in range(len(_OKABE_ITO)) if place not in taken] or [0]
+    given = {name: look for name in wanted if (look := _fixed(name)) is not None}
+    taken = {look.colour for look in given.values()}
+    free = [place for place, colour in enumerate(_OKABE_ITO) if colour not in taken] or list(
+        range(len(_OKABE_ITO))
+    )
+    others = [name for name in wanted if name not in given]
+    for count, name in enumerate(others):
+        place, turn = free[count % len(free)], count // len(free)
+        given[name] = _look(place, place + turn * len(_OKABE_ITO))
+    return {name: given[name] for name in wanted}
+
+
+def _fixed(name: str) -> Look | None:
+    """The look that a name has everywhere."""
+    if name in _FIXED:
+        return _look(_FIXED[name], _FIXED[name])
+    model, _, size = name.partition("#")[0].partition("@")
+    if model not in _MODELS:
+        return None
+    place = _MODELS.index(model)
+    # Another size of the same model has its colour, another mark and another dash.
+    return _look(place % len(_OKABE_ITO), place if size in ("", "lite") else place + 5)
+
+
+def _look(colour: int, place: int) -> Look:
     markers: Sequence[str] = tuple(_SYMBOLS)
-    given: dict[str, Look] = {}
-    count = 0
-    for name in wanted:
-        dash: Dash = "-"
-        if name in _FIXED:
-            place = _FIXED[name]
-        else:
-            place, dash = free[count % len(free)], _DASHES[count // len(free) % len(_DASHES)]
-            count += 1
-        given[name] = Look(_OKABE_ITO[place], markers[place % len(markers)], dash)
-    return given
+    return Look(_OKABE_ITO[colour], markers[place % len(markers)], _DASHES[place % len(_DASHES)])
 
 
 def readable(value: float) -> str:

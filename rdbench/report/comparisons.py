@@ -101,7 +101,7 @@ def differences(sides: Iterable[Curve], by: str) -> Iterator[Json]:
         alike.setdefault(tuple(value for name, value in key.items() if name != by), []).append((key, side))
     for curves_alike in alike.values():
         for (anchor, first), (test, second) in itertools.combinations(curves_alike, 2):
-            accuracy, percent = relative_difference(first, second)
+            accuracy, percent, _ = relative_difference(first, second)
             if not len(accuracy):
                 continue
             ends = {"from": float(accuracy[0]), "to": float(accuracy[-1])}

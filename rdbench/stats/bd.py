@@ -277,7 +277,7 @@ def bootstrap_interval(
 
 def relative_difference(
     anchor: Side, test: Side, *, method: str = DEFAULT, larger: bool = False, points: int = 101
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, NDArray[np.bool_]]:
     """Where along the curves the two differ: rate of the test over that of the anchor, by accuracy.
 
     One number hides curves that cross (arXiv 2304.12852); this is what to plot beside it.
@@ -287,11 +287,15 @@ def relative_difference(
     accuracy, difference : (points,) float64
         Evenly spaced over the common range, and the difference of rates in per cent; empty where the curves
         share no range.
+    told : (points,) bool
+        Where both curves can be told to rise, which is what BD-rate is made of: at a floor or at saturation rounding
+        decides the rate.
     """
     a, b = anchor.ready(larger), test.ready(larger)
     floor = 0.0 if anchor.correlation else -np.inf
+    nothing = np.zeros(0), np.zeros(0), np.zeros(0, bool)
     if min(levels(a.value), levels(b.value)) < 2:
-        return np.zeros(0), np.zeros(0)
+        return nothing
     knots = []
     for side in (a, b):
         level = isotonic(side.value)
@@ -300,10 +304,14 @@ def relative_difference(
     low = max(knots[0][0][0], knots[1][0][0], floor)
     high = min(knots[0][0][-1], knots[1][0][-1])
     if high <= low:
-        return np.zeros(0), np.zeros(0)
+        return nothing
     at = np.linspace(low, high, points)
     rate = [evaluate(x, y, slopes(x, y, method, rising=True), at) for x, y in knots]
-    return (at if anchor.rising else -at), percent(rate[1] - rate[0])
+    told = np.ones(points, bool)
+    for side in (a, b):
+        level = isotonic(_cut(side, MIN_SUBJECTS, None).value)
+        told &= (at >= level[0]) & (at <= level[-1])
+    return (at if anchor.rising else -at), percent(rate[1] - rate[0]), told
 
 
 def _none(reason: str, knots: tuple[int, int], **known: float) -> Delta:

@@ -310,7 +310,7 @@ def test_relative_differences_belong_to_the_rows_of_the_table(run):
     table, along = bd_table(*run, *sides, per_clip=False), relative_differences(*run, *sides)
     assert len(along) == len(table) == 4
     pooled = pooling.pooled(*run)
-    for row, (accuracy, difference) in zip(table.to_dict("records"), along, strict=True):
+    for row, (accuracy, difference, _) in zip(table.to_dict("records"), along, strict=True):
         two = []
         for codec in ("x264", "x265"):
             own = pooled[

@@ -143,6 +143,32 @@ def test_standalone_has_a_line_for_each_backend_at_each_factor():
         assert sorted(drawn) == list(FACTORS)
 
 
+@pytest.mark.parametrize(("factors", "bands"), [((1, 2, 4, 8), 4), ((1, 2, 4, 8, 16), 0)])
+def test_a_panel_has_four_bands_or_each_factor_a_panel(factors, bands):
+    encodes, scores = made_tables(
+        6, factors=factors, targets=("valence",), backends=("direct@lite",), rates=4
+    )
+    table = pooling.pooled(encodes, scores)
+    table = table[table["variant"].isin(["ra", "none"])]
+    whole = figures.rd(table)
+    assert [len(axes.patches) for axes in whole.axes if axes.axison] == [bands] * 2
+    assert ("intervals in the figure by factor" in whole.caption) == (bands == 0)
+    apart = figures.rd_by_factor(table)
+    panels = [axes for axes in apart.axes if axes.axison]
+    assert [axes.get_title("left") for axes in panels] == [f"factor {factor}" for factor in factors]
+    assert {len(axes.patches) for axes in panels} == {2}
+
+
+def test_names_keep_their_look_whatever_else_is_drawn():
+    alone, among = looks(["max-mix@lite"]), looks(["a", "max-mix@lite", "separate@lite", "zz"])
+    assert alone["max-mix@lite"] == among["max-mix@lite"] == looks(["max-mix@lite#3"])["max-mix@lite#3"]
+    many = looks(["x264", "x265", "kvazaar", "svtav1", "libaom", "vp9", "vvenc"])
+    assert len({(look.marker, look.dash) for look in many.values()}) == len(many), "told apart in grey"
+    sizes = looks(["direct@lite", "direct@paper"])
+    assert sizes["direct@lite"].colour == sizes["direct@paper"].colour
+    assert sizes["direct@lite"].marker != sizes["direct@paper"].marker
+
+
 def test_drawing_twice_gives_the_same_bytes_in_every_format(tmp_path):
     run = csv_run(
         tmp_path / "run", factors=(1, 4, 16), subjects=6, targets=("valence",), backends=("direct@lite",)
@@ -201,7 +227,13 @@ def test_captions_of_what_was_drawn_before_stay(tmp_path):
     run, out = small_run(tmp_path / "run"), tmp_path / "out"
     figures.draw_all(run, out, only={"standalone", "rd", "bd"}, formats=["svg"])
     whole = (out / "captions.md").read_bytes()
-    assert [name.partition("_")[0] for name in captions_of(out)] == ["rd", "standalone", "bd", "difference"]
+    assert [name.partition("_")[0] for name in captions_of(out)] == [
+        "rd",
+        "rd",
+        "standalone",
+        "bd",
+        "difference",
+    ]
     figures.draw_all(run, out, only={"rd"}, formats=["svg"])
     assert (out / "captions.md").read_bytes() == whole
     apart = tmp_path / "apart"
@@ -232,7 +264,8 @@ def test_that_a_run_is_unfinished_is_told(tmp_path):
 def test_captions_of_figures_that_are_gone_go(tmp_path):
     run, out = small_run(tmp_path / "run"), tmp_path / "out"
     figures.draw_all(run, out, only={"standalone", "rd"}, formats=["svg"])
-    next(out.glob("rd_*.svg")).unlink()
+    for file in out.glob("rd_*.svg"):
+        file.unlink()
     figures.draw_all(run, out, only={"standalone"}, formats=["svg"])
     assert list(captions_of(out)) == ["standalone"]
 
@@ -343,8 +376,8 @@ def test_clips_without_subjects_are_said_to_be_independent_in_captions(tmp_path)
     encodes.to_csv(run.path / "encodes.csv", index=False)
     figures.draw_all(open_run(run.path), tmp_path / "alone", formats=["svg"])
     captions = captions_of(tmp_path / "alone")
-    for kind in ("rd", "envelope", "standalone"):
-        assert [words in text for name, text in captions.items() if name.startswith(kind)] == [True]
+    for kind, number in (("rd", 2), ("envelope", 1), ("standalone", 1)):
+        assert [words in text for name, text in captions.items() if name.startswith(kind)] == [True] * number
 
 
 def an_envelope(**options):
@@ -644,11 +677,16 @@ def test_numbers_of_small_deltas_do_not_run_into_each_other(style):
 
 
 def test_differences_have_a_panel_for_each_pair_of_codecs():
-    accuracy = np.linspace(0.2, 0.6, 101)
+    accuracy, told = np.linspace(0.2, 0.6, 101), np.ones(101, bool)
+    flat = told & (np.arange(101) < 60)
     pairs = [
-        ("x265", "x264", [("4", accuracy, np.full(101, -50.0)), ("1", accuracy, np.full(101, 300.0))]),
-        ("vp9", "x264", [("1", accuracy, np.full(101, 10.0))]),
-        ("vp9", "x265", [("1", np.zeros(0), np.zeros(0))]),
+        (
+            "x265",
+            "x264",
+            [("4", accuracy, np.full(101, -50.0), flat), ("1", accuracy, np.full(101, 300.0), told)],
+        ),
+        ("vp9", "x264", [("1", accuracy, np.full(101, 10.0), told)]),
+        ("vp9", "x265", [("1", np.zeros(0), np.zeros(0), np.zeros(0, bool))]),
     ]
     figure = bd_figures.difference(pairs)
     assert [axes.get_ylabel() for axes in figure.axes] == [
@@ -656,12 +694,14 @@ def test_differences_have_a_panel_for_each_pair_of_codecs():
         "Rate of vp9 over x264 (%)",
     ]
     look = factor_look(4)
-    (line,) = (
+    faint, strong = (
         line
         for line in figure.axes[0].get_lines()
         if to_rgb(line.get_color()) == to_rgb(look.colour) and line.get_linestyle() != "None"
     )
-    assert line.get_ydata() == pytest.approx(np.full(101, np.log(0.5)))
+    assert faint.get_ydata() == pytest.approx(np.full(101, np.log(0.5)))
+    assert (faint.get_alpha(), strong.get_alpha()) == (bd_figures.FAINT, None)
+    assert strong.get_xdata() == pytest.approx(accuracy[:60]), "beyond, the curve cannot be told to rise"
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["1", "4"]
     with pytest.raises(InputError, match="share a range"):
         bd_figures.difference(pairs[2:])
@@ -674,7 +714,7 @@ def test_differences_of_codecs_have_a_line_of_the_best_factors_too(tmp_path):
     figure = draw()
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["1", "4", "best"]
     assert "chosen on other subjects" in figure.caption
-    (line,) = (line for line in figure.axes[0].get_lines() if line.get_linestyle() == "--")
+    line, *_ = (line for line in figure.axes[0].get_lines() if line.get_linestyle() == "--")
     expected = relative_differences(
         run.encodes, run.scores, "codec=x264,factor=best", {"codec": "x265", "factor": "best"}
     )
@@ -693,7 +733,7 @@ def drawn_pairs(anchor: str, test: str, **options):
 
 
 def lines_of(axes: Axes) -> int:
-    return sum(line.get_linestyle() in ("-", "--") and len(line.get_xdata()) > 3 for line in axes.get_lines())
+    return sum(line.get_alpha() is not None and len(line.get_xdata()) > 3 for line in axes.get_lines())
 
 
 def test_pairs_of_a_table_that_differ_in_the_factor_only_share_a_panel():
