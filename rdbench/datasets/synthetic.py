@@ -17,12 +17,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import scipy
-from numpy.typing import NDArray
 
 from rdbench import ffmpeg
 from rdbench.cache import cache_dir
 from rdbench.clip import Boxes, Clip, ClipInfo, Labels
+from rdbench.datasets.drawing.colour import yuv420p
 from rdbench.datasets.drawing.picture import Recording
 from rdbench.datasets.drawing.signals import FPS, FRAMES
 from rdbench.errors import ClipError, EncodeError, InputError
@@ -123,7 +122,7 @@ def generator_version() -> str:
     The source itself is hashed, so that no change of the drawing can meet frames of an older one in
     the cache.
     """
-    digest = hashlib.sha256(f"{cv2.__version__} {np.__version__} {scipy.__version__}".encode())
+    digest = hashlib.sha256(f"{cv2.__version__} {np.__version__}".encode())
     folder = resources.files("rdbench.datasets.drawing")
     sources = sorted(
         (item for item in folder.iterdir() if item.name.endswith(".py")), key=lambda item: item.name
@@ -137,7 +136,7 @@ def _render(recording: Recording, height: int, count: int, file: Path) -> None:
     part = file.with_name(f".{file.stem}.{uuid.uuid4().hex}.part.mkv")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        planes = (_planes(frame) for frame in recording.frames(height, count))
+        planes = (yuv420p(frame) for frame in recording.frames(height, count))
         _write_lossless(planes, height * 16 // 9, height, part)
         os.replace(part, file)
     except (OSError, EncodeError) as error:
@@ -148,26 +147,6 @@ def _render(recording: Recording, height: int, count: int, file: Path) -> None:
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
-
-
-# BT.709, blue green red in 0..255 to limited-range Y'CbCr: ITU-R BT.709-6, items 3.2 to 3.5.
-_LUMA = np.array([0.0722, 0.7152, 0.2126])
-_MATRIX = np.stack(
-    [
-        219 / 255 * _LUMA,
-        224 / 255 * (np.array([1.0, 0.0, 0.0]) - _LUMA) / 1.8556,
-        224 / 255 * (np.array([0.0, 0.0, 1.0]) - _LUMA) / 1.5748,
-    ]
-)
-_TO_YCBCR = np.hstack([_MATRIX, [[16.0], [128.0], [128.0]]]).astype(np.float32)
-
-
-def _planes(frame: NDArray[np.uint8]) -> bytes:
-    """Return a picture as planar yuv420p, BT.709 limited range."""
-    ycbcr = cv2.transform(frame, _TO_YCBCR)
-    height, width = frame.shape[:2]
-    chroma = cv2.resize(ycbcr[..., 1:], (width // 2, height // 2), interpolation=cv2.INTER_AREA)
-    return b"".join(plane.tobytes() for plane in (ycbcr[..., 0], chroma[..., 0], chroma[..., 1]))
 
 
 def _write_lossless(planes: Iterable[bytes], width: int, height: int, file: Path) -> None:
