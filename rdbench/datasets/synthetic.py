@@ -99,9 +99,9 @@ class SyntheticDataset:
         """
         info = {clip.name: clip for clip in self.index()}.get(name)
         if info is None:
+            *others, last = (f"{part}_01 to {part}_{count:02d}" for part, count in COUNTS.items())
             raise InputError(
-                f"The synthetic set has no clip '{name}': clips are called train_01 to train_12, dev_01 to "
-                "dev_04 and test_01 to test_38."
+                f"The synthetic set has no clip '{name}': clips are called {', '.join(others)} and {last}."
             )
         recording = Recording(info.partition, int(name.rpartition("_")[2]))
         file = cache_dir() / "synthetic" / generator_version() / f"{name}_{self.height}p_{self.frames}.mkv"
@@ -117,18 +117,25 @@ class SyntheticDataset:
 
 @cache
 def generator_version() -> str:
-    """Content hash of everything that decides what is drawn (16 hex digits).
+    """Content hash of everything that decides what a clip's file holds (16 hex digits).
 
-    The source itself is hashed, so that no change of the drawing can meet frames of an older one in
-    the cache.
+    The source itself is hashed, so that no change of the drawing or of the writing can meet clips of an older one
+    in the cache. OpenCV and numpy are named too: what they promise is exact steps, not the same steps in every
+    version.
     """
+    return _version(_sources())
+
+
+def _sources() -> dict[str, bytes]:
+    here = resources.files("rdbench.datasets")
+    files = [here / "synthetic.py", *(here / "drawing").iterdir()]
+    return {file.name: file.read_bytes() for file in files if file.name.endswith(".py")}
+
+
+def _version(sources: dict[str, bytes]) -> str:
     digest = hashlib.sha256(f"{cv2.__version__} {np.__version__}".encode())
-    folder = resources.files("rdbench.datasets.drawing")
-    sources = sorted(
-        (item for item in folder.iterdir() if item.name.endswith(".py")), key=lambda item: item.name
-    )
-    for source in sources:
-        digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
+    for name, source in sorted(sources.items()):
+        digest.update(name.encode() + b"\0" + source + b"\0")
     return digest.hexdigest()[:16]
 
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from rdbench.datasets.drawing import exact
-from rdbench.datasets.drawing.canvas import Canvas, Fixed, Floats, Image, Points, blend, fill, path, stroke
+from rdbench.datasets.drawing.canvas import Canvas, Floats, Image, Points, blend, fill, path, stroke
 from rdbench.datasets.drawing.draws import normal, uniform
 from rdbench.datasets.drawing.pose import Pose
 from rdbench.datasets.drawing.subject import Subject
@@ -38,22 +38,20 @@ class Brows:
             mirror = np.array([side, 1])
             middle_x = side * 0.45
             part = canvas.window(middle_x - 0.42, who.brow_y - 0.32, middle_x + 0.42, who.brow_y + 0.28)
-            self.both.append((canvas.slices(part), part.fixed(body * mirror), part.fixed(hairs * mirror)))
+            colour = np.full((*part.shape, 3), np.rint(0.8 * np.array(who.hair)), np.uint8)
+            self.both.append(
+                (canvas.slices(part), part.fixed(body * mirror), part.fixed(hairs * mirror), colour)
+            )
         self.thickness = canvas.thickness(0.006)
-        self.colour = tuple(0.8 * channel for channel in who.hair)
 
     def draw(self, image: Image, k: int) -> None:
         """Draw the brows of frame `k` onto the head's patch."""
-        for place, body, hairs in self.both:
-            _draw_brow(image[place], body[k], hairs[k], self.thickness, self.colour)
-
-
-def _draw_brow(view: Image, body: Fixed, hairs: Fixed, thickness: int, colour: tuple[float, ...]) -> None:
-    mask = np.zeros(view.shape[:2], np.uint8)
-    fill(mask, body, 120)
-    stroke(mask, list(hairs), 205, thickness)
-    soft = cv2.GaussianBlur(mask, (3, 3), 0, hint=cv2.ALGO_HINT_ACCURATE)
-    blend(view, soft, np.full_like(view, np.rint(colour).astype(np.uint8)))
+        for place, body, hairs, colour in self.both:
+            mask = np.zeros(colour.shape[:2], np.uint8)
+            fill(mask, body[k], 120)
+            stroke(mask, list(hairs[k]), 205, self.thickness)
+            soft = cv2.GaussianBlur(mask, (3, 3), 0, hint=cv2.ALGO_HINT_ACCURATE)
+            blend(image[place], soft, colour)
 
 
 def _spine(who: Subject, pose: Pose, s: Floats) -> Points:

@@ -11,6 +11,8 @@ from rdbench.datasets.drawing.draws import white_noise
 
 __all__ = ["Camera"]
 
+STEPS = 1 << 12
+"""Of exposure; half of one more leaves no half to round in what is exposed."""
 ROAM = 64
 """Each frame takes its noise from another part of a sheet larger than the picture by so many pixels."""
 STRENGTH = 1.026 / 5618
@@ -25,7 +27,7 @@ class Camera:
     height : int
         Of the picture, a multiple of 360; the noise of larger pictures is as coarse.
     exposure : (frames,) float64
-        About 1, rounded to 12 bits after the point.
+        About 1, rounded to `STEPS`.
     noise : float
         Deviation of the noise.
     sheet, roaming : numpy.random.Generator
@@ -37,7 +39,7 @@ class Camera:
         sheet: np.random.Generator, roaming: np.random.Generator,
     ) -> None:  # fmt: skip
         self.height, self.width = height, height * 16 // 9
-        self.exposure = np.rint(exposure * (1 << 12)) / (1 << 12)
+        self.exposure = np.rint(exposure * STEPS) / STEPS
         white = white_noise(sheet, 360 + ROAM, 640 + ROAM).astype(np.float32)
         kernel = np.array([1, 6, 1], np.float32)
         grain = cv2.sepFilter2D(white, cv2.CV_32F, kernel, kernel)
@@ -55,7 +57,7 @@ class Camera:
         """Return what the camera makes of the picture of frame `k`."""
         top, left = self.corners[k].tolist()
         place = slice(top, top + self.height), slice(left, left + self.width)
-        lit = cv2.convertScaleAbs(picture, alpha=float(self.exposure[k]))
+        lit = cv2.convertScaleAbs(picture, alpha=float(self.exposure[k]), beta=0.5 / STEPS)
         cv2.add(lit, self.lighter[place], dst=lit)
         cv2.subtract(lit, self.darker[place], dst=lit)
         return lit

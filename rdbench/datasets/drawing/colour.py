@@ -18,9 +18,10 @@ _MATRIX = np.stack(
         224 / 255 * (np.array([0.0, 0.0, 1.0]) - _LUMA) / 1.5748,
     ]
 )
-# Weights of 14 bits after the point leave float32 nothing to round, and half of the last bit no tie either.
-_STEPS = 1 << 14
-_TO_YCBCR = np.hstack([np.rint(_MATRIX * _STEPS), np.array([[16], [128], [128]]) * _STEPS + 0.5]) / _STEPS
+# OpenCV keeps ten bits of weights for bytes, or takes float32, which has then nothing to round: half of the last bit
+# leaves no tie, so that rounding up and rounding to even are one.
+_STEPS = 1 << 10
+_TO_YCBCR = np.column_stack([np.rint(_MATRIX * _STEPS), np.array([16, 128, 128]) * _STEPS + 0.5]) / _STEPS
 
 
 def yuv420p(picture: Image) -> bytes:

@@ -55,7 +55,7 @@ def _corner(picture: Image, room: Canvas, who: Subject, rng: np.random.Generator
     left, right = (at, 640.0) if at > 320 else (0.0, at)
     dim = picture.copy()
     _box(dim, room, left, 0, right, 360, _toned(who.wall, 0.82))
-    cv2.addWeighted(dim, 0.75, picture, 0.25, 0, dst=picture)
+    cv2.addWeighted(dim, 0.75, picture, 0.25, 1 / 16, dst=picture)
 
 
 def _shelves(picture: Image, room: Canvas, who: Subject, rng: np.random.Generator) -> None:

@@ -62,7 +62,7 @@ def _shoulders(neck: float, broad: float, slope: float) -> Points:
 
 def _bare(neck: float, depth: float) -> tuple[Points, Points]:
     """Return the outlines of the neck and of the neckline's opening."""
-    right = [(neck, 0.6), (neck * 0.93, 1.25), (neck + 0.03, 1.56)]
+    right = [(neck * 0.6, 0.6), (neck * 0.95, 0.98), (neck * 0.93, 1.25), (neck + 0.03, 1.56)]
     column = np.array([*right, *((-x, y) for x, y in right[::-1])])
     around = np.linspace(0, np.pi, 24)
     low = exact.power(np.clip(exact.sine(around), 0, 1), 0.8)
