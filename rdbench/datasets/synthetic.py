@@ -17,9 +17,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import scipy
-from numpy.typing import NDArray
 
+from rdbench.datasets.drawing.colour import yuv420p
 from rdbench.datasets.drawing.picture import Recording
 from rdbench.datasets.drawing.signals import FPS, FRAMES
 from rdbench.errors import ClipError, EncodeError, InputError
@@ -108,9 +107,9 @@ class SyntheticDataset(Dataset):
         """
         info = {clip.name: clip for clip in self.index()}.get(name)
         if info is None:
+            *others, last = (f"{part}_01 to {part}_{count:02d}" for part, count in COUNTS.items())
             raise InputError(
-                f"The synthetic set has no clip '{name}': clips are called train_01 to train_12, dev_01 to "
-                "dev_04 and test_01 to test_38."
+                f"The synthetic set has no clip '{name}': clips are called {', '.join(others)} and {last}."
             )
         recording = Recording(info.partition, int(name.rpartition("_")[2]))
         file = cache_dir() / "synthetic" / generator_version() / f"{name}_{self.height}p_{self.frames}.mkv"
@@ -126,18 +125,25 @@ class SyntheticDataset(Dataset):
 
 @cache
 def generator_version() -> str:
-    """Content hash of everything that decides what is drawn (16 hex digits).
+    """Content hash of everything that decides what a clip's file holds (16 hex digits).
 
-    The source itself is hashed, so that no change of the drawing can meet frames of an older one in
-    the cache.
+    The source itself is hashed, so that no change of the drawing or of the writing can meet clips of an older one
+    in the cache. OpenCV and numpy are named too: what they promise is exact steps, not the same steps in every
+    version.
     """
-    digest = hashlib.sha256(f"{cv2.__version__} {np.__version__} {scipy.__version__}".encode())
-    folder = resources.files("rdbench.datasets.drawing")
-    sources = sorted(
-        (item for item in folder.iterdir() if item.name.endswith(".py")), key=lambda item: item.name
-    )
-    for source in sources:
-        digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
+    return _version(_sources())
+
+
+def _sources() -> dict[str, bytes]:
+    here = resources.files("rdbench.datasets")
+    files = [here / "synthetic.py", *(here / "drawing").iterdir()]
+    return {file.name: file.read_bytes() for file in files if file.name.endswith(".py")}
+
+
+def _version(sources: dict[str, bytes]) -> str:
+    digest = hashlib.sha256(f"{cv2.__version__} {np.__version__}".encode())
+    for name, source in sorted(sources.items()):
+        digest.update(name.encode() + b"\0" + source + b"\0")
     return digest.hexdigest()[:16]
 
 
@@ -145,7 +151,7 @@ def _render(recording: Recording, height: int, count: int, file: Path) -> None:
     part = file.with_name(f".{file.stem}.{uuid.uuid4().hex}.part.mkv")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        planes = (_planes(frame) for frame in recording.frames(height, count))
+        planes = (yuv420p(frame) for frame in recording.frames(height, count))
         _write_lossless(planes, height * 16 // 9, height, part)
         os.replace(part, file)
     except (OSError, EncodeError) as error:
@@ -156,26 +162,6 @@ def _render(recording: Recording, height: int, count: int, file: Path) -> None:
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
-
-
-# BT.709, blue green red in 0..255 to limited-range Y'CbCr: ITU-R BT.709-6, items 3.2 to 3.5.
-_LUMA = np.array([0.0722, 0.7152, 0.2126])
-_MATRIX = np.stack(
-    [
-        219 / 255 * _LUMA,
-        224 / 255 * (np.array([1.0, 0.0, 0.0]) - _LUMA) / 1.8556,
-        224 / 255 * (np.array([0.0, 0.0, 1.0]) - _LUMA) / 1.5748,
-    ]
-)
-_TO_YCBCR = np.hstack([_MATRIX, [[16.0], [128.0], [128.0]]]).astype(np.float32)
-
-
-def _planes(frame: NDArray[np.uint8]) -> bytes:
-    """Return a picture as planar yuv420p, BT.709 limited range."""
-    ycbcr = cv2.transform(frame, _TO_YCBCR)
-    height, width = frame.shape[:2]
-    chroma = cv2.resize(ycbcr[..., 1:], (width // 2, height // 2), interpolation=cv2.INTER_AREA)
-    return b"".join(plane.tobytes() for plane in (ycbcr[..., 0], chroma[..., 0], chroma[..., 1]))
 
 
 def _write_lossless(planes: Iterable[bytes], width: int, height: int, file: Path) -> None:

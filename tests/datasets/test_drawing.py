@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import ast
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.interpolate import CubicSpline, PchipInterpolator
+from scipy.ndimage import gaussian_filter1d
 
+from rdbench.datasets import drawing
+from rdbench.datasets.drawing import exact
 from rdbench.datasets.drawing.action_units import UNITS, activations
+from rdbench.datasets.drawing.colour import yuv420p
+from rdbench.datasets.drawing.draws import normal, texture, uniform, white_noise
+from rdbench.datasets.drawing.layers import STEPS, Sliding
 from rdbench.datasets.drawing.picture import Recording
 from rdbench.datasets.drawing.signals import FRAMES
 from rdbench.datasets.drawing.subject import generator
@@ -125,3 +143,277 @@ def test_both_heights_show_the_same() -> None:
     assert large.shape == (720, 1280, 3)
     halved = cv2.resize(large, (640, 360), interpolation=cv2.INTER_AREA)
     assert np.abs(halved.astype(int) - small).mean() < 3
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_the_first_frames_are_the_same_however_many_follow(count: int) -> None:
+    recording = Recording("test", 2)
+    for few, many in zip(recording.frames(360, count), recording.frames(360, 7), strict=False):
+        assert np.array_equal(few, many)
+
+
+# What is drawn is the same on every processor.
+
+SHOWN = [
+    ("train", 1, 360, 3),
+    ("train", 7, 360, 3),
+    ("dev", 3, 360, 3),
+    ("test", 1, 360, 3),
+    ("test", 3, 720, 1),
+]
+DRAWN = {
+    "train_1_360_3": "850aea2f00a0fc0ada4476f2ac8fa092ad5cee3c8989313b891fbee15cf886bf",
+    "train_7_360_3": "abbcf7faae75c71f78a98302a8c03e113760f0dfd445aa589a6d365638b83dfd",
+    "dev_3_360_3": "a42f81452fdce863011751e0f25a8218099ef736330e6b12afd296d33f30e6a4",
+    "test_1_360_3": "aba85e1782d9a65fb4d4268ba2a5fec7d309e2cce2e86a7da261c2c383c1ed94",
+    "test_3_720_1": "adbfe8bfbf1ee58b31e836b2a869c49d2590dd702a53031de3728495422af750",
+}
+"""What SHOWN is on every processor. Another version of OpenCV or numpy may draw something else; another processor
+must not."""
+
+
+def hashes(shown: Iterable[tuple[str, int, int, int]]) -> dict[str, str]:
+    """SHA-256 of labels, moves, boxes, frames and their planes, for partition, number, height and count of frames."""
+    out = {}
+    for partition, index, height, count in shown:
+        recording = Recording(partition, index)
+        digest = hashlib.sha256()
+        for signal in (*vars(recording.affect).values(), *vars(recording.motion).values()):
+            digest.update(signal.tobytes())
+        digest.update(recording.boxes(height).tobytes())
+        for frame in recording.frames(height, count):
+            digest.update(np.ascontiguousarray(frame).tobytes() + yuv420p(frame))
+        out[f"{partition}_{index}_{height}_{count}"] = digest.hexdigest()
+    return out
+
+
+def numpy_features() -> list[str]:
+    """The instruction sets that numpy chooses among and this processor has."""
+    from numpy._core import _multiarray_umath as core
+
+    return [name for name in core.__cpu_dispatch__ if core.__cpu_features__.get(name)]
+
+
+def opencv_features() -> list[str]:
+    """The same for OpenCV, from the oldest to the newest."""
+    return [name[1:] for name in cv2.getCPUFeaturesLine().split() if name[0] == "*" and name[-1] != "?"]
+
+
+def hashes_elsewhere(
+    shown: list[tuple[str, int, int, int]],
+    variables: dict[str, str],
+    optimised: bool = True,
+    threads: int = 1,
+) -> dict[str, str]:
+    """`hashes` in a process of its own, in which `variables` hide a part of the processor."""
+    code = """
+import json, sys
+import cv2
+from tests import test_drawing as here
+features = [here.opencv_features(), here.numpy_features()]
+optimised, threads, shown = json.load(sys.stdin)
+cv2.setUseOptimized(optimised)
+cv2.setNumThreads(threads)
+cv2.setNumThreads = lambda _: None
+print(json.dumps([features, cv2.getNumThreads(), cv2.useOptimized(), here.hashes(shown)]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        input=json.dumps([optimised, threads, shown]),
+        env={**os.environ, **variables},
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    features, threads_there, optimised_there, result = json.loads(done.stdout.splitlines()[-1])
+    hidden = [variables.get(name, "").replace(",", " ").split() for name in ("OPENCV_CPU_DISABLE", NUMPY)]
+    for left, gone in zip(features, hidden, strict=True):
+        assert not set(left) & set(gone), "the variable hides nothing"
+    assert (threads_there, optimised_there) == (threads, optimised)
+    return result
+
+
+NUMPY = "NPY_DISABLE_CPU_FEATURES"
+GLIBC = {"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-FMA,-FMA4,-AVX512F,-AVX"}
+"""The C library's exponentials and sines without fused multiplication."""
+
+
+def processors() -> list[dict[str, str]]:
+    """What hides more and more of this processor, down to the baseline of all libraries."""
+    older = []
+    opencv, numeric = opencv_features(), numpy_features()
+    for kept in range(max(len(opencv), len(numeric)) - 1, -1, -1):
+        older.append(
+            {
+                "OPENCV_CPU_DISABLE": ",".join(opencv[kept:]),
+                NUMPY: " ".join(numeric[min(kept, len(numeric)) :]),
+                "OPENBLAS_CORETYPE": "Nehalem",
+            }
+        )
+    older[-1] |= GLIBC | {"OPENCV_IPP": "disabled"}
+    return older
+
+
+@pytest.fixture(scope="module")
+def drawn() -> dict[str, str]:
+    return hashes(SHOWN)
+
+
+def test_frames_are_those_that_were_drawn_elsewhere(drawn: dict[str, str]) -> None:
+    assert drawn == DRAWN, f"drawn by OpenCV {cv2.__version__} and numpy {np.__version__}"
+
+
+def test_an_old_processor_draws_the_same(drawn: dict[str, str]) -> None:
+    assert hashes_elsewhere(SHOWN, processors()[-1]) == drawn
+
+
+def test_unoptimised_paths_and_several_threads_draw_the_same(drawn: dict[str, str]) -> None:
+    assert hashes_elsewhere(SHOWN, {}, optimised=False, threads=4) == drawn
+
+
+@pytest.mark.long
+def test_every_clip_is_the_same_with_every_instruction_set() -> None:
+    shown = [(*key, 360, FRAMES) for key in EVERYONE]
+    here = hashes_elsewhere(shown, {})
+    assert len(set(here.values())) == len(EVERYONE)
+    for variables in processors():
+        assert hashes_elsewhere(shown, variables) == here, variables
+    assert hashes_elsewhere(shown, {"OPENCV_IPP": "disabled"}, threads=3) == here
+    assert hashes_elsewhere(shown, GLIBC, optimised=False) == here
+
+
+EXACT = {
+    "np": """abs all any arange argmin argsort array asarray ascontiguousarray broadcast_arrays broadcast_to clip
+    column_stack concatenate cumsum diff divide dstack empty empty_like flatnonzero float32 float64 floor frexp full full_like gradient int16
+    int32 int64 ldexp lib linspace max maximum min minimum multiply ndarray newaxis ones ones_like pad pi random rint
+    roll searchsorted sign sqrt stack take_along_axis uint16 uint8 unique where zeros zeros_like ceil""",
+    "math": "ceil factorial floor pi sqrt",
+    "cv2": """CV_16SC2 CV_32F CV_64F ALGO_HINT_ACCURATE COLOR_BGRA2BGR COLOR_GRAY2BGR FILLED GaussianBlur INTER_AREA
+    INTER_LINEAR LINE_8 LINE_AA absdiff add addWeighted bitwise_not blur boxFilter convertMaps convertScaleAbs cvtColor
+    extractChannel fillPoly line max merge mixChannels multiply polylines rectangle remap resize sepFilter2D
+    setNumThreads split subtract transform typing""",
+    "rng": "bit_generator choice integers permutation random standard_normal",
+}
+"""What takes exact steps, or is only given what leaves it nothing to round (see `exact`)."""
+
+
+@pytest.mark.parametrize(
+    "source", sorted(Path(drawing.__file__).parent.glob("*.py")), ids=lambda path: path.stem
+)
+def test_drawing_calls_nothing_that_processors_do_otherwise(source: Path) -> None:
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.ImportFrom | ast.Import):
+            module = node.module or "" if isinstance(node, ast.ImportFrom) else node.names[0].name
+            known = {"__future__", "collections", "cv2", "dataclasses", "math", "numpy", "rdbench", "typing"}
+            assert module.split(".")[0] in known
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in EXACT:
+            assert node.attr in EXACT[node.value.id].split(), f"line {node.lineno}"
+        if isinstance(node, ast.Attribute):
+            assert node.attr not in ("mean", "std", "var", "dot", "prod"), f"line {node.lineno}"
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow | ast.MatMult):
+            left, right = (ast.unparse(side) for side in (node.left, node.right))
+            assert (source.stem, left) in WHOLE, f"line {node.lineno}: {left}, {right}"
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "cv2.GaussianBlur":
+            assert "hint=cv2.ALGO_HINT_ACCURATE" in ast.unparse(node), f"line {node.lineno}"
+
+
+WHOLE = {("exact", "-1"), ("exact", "windows"), ("draws", "box[0] * box[1]")}
+"""Powers and matrix products of whole numbers."""
+
+FLOATS = st.lists(st.floats(-50, 50), min_size=1, max_size=40).map(np.array)
+
+
+@given(FLOATS)
+def test_functions_of_exact_steps_are_those_of_numpy(x: np.ndarray) -> None:
+    assert exact.exp(x) == pytest.approx(np.exp(x), rel=1e-15)
+    assert exact.sine(x) == pytest.approx(np.sin(x), abs=1e-15)
+    assert exact.cosine(x) == pytest.approx(np.cos(x), abs=2e-14)
+    assert exact.log(np.abs(x) + 1e-3) == pytest.approx(np.log(np.abs(x) + 1e-3), rel=1e-15, abs=1e-15)
+    assert exact.power(np.abs(x), 1.7) == pytest.approx(np.abs(x) ** 1.7, rel=1e-14)
+    grid = np.linspace(-40, 40, 17)
+    assert exact.interpolate(x, grid, grid * grid) == pytest.approx(np.interp(x, grid, grid * grid))
+
+
+@given(st.integers(0, 2**32))
+def test_curves_and_blurs_of_exact_steps_are_those_of_scipy_and_opencv(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    times = np.cumsum(rng.uniform(0.5, 2, (3, 8)), axis=1)
+    levels = np.round(rng.normal(0, 1, (3, 8)), 1)
+    at = np.linspace(times[:, 0].max(), times[:, -1].min(), 40)
+    expected = [PchipInterpolator(t, v)(at) for t, v in zip(times, levels, strict=True)]
+    assert exact.rising_curve(times, levels, at) == pytest.approx(np.array(expected), abs=1e-12)
+    corners = rng.normal(0, 1, (8, 2))
+    corners[-1] = corners[0]
+    at = np.linspace(times[0, 0], times[0, -1], 50)
+    spline = CubicSpline(times[0], corners, bc_type="periodic")(at)
+    assert exact.periodic_spline(times[0], corners, at) == pytest.approx(spline, abs=1e-11)
+    sigma = rng.uniform(0.6, 5)
+    signal = rng.uniform(-2, 2, 90)
+    weights = exact.gaussian_weights(sigma, 20)
+    edge = len(weights) // 2
+    expected = gaussian_filter1d(signal, sigma)[edge:-edge]
+    assert exact.smoothed(signal, weights) == pytest.approx(expected, abs=1e-5)
+    plane = rng.uniform(-2, 2, (40, 50))
+    size = 2 * int(4 * sigma + 0.5) + 1
+    expected = cv2.GaussianBlur(plane, (size, size), sigma)
+    assert exact.blurred(plane, sigma) == pytest.approx(expected, abs=6e-3)
+
+
+def test_opaque_scales_all_products_of_bytes_to_bytes() -> None:
+    first, second = np.meshgrid(np.arange(256), np.arange(256))
+    scaled = cv2.multiply(first.astype(np.uint8), second.astype(np.uint8), scale=exact.OPAQUE)
+    whole = 257 * first * second
+    assert whole.max() < 1 << 24, "a float32 holds it"
+    assert not np.any(whole % 65536 == 32768), "nothing to round either way"
+    assert np.array_equal(scaled, (whole + 32768) >> 16)
+    assert np.abs(scaled - first * second / 255).max() < 0.51
+
+
+def test_colours_are_converted_in_whole_numbers() -> None:
+    picture = np.random.default_rng(5).integers(0, 256, (360, 640, 3), dtype=np.uint8)
+    luma_of = np.array([0.0722, 0.7152, 0.2126])
+    blue = (np.array([1, 0, 0]) - luma_of) / 1.8556
+    red = (np.array([0, 0, 1]) - luma_of) / 1.5748
+    weights = np.rint(np.stack([219 * luma_of, 224 * blue, 224 * red]) / 255 * (1 << 10)).astype(int)
+    halved = (picture.reshape(180, 2, 320, 2, 3).astype(int).sum(axis=(1, 3)) + 2) >> 2
+    luma = (picture.astype(int) @ weights[0] + (16 << 10) + (1 << 9)) >> 10
+    chroma = (halved @ weights[1:].T + (128 << 10) + (1 << 9)) >> 10
+    planes = np.frombuffer(yuv420p(picture), np.uint8)
+    assert np.array_equal(planes[: 360 * 640].reshape(360, 640), luma)
+    assert np.array_equal(planes[360 * 640 :].reshape(2, 180, 320), np.moveaxis(chroma, 2, 0))
+    assert weights[0].sum() == 879, "white is 235"
+    assert not weights[1:].sum(axis=1).any(), "grey is grey"
+
+
+def test_a_layer_slides_in_quarters_of_a_pixel() -> None:
+    image = np.random.default_rng(6).integers(0, 256, (30, 40, 4), dtype=np.uint8)
+    sliding = Sliding(image)
+    for left, top in ((0.0, 0.0), (3.25, -1.5), (-0.75, 2.4), (7.9, 0.1)):
+        column, row, layer = sliding.at(left, top)
+        across, down = (round(at * STEPS) / STEPS for at in (left, top))
+        shift = np.array([[1, 0, across - column], [0, 1, down - row]], np.float32)
+        expected = cv2.warpAffine(image, shift, (40, 30)).astype(int)
+        assert np.abs(layer - expected).max() <= 1
+        assert 0 <= across - column < 1
+        assert 0 <= down - row < 1
+
+
+def test_draws_have_the_distributions_that_they_name() -> None:
+    rng = generator("test", 1, "texture")
+    even = uniform(rng, 2.0, 5.0, 20000)
+    assert 2 <= even.min() < 2.01
+    assert 4.99 < even.max() < 5
+    assert even.mean() == pytest.approx(3.5, abs=0.02)
+    bell = normal(rng, 1.0, 2.0, 20000)
+    assert bell.mean() == pytest.approx(1, abs=0.05)
+    assert bell.std() == pytest.approx(2, abs=0.05)
+    white = white_noise(rng, 150, 151)
+    assert white.mean() == pytest.approx(0, abs=4)
+    assert white.std() == pytest.approx(147.8, rel=0.02)
+    assert np.abs(np.corrcoef(white[:, 1:].ravel(), white[:, :-1].ravel())[0, 1]) < 0.02
+    for grain, shape in (((9, 14), (245, 432)), ((380, 280), (410, 305)), ((7, 12), (720, 1280))):
+        smooth = texture(rng, grain, shape)
+        assert smooth.shape == shape
+        assert np.sqrt((smooth**2).mean()) == pytest.approx(1, abs=0.01)
+        assert np.abs(np.diff(smooth, axis=0)).max() < 12 * grain[0] / shape[0]

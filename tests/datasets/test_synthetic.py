@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 
 from rdbench.datasets import synthetic
+from rdbench.datasets.drawing.colour import yuv420p
 from rdbench.datasets.drawing.picture import Recording
 from rdbench.datasets.synthetic import TARGETS, SyntheticDataset, generator_version
 from rdbench.errors import ClipError, InputError
 from rdbench.machine import cache_dir
+from rdbench.video import process
 from rdbench.video.clip import PARTITIONS
 
 SHORT = SyntheticDataset(seconds=0.2)
@@ -166,9 +168,46 @@ def test_a_cache_that_cannot_be_made_is_told(monkeypatch: pytest.MonkeyPatch, tm
         SHORT.load("train_01")
 
 
-def test_generator_version_is_the_content_of_the_drawing() -> None:
-    assert len(generator_version()) == 16
-    assert int(generator_version(), 16) >= 0
+def test_a_clip_holds_the_planes_that_were_drawn_to_the_bit_on_any_processor(empty_cache: Path) -> None:
+    file = SHORT.load("test_02").file
+    planes = [yuv420p(frame) for frame in Recording("test", 2).frames(360, 5)]
+    old = [process.executable(), "-v", "error", "-cpuflags", "0"]
+    decode = [*old, "-i", str(file), "-f", "rawvideo", "-pix_fmt", "yuv420p", "-"]
+    assert subprocess.run(decode, capture_output=True, check=True).stdout == b"".join(planes)
+    assert [frame.to_ndarray().tobytes() for frame in decoded(file)] == planes
+    again = empty_cache / "again.mkv"
+    without = ["-nostdin", "-y", "-i", str(file), "-c:v", "utvideo", "-threads", "1", "-fflags", "+bitexact"]
+    subprocess.run([*old, *without, "-flags:v", "+bitexact", str(again)], check=True)
+    with av.open(str(file)) as first, av.open(str(again)) as second:
+        packets = [[bytes(packet) for packet in container.demux(video=0)] for container in (first, second)]
+    assert packets[0] == packets[1]
+
+
+def test_generator_version_holds_every_source_that_decides_what_a_clip_is() -> None:
+    assert generator_version() == synthetic._version(synthetic._sources())
+    code = (
+        "import sys; import rdbench.datasets.synthetic; print(*(m for m in sys.modules if 'datasets' in m))"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    names = {module.rpartition(".")[2] for module in loaded.split()} - {"datasets", "drawing"}
+    sources = synthetic._sources()
+    assert {f"{name}.py" for name in names} | {"__init__.py"} == set(sources)
+    versions = {synthetic._version(sources | {name: sources[name] + b"#"}) for name in sources}
+    assert len(versions | {generator_version()}) == len(sources) + 1
+
+
+def test_the_set_can_grow(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    grown = {"train": 96, "dev": 16, "test": 160}
+    for partition, count in grown.items():
+        monkeypatch.setitem(synthetic.COUNTS, partition, count)
+    index = SHORT.index()
+    assert {clip.partition: int(clip.name.rpartition("_")[2]) for clip in index} == grown
+    assert len({clip.name for clip in index}) == 272
+    clip = SHORT.load("test_160")
+    assert (clip.partition, clip.subject) == ("test", "test_160")
+    assert len(decoded(clip.file)) == 5
+    with pytest.raises(InputError, match=r"train_01 to train_96, dev_01 to dev_16 and test_01 to test_160\."):
+        SHORT.load("test_161")
 
 
 class TestCacheDir:

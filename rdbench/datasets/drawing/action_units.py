@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rdbench.datasets.drawing import exact
+from rdbench.datasets.drawing.draws import normal
 from rdbench.datasets.drawing.signals import Affect, Motion
 
 __all__ = ["UNITS", "Expressiveness", "activations", "expressiveness", "idle"]
@@ -54,9 +56,9 @@ class Expressiveness:
 
 def expressiveness(rng: np.random.Generator) -> Expressiveness:
     """Draw one subject's gains and resting face."""
-    overall = rng.lognormal(0, 0.1)
-    gain = {unit: float(np.clip(overall * rng.lognormal(0, 0.15), 0.65, 1.5)) for unit in UNITS}
-    rest = {unit: float(np.clip(rng.normal(0, 0.18), -0.4, 0.4)) for unit in UNITS}
+    overall = exact.exp(normal(rng, 0, 0.1))
+    gain = {unit: float(np.clip(overall * exact.exp(normal(rng, 0, 0.15)), 0.65, 1.5)) for unit in UNITS}
+    rest = {unit: float(np.clip(normal(rng, 0, 0.18), -0.4, 0.4)) for unit in UNITS}
     return Expressiveness(gain, rest)
 
 
@@ -107,4 +109,4 @@ def idle(units: dict[str, NDArray[np.float64]], motion: Motion) -> dict[str, NDA
 
 def _ramp(signal: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rise smoothly from 0 at -0.4 to 1 at 1, so that no part of the scale is without effect."""
-    return np.clip((signal + 0.4) / 1.4, 0, None) ** 1.2
+    return exact.power(np.clip((signal + 0.4) / 1.4, 0, None), 1.2)

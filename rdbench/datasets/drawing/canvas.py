@@ -1,21 +1,46 @@
-"""Where the head is drawn: a patch in the head's own coordinates, finer than the picture."""
+"""Where things are drawn: a patch in its own coordinates, and the strokes and layers laid on it."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from cv2.typing import MatLike
+from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["SHIFT", "Canvas", "Points", "bump", "draw_line", "fill", "resized_noise", "smoothstep"]
+from rdbench.datasets.drawing import exact
+
+__all__ = [
+    "SHIFT",
+    "Canvas",
+    "Fixed",
+    "Floats",
+    "Image",
+    "Points",
+    "add_bump",
+    "blend",
+    "bump",
+    "fill",
+    "lay_over",
+    "path",
+    "shaded",
+    "smoothstep",
+    "stroke",
+]
 
 SHIFT = 4
 """Fractional bits of the coordinates handed to OpenCV."""
 
+Floats = NDArray[np.float64]
 Points = NDArray[np.float64]
-Plane = NDArray[np.float32]
+"""(..., n, 2) places, x before y."""
+Fixed = NDArray[np.int32]
+"""The same in pixels with `SHIFT` fractional bits."""
+Image = MatLike
+"""(rows, columns) or (rows, columns, channels) uint8."""
 
 
 @dataclass(frozen=True)
@@ -41,36 +66,35 @@ class Canvas:
         """Rows and columns."""
         return round((self.bottom - self.top) * self.unit), round((self.right - self.left) * self.unit)
 
-    def grid(self) -> tuple[Plane, Plane]:
-        """Return x and y of every pixel centre, each (rows, columns) float32."""
+    def axes(self) -> tuple[Floats, Floats]:
+        """Return x of every column as (1, columns), and y of every row as (rows, 1), at pixel centres."""
         rows, columns = self.shape
-        x = (np.arange(columns, dtype=np.float32) + 0.5) / np.float32(self.unit) + np.float32(self.left)
-        y = (np.arange(rows, dtype=np.float32) + 0.5) / np.float32(self.unit) + np.float32(self.top)
-        return np.broadcast_to(x, (rows, columns)), np.broadcast_to(y[:, None], (rows, columns))
+        x = (np.arange(columns, dtype=np.float64) + 0.5) / self.unit + self.left
+        y = (np.arange(rows, dtype=np.float64) + 0.5) / self.unit + self.top
+        return x[None, :], y[:, None]
 
-    def fixed(self, points: Points) -> NDArray[np.int32]:
-        """Return (n, 2) points as OpenCV's fixed-point pixel coordinates."""
-        pixels = (np.asarray(points) - (self.left, self.top)) * self.unit - 0.5
+    def fixed(self, points: Points) -> Fixed:
+        """Return (..., 2) points as OpenCV's fixed-point pixel coordinates."""
+        pixels = (points - np.array([self.left, self.top])) * self.unit - 0.5
         return np.rint(pixels * (1 << SHIFT)).astype(np.int32)
+
+    def thickness(self, width: float) -> int:
+        """Return a line's width in whole pixels, at least one."""
+        return max(1, round(width * self.unit))
 
     def window(self, left: float, top: float, right: float, bottom: float) -> Canvas:
         """Return the part of this patch on the same pixels that covers at least what is asked for."""
-        columns = np.clip(
-            [np.floor((left - self.left) * self.unit), np.ceil((right - self.left) * self.unit)],
-            0,
-            self.shape[1],
-        )
-        rows = np.clip(
-            [np.floor((top - self.top) * self.unit), np.ceil((bottom - self.top) * self.unit)],
-            0,
-            self.shape[0],
-        )
+        rows, columns = self.shape
+        first = _inside(math.floor((left - self.left) * self.unit), columns)
+        last = _inside(math.ceil((right - self.left) * self.unit), columns)
+        upper = _inside(math.floor((top - self.top) * self.unit), rows)
+        lower = _inside(math.ceil((bottom - self.top) * self.unit), rows)
         return Canvas(
             self.unit,
-            self.left + float(columns[0]) / self.unit,
-            self.top + float(rows[0]) / self.unit,
-            self.left + float(columns[1]) / self.unit,
-            self.top + float(rows[1]) / self.unit,
+            self.left + first / self.unit,
+            self.top + upper / self.unit,
+            self.left + last / self.unit,
+            self.top + lower / self.unit,
         )
 
     def slices(self, part: Canvas) -> tuple[slice, slice]:
@@ -81,39 +105,62 @@ class Canvas:
         return slice(row, row + rows), slice(column, column + columns)
 
 
-def fill(image: NDArray[np.uint8], canvas: Canvas, points: Points, colour: object) -> None:
-    """Fill a polygon of (n, 2) points, with smooth edges."""
-    cv2.fillPoly(image, [canvas.fixed(points)], colour, cv2.LINE_AA, SHIFT)  # type: ignore[call-overload]
+def _inside(at: int, size: int) -> int:
+    return min(max(at, 0), size)
 
 
-def draw_line(
-    image: NDArray[np.uint8],
-    canvas: Canvas,
-    points: Points,
-    colour: object,
-    width: float,
-    closed: bool = False,
+def path(x: ArrayLike, y: ArrayLike) -> Points:
+    """Return points from their coordinates, which are broadcast."""
+    return np.stack(np.broadcast_arrays(x, y), axis=-1)
+
+
+def fill(image: Image, outline: Fixed, colour: object) -> None:
+    """Fill a polygon with smooth edges; OpenCV works in whole numbers here."""
+    cv2.fillPoly(image, [outline], colour, cv2.LINE_AA, SHIFT)  # type: ignore[call-overload]
+
+
+def stroke(image: Image, lines: Any, colour: object, thickness: int, closed: bool = False) -> None:
+    """Draw one line, or a list of lines, with smooth edges."""
+    every = lines if isinstance(lines, list) else [lines]
+    cv2.polylines(image, every, closed, colour, thickness, cv2.LINE_AA, SHIFT)  # type: ignore[call-overload]
+
+
+def blend(image: Image, mask: Image, layer: Image) -> None:
+    """Lay a picture of three channels over another, in place, where the one channel of a mask says so."""
+    weight = cv2.cvtColor(mask, cv2.COLOR_GRAY2BGR)
+    kept = cv2.multiply(image, cv2.bitwise_not(weight), scale=exact.OPAQUE)
+    cv2.add(kept, cv2.multiply(layer, weight, scale=exact.OPAQUE), dst=image)
+
+
+def lay_over(image: Image, colour: Image, hidden: Image) -> None:
+    """Lay a premultiplied layer over a picture, in place; `hidden` is what it leaves of it, for each channel."""
+    cv2.add(cv2.multiply(image, hidden, scale=exact.OPAQUE), colour, dst=image)
+
+
+def shaded(colour: tuple[float, float, float], brightness: Floats) -> Image:
+    """Return a picture of one colour under a light that differs from pixel to pixel."""
+    planes = [np.clip(channel * brightness, 0, 255).astype(np.uint8) for channel in colour]
+    return cv2.merge(planes)
+
+
+def bump(x: Floats, y: Floats, cx: float, cy: float, wide: float, high: float) -> Floats:
+    """Return a Gaussian hill of height 1 over (1, columns) of x and (rows, 1) of y."""
+    across, down = (x - cx) / wide, (y - cy) / high
+    return exact.exp(-(down * down)) * exact.exp(-(across * across))
+
+
+def add_bump(
+    plane: Floats, x: Floats, y: Floats, amount: float, at: tuple[float, float], size: tuple[float, float]
 ) -> None:
-    """Draw a line through (n, 2) points, `width` in half face widths, at least one pixel."""
-    thickness = max(1, round(width * canvas.unit))
-    cv2.polylines(image, [canvas.fixed(points)], closed, colour, thickness, cv2.LINE_AA, SHIFT)  # type: ignore[call-overload]
+    """Add a Gaussian hill to a plane, in place, out to four of its widths."""
+    columns = np.flatnonzero(np.abs(x[0] - at[0]) < 4 * size[0])
+    rows = np.flatnonzero(np.abs(y[:, 0] - at[1]) < 4 * size[1])
+    if len(rows) and len(columns):
+        place = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+        plane[place] += amount * bump(x[:, place[1]], y[place[0]], *at, *size)
 
 
-def bump(x: Plane, y: Plane, cx: float, cy: float, wide: float, high: float) -> Plane:
-    """Return a Gaussian hill of height 1."""
-    return np.exp(-(((x - cx) / wide) ** 2) - ((y - cy) / high) ** 2).astype(np.float32)
-
-
-def smoothstep(low: float, high: float, value: NDArray[Any]) -> Plane:
+def smoothstep(low: float, high: float, value: Floats) -> Floats:
     """Return a smooth rise from 0 at `low` to 1 at `high`."""
     t = np.clip((value - low) / (high - low), 0, 1)
-    return (t * t * (3 - 2 * t)).astype(np.float32)
-
-
-def resized_noise(rng: np.random.Generator, grain: tuple[int, int], shape: tuple[int, int]) -> Plane:
-    """Return noise of unit variance drawn on `grain` rows and columns and enlarged to `shape`.
-
-    What is random does not depend on the size of the picture, so that larger pictures show the same.
-    """
-    coarse = rng.standard_normal(grain).astype(np.float32)
-    return np.asarray(cv2.resize(coarse, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC), np.float32)
+    return t * t * (3 - 2 * t)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rdbench.datasets.drawing.action_units import Expressiveness, expressiveness
+from rdbench.datasets.drawing.draws import normal, uniform
 
 __all__ = ["Subject", "generator", "subject"]
 
@@ -80,7 +81,7 @@ def subject(partition: str, index: int) -> Subject:
         (78, 108, 158),
         (58, 80, 122),
     ]
-    tone = rng.uniform(0, len(skins) - 1)
+    tone = uniform(rng, 0, len(skins) - 1)
     low = min(int(tone), len(skins) - 2)
     skin = _mix(skins[low], skins[low + 1], tone - low)
     hairs = [
@@ -96,29 +97,29 @@ def subject(partition: str, index: int) -> Subject:
     irises = [(40, 62, 92), (30, 44, 64), (120, 104, 74), (96, 112, 84), (130, 120, 96)]
     iris = irises[int(rng.integers(len(irises) if tone < 3 else 2))]
     return Subject(
-        face_px=float(rng.uniform(128, 158)),
-        centre_x=float(rng.uniform(290, 350)),
-        centre_y=float(rng.uniform(158, 182)),
-        jaw_width=float(rng.uniform(0.66, 0.84)),
-        chin=float(rng.uniform(1.2, 1.3)),
-        eye_y=float(rng.normal(-0.06, 0.025)),
-        eye_distance=float(rng.uniform(0.4, 0.45)),
-        eye_width=float(rng.uniform(0.21, 0.245)),
-        eye_height=float(rng.uniform(0.085, 0.112)),
-        eye_tilt=float(rng.uniform(-0.04, 0.06)),
-        brow_y=float(rng.normal(-0.33, 0.025)),
-        brow_thickness=float(rng.uniform(0.05, 0.09)),
-        brow_arch=float(rng.uniform(0.03, 0.09)),
-        nose_length=float(rng.uniform(0.44, 0.54)),
-        nose_width=float(rng.uniform(0.2, 0.27)),
-        mouth_y=float(rng.normal(0.8, 0.025)),
-        mouth_width=float(rng.uniform(0.34, 0.42)),
-        lip_upper=float(rng.uniform(0.065, 0.1)),
-        lip_lower=float(rng.uniform(0.1, 0.14)),
+        face_px=float(uniform(rng, 128, 158)),
+        centre_x=float(uniform(rng, 290, 350)),
+        centre_y=float(uniform(rng, 158, 182)),
+        jaw_width=float(uniform(rng, 0.66, 0.84)),
+        chin=float(uniform(rng, 1.2, 1.3)),
+        eye_y=float(normal(rng, -0.06, 0.025)),
+        eye_distance=float(uniform(rng, 0.4, 0.45)),
+        eye_width=float(uniform(rng, 0.21, 0.245)),
+        eye_height=float(uniform(rng, 0.085, 0.112)),
+        eye_tilt=float(uniform(rng, -0.04, 0.06)),
+        brow_y=float(normal(rng, -0.33, 0.025)),
+        brow_thickness=float(uniform(rng, 0.05, 0.09)),
+        brow_arch=float(uniform(rng, 0.03, 0.09)),
+        nose_length=float(uniform(rng, 0.44, 0.54)),
+        nose_width=float(uniform(rng, 0.2, 0.27)),
+        mouth_y=float(normal(rng, 0.8, 0.025)),
+        mouth_width=float(uniform(rng, 0.34, 0.42)),
+        lip_upper=float(uniform(rng, 0.065, 0.1)),
+        lip_lower=float(uniform(rng, 0.1, 0.14)),
         skin=skin,
         hair=hair,
         iris=iris,
-        lips=_mix(skin, (90, 80, 190), float(rng.uniform(0.25, 0.5))),
+        lips=_mix(skin, (90, 80, 190), float(uniform(rng, 0.25, 0.5))),
         cloth=_colour(rng, 30, 200),
         wall=_colour(rng, 110, 210, 9),
         hair_style=str(rng.choice(["short", "parted", "long", "curly", "buzz", "bob"])),
@@ -126,12 +127,12 @@ def subject(partition: str, index: int) -> Subject:
         background=str(rng.choice(["plain", "shelves", "window", "pictures"])),
         beard=float(rng.choice([0, 0, 0, 0.35, 0.8])),
         glasses=bool(rng.random() < 0.25),
-        age=float(rng.uniform(0, 1)),
-        line_depth=float(rng.uniform(0.24, 0.36)),
-        light_x=float(rng.uniform(-0.8, 0.8)),
-        light_y=float(rng.uniform(-0.75, -0.3)),
-        contrast=float(rng.uniform(0.4, 0.65)),
-        noise=float(rng.uniform(0.8, 1.8)),
+        age=float(uniform(rng, 0, 1)),
+        line_depth=float(uniform(rng, 0.24, 0.36)),
+        light_x=float(uniform(rng, -0.8, 0.8)),
+        light_y=float(uniform(rng, -0.75, -0.3)),
+        contrast=float(uniform(rng, 0.4, 0.65)),
+        noise=float(uniform(rng, 0.8, 1.8)),
         expressiveness=expressiveness(rng),
     )
 
@@ -143,6 +144,6 @@ def _mix(first: Colour, second: Colour, share: float) -> Colour:
 
 def _colour(rng: np.random.Generator, low: float, high: float, spread: float = 16) -> Colour:
     """A muted colour: one lightness, little saturation."""
-    light = rng.uniform(low, high)
-    blue, green, red = (float(np.clip(light + rng.normal(0, spread), 10, 245)) for _ in range(3))
+    light = uniform(rng, low, high)
+    blue, green, red = (float(np.clip(light + normal(rng, 0, spread), 10, 245)) for _ in range(3))
     return (blue, green, red)
