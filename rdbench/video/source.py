@@ -6,7 +6,6 @@ Everything leaves here as BT.709 limited-range 8-bit 4:2:0, upright, with the ti
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,7 +19,8 @@ from numpy.typing import NDArray
 
 from rdbench.errors import ClipError
 from rdbench.video import colour, process
-from rdbench.video.description import FORMATS, Description, describe, opened, video_stream
+from rdbench.video.damage import cause, packets_of, require_whole
+from rdbench.video.description import FORMATS, Description, describe
 from rdbench.video.pictures import FIRST_RATE, is_pictures, linked
 
 __all__ = ["Description", "Timeline", "decode", "describe", "frame_bytes", "last_duration", "timeline"]
@@ -44,14 +44,7 @@ COMMON_RATES = tuple(
 
 def last_duration(file: Path) -> float | None:
     """Seconds that a file says its last frame is shown, None where it says nothing."""
-    if is_pictures(file):
-        return None
-    last: tuple[int, float | None] | None = None
-    with opened(file) as container:
-        for packet in container.demux(video_stream(container)):
-            if packet.pts is not None and not packet.is_discard and (last is None or packet.pts > last[0]):
-                last = packet.pts, float(packet.duration * packet.time_base) if packet.duration else None
-    return None if last is None else last[1]
+    return None if is_pictures(file) else packets_of(file).last_duration
 
 
 class Frames:
@@ -64,6 +57,7 @@ class Frames:
         self._container = container
         self.width = width
         self.height = height
+        self.times: list[float] = []
 
     def __iter__(self) -> Iterator[tuple[float, NDArray[np.uint8]]]:
         size = frame_bytes(self.width, self.height)
@@ -76,7 +70,8 @@ class Frames:
                 )
             if packet.pts is None:
                 raise ClipError("a frame without a time")
-            yield float(packet.pts * packet.time_base), np.frombuffer(packet, np.uint8)
+            self.times.append(float(packet.pts * packet.time_base))
+            yield self.times[-1], np.frombuffer(packet, np.uint8)
 
 
 @contextlib.contextmanager
@@ -94,7 +89,7 @@ def decode(file: Path, description: Description) -> Iterator[Frames]:
             video = ffmpeg.input(stack.enter_context(linked(file)), **_SAFE, **reader)["0"]
         else:
             video = ffmpeg.input(f"file:{file.resolve()}", **_SAFE)[str(description.stream)]
-        with _decoded(file, _converted(video, description)) as frames:
+        with _decoded(file, description, _converted(video, description)) as frames:
             yield frames
 
 
@@ -115,7 +110,7 @@ def _converted(video: Any, description: Description) -> Any:
 
 
 @contextlib.contextmanager
-def _decoded(file: Path, video: Any) -> Iterator[Frames]:
+def _decoded(file: Path, description: Description, video: Any) -> Iterator[Frames]:
     output = ffmpeg.output(
         video,
         "pipe:1",
@@ -137,22 +132,26 @@ def _decoded(file: Path, video: Any) -> Iterator[Frames]:
             except av.FFmpegError as error:
                 running.popen.wait()
                 raise ClipError(
-                    f"{file.name}: no frame could be decoded ({_cause(running.stderr())})."
+                    f"{file.name}: no frame could be decoded ({cause(running.stderr())})."
                 ) from error
             with container:
                 stream = container.streams.video[0]
-                yield Frames(container, stream.width, stream.height)
+                frames = Frames(container, stream.width, stream.height)
+                yield frames
                 complete = running.stdout.read(1) == b""
             if not complete:
                 running.popen.kill()
             running.popen.wait()
+            stderr = running.stderr()
     except process.FormatError as error:
-        if complete or error.stderr:
-            raise ClipError(f"{file.name}: damaged or truncated ({_cause(error.stderr)}).") from error
+        if complete:
+            raise ClipError(f"{file.name}: damaged or truncated ({cause(error.stderr)}).") from error
     except ClipError as error:
         raise ClipError(
             str(error) if str(error).startswith(file.name) else f"{file.name}: {error}."
         ) from error
+    if complete:
+        require_whole(file, description, frames.times, stderr)
 
 
 @dataclass(frozen=True)
@@ -229,8 +228,3 @@ def _deviation(since: NDArray[np.float64], rate: Fraction) -> float:
 def frame_bytes(width: int, height: int) -> int:
     """Bytes of one 8-bit 4:2:0 picture; odd sizes have rounded-up chroma planes."""
     return width * height + 2 * ((width + 1) // 2) * ((height + 1) // 2)
-
-
-def _cause(stderr: str) -> str:
-    lines = [re.sub(r"^(\[[^\]]* @ 0x[0-9a-f]+\] )+", "", line.strip()) for line in stderr.splitlines()]
-    return next((line.rstrip(".") for line in lines if line), "FFmpeg gave no reason")
