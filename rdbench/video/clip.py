@@ -52,10 +52,13 @@ class Boxes:
         Seconds, strictly rising.
     xywh : (n, 4) float64
         Left, top, width, height; a row of NaN where no face was seen.
+    fleeting : int
+        Rows in which a face was seen that did not stay; 0 where one did.
     """
 
     times: NDArray[np.float64]
     xywh: NDArray[np.float64]
+    fleeting: int = 0
 
 
 @dataclass(frozen=True)
