@@ -132,6 +132,10 @@ class Dataset(Protocol):
         first = next(info for info in self.index() if info.partition == partition)
         return self.load(first.name).labels is not None
 
+    def notes(self) -> list[str]:
+        """What whoever uses the set should know of it before a long run: sentences."""
+        return []
+
     def shortened(self, seconds: float) -> Dataset:
         """The same set for whoever looks at the first seconds only; itself where that saves nothing."""
         return self
