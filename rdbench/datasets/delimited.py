@@ -15,8 +15,8 @@ from rdbench.errors import InputError
 
 __all__ = ["MISSING", "Table", "number", "parse", "read", "read_text", "rising"]
 
-MISSING = frozenset({"", "?", "nan", "na", "n/a", "null", "none"})
-"""What stands for a missing value, whatever the case."""
+MISSING = frozenset({"", "?", "nan", "na"})
+"""What stands for a missing value in every table, whatever the case; any other word is a word."""
 
 _LIMIT = 256 * 1024 * 1024
 

@@ -2,147 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from rdbench.datasets import delimited
+from rdbench.datasets import delimited, passed_over
+from rdbench.datasets.entries import SUFFIXES, Entry, entries_of, inside, one_entry, safe
 from rdbench.errors import ClipError, InputError
-from rdbench.video.clip import PARTITIONS, Boxes, Clip, ClipInfo, Dataset, Labels
+from rdbench.video.clip import Boxes, Clip, ClipInfo, Dataset, Labels
+from rdbench.video.pictures import picture_times
 from rdbench.words import did_you_mean
 
 __all__ = ["SUFFIXES", "FolderDataset", "parse_boxes", "parse_labels"]
 
-SUFFIXES = frozenset(
-    f".{suffix}"
-    for suffix in (
-        *("3gp", "asf", "avi", "flv", "m2ts", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "mts", "mxf", "nut"),
-        *("ogv", "ts", "vob", "webm", "wmv", "y4m", "h264", "264", "hevc", "265", "ivf", "obu"),
-    )
-)
-"""Files with other suffixes are ignored; whether one of these holds video is seen when it is opened."""
 
-_UNSAFE = re.compile(r"[^\w.\-]+")
-_LONGEST = 100
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """One clip of a folder: what it is called, and where its files lie."""
-
-    info: ClipInfo
-    file: Path
-    stem: str
-
-
-def _safe(name: str) -> str:
-    """A clip name that can be part of a file name anywhere."""
-    return _UNSAFE.sub("_", name).strip("._")[:_LONGEST] or "clip"
-
-
-def _inside(root: Path, relative: str, named_by: str) -> Path:
-    """A path of the folder, refused if it leads out of it by ``..``, a link, or from the root."""
-    path = root / relative
-    try:
-        resolved = path.resolve()
-    except (OSError, RuntimeError, ValueError) as error:
-        raise InputError(f"{named_by}: {relative!r} is not a usable path ({error}).") from error
-    if not resolved.is_relative_to(root.resolve()):
-        raise InputError(
-            f"{named_by}: {relative!r} leads out of the folder {root}; copy the file into the folder instead."
-        )
-    return path
-
-
-def _scan(root: Path) -> list[_Entry]:
-    """The videos of a folder by suffix, sorted by name."""
-    files = sorted(
-        p for p in root.iterdir() if p.suffix.casefold() in SUFFIXES and not p.name.startswith(".")
-    )
-    files = [p for p in files if p.is_file() or (p.is_symlink() and not p.is_dir())]
-    if not files:
-        deeper = next((p for p in sorted(root.glob("*/*")) if p.suffix.casefold() in SUFFIXES), None)
-        advice = (
-            f"videos in subfolders, such as {deeper.relative_to(root)}, must be named in manifest.csv"
-            if deeper
-            else f"put video files ({', '.join(sorted(SUFFIXES)[:8])} ...) there"
-        )
-        raise InputError(f"The folder {root} has no video file; {advice}.")
-    entries = []
-    for path in files:
-        name = _safe(path.stem)
-        entries.append(_Entry(ClipInfo(name, name, "test"), _inside(root, path.name, str(root)), path.stem))
-    return entries
-
-
-def _manifest(root: Path) -> list[_Entry]:
-    """The clips that manifest.csv lists, in its order of names."""
-    table = delimited.read(root / "manifest.csv")
-    known = {"clip", "file", "subject", "partition"}
-    columns = {name.casefold(): i for i, name in enumerate(table.header)}
-    strange = [name for name in table.header if name.casefold() not in known]
-    if strange:
-        hint = did_you_mean(strange[0], known) or "."
-        raise InputError(
-            f"{table.source}: unknown column {strange[0]!r}{hint} Known are clip, file, subject, partition."
-        )
-    table.column("file")
-    entries = []
-    for line, cells in table.rows:
-        row = {name: cells[i] for name, i in columns.items()}
-        where = f"{table.source}, line {line}"
-        if not row["file"]:
-            raise InputError(f"{where}: file is empty; each row names one video file.")
-        path = _inside(root, row["file"], where)
-        if not path.is_file():
-            raise InputError(f"{where}: the file {row['file']!r} is not in {root}.")
-        name = row.get("clip") or _safe(path.stem)
-        if name != _safe(name):
-            raise InputError(
-                f"{where}: the clip name {name!r} should have letters, digits, '-', '_' and '.' only "
-                f"(up to {_LONGEST}), such as {_safe(name)!r}."
-            )
-        partition = (row.get("partition") or "test").casefold()
-        if partition not in PARTITIONS:
-            hint = did_you_mean(partition, PARTITIONS) or "."
-            raise InputError(f"{where}: partition should be train, dev or test, but is {partition!r}{hint}")
-        entries.append(_Entry(ClipInfo(name, row.get("subject") or name, partition), path, path.stem))
-    if not entries:
-        raise InputError(
-            f"{table.source}: lists no clip; add rows, or remove it to use every video file there."
-        )
-    return sorted(entries, key=lambda e: e.info.name)
-
-
-def _entries(root: Path) -> list[_Entry]:
-    if not root.exists():
-        raise InputError(
-            f"There is no folder {root}; give a folder of video files, or the name of a dataset."
-        )
-    if not root.is_dir():
-        raise InputError(f"{root} is not a folder; give a folder of video files, or the name of a dataset.")
-    try:
-        entries = _manifest(root) if (root / "manifest.csv").exists() else _scan(root)
-    except OSError as error:
-        raise InputError(f"The folder {root} cannot be read ({error.strerror or error}).") from error
-    seen: dict[str, Path] = {}
-    for entry in entries:
-        other = seen.setdefault(entry.info.name, entry.file)
-        if other is not entry.file:
-            raise InputError(
-                f"Two clips of {root} are called {entry.info.name!r}: {other.name} and {entry.file.name}; "
-                f"rename one, or give them names in manifest.csv."
-            )
-    return entries
-
-
-def _beside(root: Path, kind: str, entry: _Entry) -> Path | None:
+def _beside(root: Path, kind: str, entry: Entry) -> Path | None:
     """The file ``<kind>/<clip>.csv`` of a clip, or the one named as its video file, if there is one."""
     for name in dict.fromkeys((entry.info.name, entry.stem)):
-        path = _inside(root, f"{kind}/{name}.csv", str(root))
+        path = inside(root, f"{kind}/{name}.csv", str(root))
         if path.is_file():
             return path
     return None
@@ -246,25 +125,32 @@ def _classes(root: Path, files: tuple[tuple[Path, int, int], ...]) -> tuple[str,
 
 @dataclass(frozen=True)
 class FolderDataset(Dataset):
-    """Every video file of a folder, or those that its manifest.csv lists.
+    """Every recording of a folder, or those that its manifest.csv lists, or one file alone.
 
     Parameters
     ----------
     root : Path
-        The folder. Beside the videos it may hold ``manifest.csv`` (columns clip, file, subject, partition;
+        The folder. Beside the videos it may hold ``manifest.csv`` (columns clip, file, subject, partition, fps;
         only file is needed), ``labels/<clip>.csv`` (time and one column a target) and ``boxes/<clip>.csv``
         (time, x, y, w, h). No path may lead out of it.
     name : str
-        By default the folder's name.
+        By default the folder's name, or that of the one clip.
+    only : str
+        Name of the one file that is used; empty for all.
     """
 
     root: Path
     name: str = field(default="")
+    only: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "root", Path(self.root))
         if not self.name:
-            object.__setattr__(self, "name", _safe(self.root.resolve().name))
+            own = Path(self.only).stem if self.only else self.root.resolve().name
+            object.__setattr__(self, "name", safe(own))
+
+    def _entries(self) -> list[Entry]:
+        return [one_entry(self.root, self.only)] if self.only else entries_of(self.root)
 
     def index(self) -> list[ClipInfo]:
         """All clips, sorted by name; no video is opened.
@@ -272,18 +158,24 @@ class FolderDataset(Dataset):
         Raises
         ------
         InputError
-            If the folder is missing or has no video, its manifest is wrong, or label or box files are there
+            If the folder is missing or has no recording, its manifest is wrong, or label or box files are there
             and none of them belongs to a clip.
         """
-        entries = _entries(self.root)
-        for kind in ("labels", "boxes"):
+        entries = self._entries()
+        for kind in () if self.only else ("labels", "boxes"):
             files = sorted((self.root / kind).glob("*.csv"))
-            if files and not any(_beside(self.root, kind, entry) for entry in entries):
+            if files and not any(self._has(kind, entry) for entry in entries):
                 raise InputError(
                     f"{self.root / kind}: none of its {len(files)} files belongs to a clip; {files[0].name} "
                     f"should be called {entries[0].info.name}.csv for the clip {entries[0].info.name!r}."
                 )
         return [entry.info for entry in entries]
+
+    def _has(self, kind: str, entry: Entry) -> bool:
+        try:
+            return _beside(self.root, kind, entry) is not None
+        except InputError:
+            return True  # its fault is told when this clip is loaded
 
     def load(self, name: str) -> Clip:
         """One clip with the labels and boxes that lie beside it.
@@ -295,22 +187,29 @@ class FolderDataset(Dataset):
         InputError
             If there is no clip of this name.
         """
-        entries = {entry.info.name: entry for entry in _entries(self.root)}
+        entries = {entry.info.name: entry for entry in self._entries()}
         if name not in entries:
             raise InputError(f"{self.root} has no clip {name!r}{did_you_mean(name, entries) or '.'}")
         entry = entries[name]
+        if entry.fault:
+            raise ClipError(entry.fault)
         try:
             labels = self._labels(entry)
             boxes_file = _beside(self.root, "boxes", entry)
             boxes = parse_boxes(delimited.read(boxes_file)) if boxes_file else None
         except InputError as error:
             raise ClipError(str(error)) from error
-        return Clip(name, entry.info.subject, entry.info.partition, entry.file, labels, boxes)
+        times = picture_times(entry.file, entry.rate) if entry.pictures else None
+        return Clip(name, entry.info.subject, entry.info.partition, entry.file, labels, boxes, times)
 
-    def _labels(self, entry: _Entry) -> Labels | None:
+    def notes(self) -> list[str]:
+        """What is passed over, and what makes clips less independent than their subjects say."""
+        return passed_over.notes(self.root, self._entries(), alone=bool(self.only))
+
+    def _labels(self, entry: Entry) -> Labels | None:
         path = _beside(self.root, "labels", entry)
         if path is None:
             return None
-        stats = [(p, p.stat()) for p in sorted((self.root / "labels").glob("*.csv"))]
+        stats = [(p, p.stat()) for p in sorted((self.root / "labels").glob("*.csv")) if p.is_file()]
         key = tuple((p, s.st_mtime_ns, s.st_size) for p, s in stats)
         return parse_labels(delimited.read(path), _classes(self.root, key))

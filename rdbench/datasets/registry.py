@@ -16,7 +16,7 @@ NAMES = ("synthetic", "synthetic:720p", "avec2016", "recola")
 
 
 def open_dataset(name_or_path: str, root: Path | None = None) -> Dataset:
-    """Open a dataset by its name, or a folder of clips by its path.
+    """Open a dataset by its name, or a folder of clips, or one clip, by its path.
 
     A name wins over a folder of the same name; write ``./synthetic`` for the folder.
 
@@ -50,7 +50,9 @@ def open_dataset(name_or_path: str, root: Path | None = None) -> Dataset:
             f"There is neither a dataset nor a folder {name_or_path!r}{did_you_mean(name_or_path, NAMES) or '.'} "
             f"Datasets are {', '.join(NAMES)}."
         )
-    return FolderDataset(path)
+    if path.is_file():
+        return FolderDataset(path.absolute().parent, only=path.name)
+    return FolderDataset(path.absolute())
 
 
 def is_embedded(name: str) -> bool:

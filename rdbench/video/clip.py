@@ -52,10 +52,13 @@ class Boxes:
         Seconds, strictly rising.
     xywh : (n, 4) float64
         Left, top, width, height; a row of NaN where no face was seen.
+    fleeting : int
+        Rows in which a face was seen that did not stay; 0 where one did.
     """
 
     times: NDArray[np.float64]
     xywh: NDArray[np.float64]
+    fleeting: int = 0
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,10 @@ class Dataset(Protocol):
         """
         first = next(info for info in self.index() if info.partition == partition)
         return self.load(first.name).labels is not None
+
+    def notes(self) -> list[str]:
+        """What whoever uses the set should know of it before a long run: sentences."""
+        return []
 
     def shortened(self, seconds: float) -> Dataset:
         """The same set for whoever looks at the first seconds only; itself where that saves nothing."""

@@ -19,15 +19,18 @@ from scipy.ndimage import gaussian_filter1d, median_filter
 from rdbench.errors import ClipError, InputError, NoFaceError
 from rdbench.video.clip import Boxes
 
-__all__ = ["DETECTOR", "GAP", "STEP", "Crop", "FaceTrack", "box_bits", "detect", "find", "track"]
+__all__ = ["DETECTOR", "GAP", "STEP", "Crop", "FaceTrack", "box_bits", "detect", "find", "looked_at", "track"]
 
 STEP = 8
-"""The detector looks at every eighth frame; boxes are charged at the same rate."""
+"""The detector looks at every eighth frame, or after `LOOK` seconds; boxes are charged at the same rate."""
+
+LOOK = 0.5
+"""Seconds: of recordings of few frames a second more than every eighth is looked at."""
 
 GAP = 2.0
 """Seconds: boxes are interpolated through shorter gaps, and a longer one starts a new scoring segment."""
 
-DETECTOR = "haarcascade_frontalface_default/2"
+DETECTOR = "haarcascade_frontalface_default/3"
 """Name of the detector, and version of the rules from boxes to the path, for cache keys."""
 
 _CASCADE = Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_default.xml"
@@ -38,6 +41,8 @@ _PERSISTENT = 3
 _SMOOTHING = 0.2
 _SLACK = 0.01
 _LEAST_SLACK = 1.5
+_LEAST_SIDE = 6.0
+_SHARE = 1.5
 
 _Box = tuple[float, float, float, float]
 
@@ -67,9 +72,10 @@ class _Track:
     def weight(self) -> float:
         return sum(box[2] for box in self.rows.values())
 
-    def persists(self, samples: int) -> bool:
+    def persists(self, looks: NDArray[np.int64]) -> bool:
+        """Whether it was seen often enough: `looks` are those at the same stretch without a pause, by sample."""
         seen, span = len(self.rows), self.last - self.first + 1
-        return seen >= min(_PERSISTENT, samples) and 3 * seen >= span
+        return seen >= min(_PERSISTENT, int(looks[self.first])) and 3 * seen >= span
 
     def continues(self, other: _Track) -> bool:
         apart = self.first > other.last or self.last < other.first
@@ -135,9 +141,15 @@ def _associate(tracks: list[_Track], boxes: list[_Box], sample: int, time: float
     return tracks + new
 
 
-def _choose(tracks: list[_Track], samples: int) -> dict[int, _Box]:
+def _looks(sampled: list[float]) -> NDArray[np.int64]:
+    """For each sample, how many there are between the pauses of more than `GAP` around it."""
+    stretch = np.concatenate(([0], np.cumsum(np.diff(sampled) > GAP + 1e-6)))
+    return np.bincount(stretch)[stretch].astype(np.int64)
+
+
+def _choose(tracks: list[_Track], looks: NDArray[np.int64]) -> dict[int, _Box]:
     """The boxes of the face that is largest for longest, and of its returns after a long absence."""
-    ranked = sorted((t for t in tracks if t.persists(samples)), key=lambda t: (-t.weight, t.first, t.box))
+    ranked = sorted((t for t in tracks if t.persists(looks)), key=lambda t: (-t.weight, t.first, t.box))
     chosen: list[_Track] = []
     for candidate in ranked:
         if all(candidate.continues(other) for other in chosen):
@@ -145,11 +157,24 @@ def _choose(tracks: list[_Track], samples: int) -> dict[int, _Box]:
     return {sample: box for t in chosen for sample, box in t.rows.items()}
 
 
+def looked_at(times: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Indices of the frames that the detector looks at: every eighth, and one after half a second at most."""
+    chosen: list[int] = []
+    for index, time in enumerate(times):
+        if not chosen or _due(index - chosen[-1], float(time - times[chosen[-1]]), STEP):
+            chosen.append(index)
+    return np.array(chosen, dtype=np.int64)
+
+
+def _due(frames: int, seconds: float, step: int) -> bool:
+    return frames >= step or seconds >= LOOK - 1e-6
+
+
 def find(frames: Iterable[NDArray[np.uint8]], times: Iterable[float], step: int = STEP) -> Boxes:
-    """Find the one face of a recording in every `step`-th frame.
+    """Find the one face of a recording in every `step`-th frame, or every half second where that is sooner.
 
     Boxes of OpenCV's frontal-face Haar cascade are joined over time where they overlap by 0.3 (intersection
-    over union) within 2 s. What is not seen in at least 3 samples (all, where there are fewer than 3) and in
+    over union) within 2 s. What is not seen in at least 3 samples (all between two pauses, where there are fewer) and in
     a third of those it spans is dropped as a false positive. Of the rest, the face with the largest sum of
     box widths is kept, and with it tracks at other times of a similar size (half to double): the same face
     coming back. Pictures are looked at with a short side of at most 270 pixels, so a face must be 24 pixels
@@ -177,11 +202,13 @@ def find(frames: Iterable[NDArray[np.uint8]], times: Iterable[float], step: int 
     cascade = _open_cascade()
     tracks: list[_Track] = []
     sampled: list[float] = []
+    last = 0
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
         for i, (luma, time) in enumerate(zip(frames, times, strict=True)):
-            if i % step == 0:
+            if not sampled or _due(i - last, float(time) - sampled[-1], step):
+                last = i
                 tracks = _associate(tracks, _detect(cascade, luma), len(sampled), float(time))
                 sampled.append(float(time))
     except ValueError as error:
@@ -191,9 +218,11 @@ def find(frames: Iterable[NDArray[np.uint8]], times: Iterable[float], step: int 
     finally:
         cv2.setNumThreads(threads)
     xywh = np.full((len(sampled), 4), np.nan)
-    for sample, box in _choose(tracks, len(sampled)).items():
+    chosen = _choose(tracks, _looks(sampled)) if sampled else {}
+    for sample, box in chosen.items():
         xywh[sample] = box
-    return Boxes(np.array(sampled, dtype=np.float64), xywh)
+    fleeting = {sample for track in tracks for sample in track.rows} if not chosen else ()
+    return Boxes(np.array(sampled, dtype=np.float64), xywh, len(fleeting))
 
 
 @dataclass(frozen=True)
@@ -271,7 +300,7 @@ def _period(times: NDArray[np.float64]) -> float:
 def box_bits(boxes: Boxes, times: NDArray[np.float64]) -> int:
     """Bits that sending the boxes beside the video would cost.
 
-    For frames 0, 8, 16, ... : one bit tells whether there is a box (the row of `boxes` nearest in time,
+    For the frames that `find` looks at (0, 8, 16, ...): one bit tells whether there is a box (the row of `boxes` nearest in time,
     within half a row's period). If so, x, y, w, h follow in whole pixels, each as the signed Exp-Golomb code
     of its difference from the last box sent (from 0 for the first). The receiver interpolates and smooths.
 
@@ -281,7 +310,7 @@ def box_bits(boxes: Boxes, times: NDArray[np.float64]) -> int:
     times : (n,) float64
         Seconds of every frame.
     """
-    sampled = times[::STEP]
+    sampled = times[looked_at(times)]
     if len(boxes.times) == 0:
         return len(sampled)
     row = _nearest(boxes.times, sampled)
@@ -300,15 +329,19 @@ def _usable(boxes: Boxes, width: int, height: int) -> NDArray[np.bool_]:
         return np.isfinite(boxes.xywh).all(axis=1) & (w > 0) & (h > 0) & inside
 
 
-def _reach(rows: NDArray[np.float64], frames: NDArray[np.float64]) -> float:
-    """Seconds that a box stands for beyond its own time."""
-    return min(GAP, max(_period(rows), _period(frames))) + 1e-6
+def _reach(rows: NDArray[np.float64], frames: NDArray[np.float64], origin: str) -> float:
+    """Seconds that a box stands for beyond its own time; the only look of a short clip, until the next would be."""
+    alone = origin == "found" and len(rows) == 1
+    look = min(LOOK, STEP * _period(frames)) if alone else 0.0
+    return min(GAP, max(_period(rows), _period(frames), look)) + 1e-6
 
 
-def _scored(boxes: Boxes, usable: NDArray[np.bool_], times: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _scored(
+    boxes: Boxes, usable: NDArray[np.bool_], times: NDArray[np.float64], reach: float
+) -> NDArray[np.bool_]:
     """Frames with a face: nearest to a box within one period of the boxes, or in a gap of 2 s or less."""
     row = _nearest(boxes.times, times)
-    held = usable[row] & (np.abs(boxes.times[row] - times) <= _reach(boxes.times, times))
+    held = usable[row] & (np.abs(boxes.times[row] - times) <= reach)
     seen = boxes.times[usable]
     after = np.searchsorted(seen, times, side="right")
     within = (after > 0) & (after < len(seen))
@@ -335,6 +368,22 @@ def _follow(path: NDArray[np.float64], slack: float) -> NDArray[np.float64]:
 def _smooth(raw: NDArray[np.float64], frame_period: float, slack: float) -> NDArray[np.float64]:
     smooth = gaussian_filter1d(raw, _SMOOTHING / max(frame_period, 1e-3), axis=0, mode="nearest")
     return _follow(smooth, slack)
+
+
+def _require_pixels(boxes: Boxes, width: int, height: int) -> None:
+    seen = boxes.xywh[np.isfinite(boxes.xywh).all(axis=1)]
+    seen = seen[(seen[:, 2:] > 0).all(axis=1)]
+    if not len(seen):
+        return
+    side = float(np.median(seen[:, 2:].max(axis=1)))
+    if side >= _LEAST_SIDE:
+        return
+    shares = bool((seen[:, :2] + seen[:, 2:] <= _SHARE).all())
+    raise ClipError(
+        f"The given boxes are {side:.2g} pixels wide in a picture of {width}x{height}: "
+        + ("they are most likely shares of the picture (0..1), but " if shares else "they ")
+        + "should be pixels of the upright picture."
+    )
 
 
 def track(
@@ -374,9 +423,17 @@ def track(
     if len(times) == 0:
         raise ClipError("The video has no frames, so there is no face to follow.")
     usable = _usable(boxes, width, height)
+    if origin == "given":
+        _require_pixels(boxes, width, height)
+    if boxes.fleeting and not usable.any():
+        raise NoFaceError(
+            f"A face was seen in {boxes.fleeting} of {len(boxes.times)} pictures looked at, never long enough to be "
+            f"followed ({_PERSISTENT} looks, and a third of those it spans); boxes of your own would be used as they are."
+        )
     if not usable.any():
         raise NoFaceError(f"No face was {origin} in any of {len(times)} frames of {width}x{height}.")
-    mask = _scored(boxes, usable, times)
+    reach = _reach(boxes.times, times, origin)
+    mask = _scored(boxes, usable, times, reach)
     if not mask.any():
         seen = boxes.times[usable]
         raise NoFaceError(
@@ -387,7 +444,6 @@ def track(
     seen, xywh = boxes.times[usable], boxes.xywh[usable]
     side = float(np.median(xywh[:, 2:].max(axis=1)))
     middle = xywh[:, :2] + xywh[:, 2:] / 2
-    reach = _reach(boxes.times, times)
     centre = np.empty((len(times), 2))
     for number in range(segment.max() + 1):
         frames = segment == number

@@ -11,7 +11,7 @@ from rdbench.errors import ClipError, InputError
 from rdbench.tables.label_counts import LabelCounts
 from rdbench.video.clip import Labels
 
-__all__ = ["DELAYS", "EXACT", "ROUNDING", "Joined", "check_delay", "join", "shift_labels"]
+__all__ = ["DELAYS", "EXACT", "ROUNDING", "Joined", "check_delay", "join", "require_seconds", "shift_labels"]
 
 DELAYS = tuple(round(0.4 * i, 1) for i in range(21))
 """Annotation delays that are tried, in seconds: 0 to 8 in steps of 0.4."""
@@ -121,6 +121,49 @@ def join(labels: Labels, times: NDArray[np.float64]) -> Joined:
         interpolated=int((between & present).sum()),
         missing=int((~present).sum()),
     )
+
+
+def require_seconds(times: NDArray[np.float64], what: str, seconds: float, frames: int) -> None:
+    """Refuse times that cannot be seconds of a recording, with the unit that they most likely have.
+
+    Times that go on after a recording are fine: it may be an excerpt. They are another unit's where hardly any falls
+    into the recording, or where they count what it counts.
+
+    Parameters
+    ----------
+    times : (n,) float64
+        Of labels or boxes.
+    what : str
+        "labels" or "boxes".
+    seconds : float
+        Length of the whole recording.
+    frames : int
+        Of the whole recording.
+
+    Raises
+    ------
+    ClipError
+        Names the likely unit.
+    """
+    if len(times) < 2 or seconds <= 0:
+        return
+    period = float(np.median(np.diff(times)))
+    length = float(times[-1]) + period
+    whole = bool(np.all(times == np.rint(times)))
+    unit = ""
+    if length > 2 * seconds:
+        if whole and length <= 1.1 * frames + 1:
+            unit = "frame numbers"
+        elif 0.8 <= length / seconds / 1e6 <= 1.25:
+            unit = "microseconds"
+        elif 0.8 <= length / seconds / 1e3 <= 1.25 or (period > _HOLE and np.sum(times <= seconds) < 2):
+            unit = "milliseconds"
+    if unit:
+        raise ClipError(
+            f"The {what} have times from {times[0]:g} to {times[-1]:g}, {period:g} apart, but the video lasts "
+            f"{seconds:.2f} s with {frames} frames: these are most likely {unit}; time should be seconds from the "
+            f"first frame (rows after the video's end may be left out)."
+        )
 
 
 def shift_labels(labels: Labels, delay: float) -> Labels:

@@ -18,12 +18,15 @@ from rdbench.files import replacing
 from rdbench.machine import cache_dir
 from rdbench.video import faces, process
 from rdbench.video.clip import Clip
+from rdbench.video.description import Description, Fields, describe
 from rdbench.video.faces import FaceTrack
-from rdbench.video.source import Frames, Timeline, decode, describe, last_duration, timeline
+from rdbench.video.labels import require_seconds
+from rdbench.video.pictures import picture_files
+from rdbench.video.source import Frames, Timeline, decode, last_duration, timeline
 
 __all__ = ["Prepared", "prepare", "source_frames"]
 
-VERSION = 2
+VERSION = 3
 """Raised when what is kept in the cache would come out differently."""
 
 
@@ -40,8 +43,8 @@ class Prepared:
         Of the upright source picture, pixels.
     timeline : Timeline
     track : FaceTrack
-    conversion : str
-        How its colours were brought to BT.709, or "none".
+    description : Description
+        What the file says of its pictures, and so what was done to them.
     folder : Path
         Where things made from this clip are cached.
     """
@@ -52,8 +55,13 @@ class Prepared:
     height: int
     timeline: Timeline
     track: FaceTrack
-    conversion: str
+    description: Description
     folder: Path
+
+    @property
+    def conversion(self) -> str:
+        """How its pictures were brought to BT.709 and square pixels, or "none"."""
+        return self.description.conversion
 
     @property
     def frames(self) -> int:
@@ -61,7 +69,7 @@ class Prepared:
         return len(self.timeline.times)
 
 
-def prepare(clip: Clip, seconds: float | None = None) -> Prepared:
+def prepare(clip: Clip, seconds: float | None = None, fields: Fields = "deinterlace") -> Prepared:
     """Decode a clip once: count its frames, read their times, follow its face.
 
     Parameters
@@ -69,27 +77,32 @@ def prepare(clip: Clip, seconds: float | None = None) -> Prepared:
     clip : Clip
     seconds : float, optional
         Use the first seconds only.
+    fields : {"deinterlace", "keep", "refuse"}
+        What is done with interlaced pictures.
 
     Raises
     ------
     ClipError
         If it cannot be decoded, or its boxes or frame times do not fit it; `NoFaceError` if it shows no face.
     """
-    description = describe(clip.file)
-    video = hashlib.sha256(f"{VERSION} {process.build()} {faces.DETECTOR} {seconds}".encode())
-    video.update(_file_digest(clip.file, os.stat(clip.file).st_mtime_ns).encode())
+    build = process.build()
+    description = describe(clip.file, fields)
+    video = hashlib.sha256(f"{VERSION} {build} {faces.DETECTOR} {seconds} {description.conversion}".encode())
+    for file in picture_files(clip.file):
+        video.update(_file_digest(file, os.stat(file).st_mtime_ns).encode())
     for array in (clip.frame_times, *((clip.boxes.times, clip.boxes.xywh) if clip.boxes else ())):
         video.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
     folder = cache_dir() / "clips" / video.hexdigest()[:24]
     if not (folder / "track.npz").is_file():
-        _look(clip, seconds, folder)
+        _look(clip, description, seconds, folder)
     width, height, line, track = _read(folder / "track.npz")
+    _require_units(clip, description, line, seconds)
     everything = video.copy()
     if clip.labels is not None:
         everything.update(repr((clip.labels.targets, clip.labels.classes)).encode())
         everything.update(clip.labels.times.tobytes() + clip.labels.values.tobytes())
     source = everything.hexdigest()[:16]
-    return Prepared(clip, source, width, height, line, track, description.conversion, folder)
+    return Prepared(clip, source, width, height, line, track, description, folder)
 
 
 def source_frames(prepared: Prepared) -> Iterator[NDArray[np.uint8]]:
@@ -101,7 +114,7 @@ def source_frames(prepared: Prepared) -> Iterator[NDArray[np.uint8]]:
         If not as many frames come as the first time.
     """
     count = 0
-    with decode(prepared.clip.file, describe(prepared.clip.file)) as frames:
+    with decode(prepared.clip.file, prepared.description) as frames:
         for _, planes in frames:
             yield planes
             count += 1
@@ -117,10 +130,25 @@ def _file_digest(file: Path, modified: int) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _look(clip: Clip, seconds: float | None, folder: Path) -> None:
+def _require_units(clip: Clip, description: Description, line: Timeline, seconds: float | None) -> None:
+    """Refuse times of labels and boxes that are no seconds of this recording, of all of it where a part is used."""
+    length = line.seconds if seconds is None else description.duration
+    if length is None:
+        return
+    frames = round(length * line.fps)
+    try:
+        if clip.labels is not None:
+            require_seconds(clip.labels.times, "labels", length, frames)
+        if clip.boxes is not None:
+            require_seconds(clip.boxes.times, "boxes", length, frames)
+    except ClipError as error:
+        raise ClipError(f"{clip.file.name}: {error}") from error
+
+
+def _look(clip: Clip, description: Description, seconds: float | None, folder: Path) -> None:
     times: list[float] = []
     beyond: list[float] = []
-    with decode(clip.file, describe(clip.file)) as frames:
+    with decode(clip.file, description) as frames:
         shown = _first(frames, seconds, times, beyond)
         height, width = frames.height, frames.width
         if clip.boxes is None:
@@ -146,9 +174,16 @@ def _look(clip: Clip, seconds: float | None, folder: Path) -> None:
 def _first(
     frames: Frames, seconds: float | None, times: list[float], beyond: list[float]
 ) -> Iterator[NDArray[np.uint8]]:
-    """The frames of the first seconds; their times, and that of the first frame not taken, are put down."""
-    for time, planes in frames:
-        if seconds is not None and times and time - times[0] >= seconds - 1e-6:
+    """The frames of the first seconds; their times, and that of the first frame not taken, are put down.
+
+    Every time counts from the first frame: containers start where they like, behind the sound, at what an edit list
+    says, or at hours of a broadcast.
+    """
+    start: float | None = None
+    for at, planes in frames:
+        start = at if start is None else start
+        time = at - start
+        if seconds is not None and times and time >= seconds - 1e-6:
             beyond.append(time)
             return
         times.append(time)

@@ -10,12 +10,15 @@ import errno
 import fcntl
 import functools
 import os
+import re
+import shutil
 import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any
 
 import ffmpeg
@@ -30,6 +33,8 @@ __all__ = [
     "build",
     "end_all",
     "executable",
+    "field_statistics",
+    "header",
     "measured",
     "run",
     "running",
@@ -49,6 +54,8 @@ TO_RGB = {
 """Options of `scale` that make RGB of our video. Without ``full_chroma_int`` all of it comes out 2 levels darker."""
 
 PIPE_BYTES = 2**20
+
+_OLDEST = 6
 
 _live: set[subprocess.Popen[bytes]] = set()
 _live_lock = threading.Lock()
@@ -106,21 +113,71 @@ def executable() -> str:
     Raises
     ------
     InputError
-        If there is none.
+        If there is none, or it is no program.
     """
     try:
-        return str(imageio_ffmpeg.get_ffmpeg_exe())
+        path = str(imageio_ffmpeg.get_ffmpeg_exe())
     except RuntimeError as error:
         raise InputError(
             f"No FFmpeg found ({error}); install imageio-ffmpeg or set IMAGEIO_FFMPEG_EXE."
         ) from error
+    program = shutil.which(path)
+    if program is None:
+        raise InputError(
+            f"FFmpeg should be {path!r}, which is no program that can be started; set IMAGEIO_FFMPEG_EXE to one that "
+            "is, or unset it."
+        )
+    return program
 
 
 @functools.cache
 def build() -> str:
-    """The build of FFmpeg in use, such as ``n9.0.2-17-g2a571b6068``; bits may differ between builds."""
-    text = subprocess.run([executable(), "-version"], capture_output=True, text=True, check=True).stdout
-    return text.split()[2]
+    """The build of FFmpeg in use, such as ``n9.0.2-17-g2a571b6068``; bits may differ between builds.
+
+    Raises
+    ------
+    InputError
+        If the program is not FFmpeg, or too old.
+    """
+    try:
+        done = subprocess.run(
+            [executable(), "-version"], stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise InputError(
+            f"{executable()} cannot be started as FFmpeg ({getattr(error, 'strerror', None) or 'it does not answer'}); "
+            "set IMAGEIO_FFMPEG_EXE to FFmpeg, or unset it."
+        ) from error
+    words = done.stdout.decode("utf-8", "replace").split()
+    if done.returncode or words[:2] != ["ffmpeg", "version"] or len(words) < 3:
+        raise InputError(
+            f"{executable()} is not FFmpeg: it does not tell its version; set IMAGEIO_FFMPEG_EXE to FFmpeg, or unset it."
+        )
+    number = re.match(r"n?(\d+)\.", words[2])
+    if number and int(number[1]) < _OLDEST:
+        raise InputError(
+            f"{executable()} is FFmpeg {words[2]}; {_OLDEST} or newer is needed: unset IMAGEIO_FFMPEG_EXE, or set it to "
+            "a newer one."
+        )
+    return words[2]
+
+
+def header(file: Path, formats: str) -> str:
+    """What FFmpeg tells of a file before it does anything: streams, tags, side data."""
+    return _told("-protocol_whitelist", "file", "-format_whitelist", formats, "-i", f"file:{file.resolve()}")
+
+
+def field_statistics(file: Path, stream: int, formats: str, seconds: int = 10) -> str:
+    """What FFmpeg's detector of interlaced pictures counts in the first seconds of a file."""
+    whitelists = ("-protocol_whitelist", "file", "-format_whitelist", formats)
+    opened = ("-t", str(seconds), "-threads", "1", *whitelists, "-i", f"file:{file.resolve()}")
+    return _told(*opened, "-map", f"0:{stream}", "-vf", "idet", "-f", "null", "-")
+
+
+def _told(*options: str) -> str:
+    command = [executable(), "-nostdin", "-hide_banner", "-nostats", *options]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    return done.stderr.decode("utf-8", "replace")
 
 
 def arguments(stream: Any, *, verbosity: str = "error") -> list[str]:

@@ -6,7 +6,6 @@ Everything leaves here as BT.709 limited-range 8-bit 4:2:0, upright, with the ti
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,154 +15,36 @@ from typing import Any
 import av
 import ffmpeg
 import numpy as np
-from av.stream import Disposition
 from numpy.typing import NDArray
 
 from rdbench.errors import ClipError
-from rdbench.video import process
+from rdbench.video import colour, process
+from rdbench.video.damage import cause, packets_of, require_whole
+from rdbench.video.description import FORMATS, Description, describe
+from rdbench.video.pictures import FIRST_RATE, is_pictures, linked
 
 __all__ = ["Description", "Timeline", "decode", "describe", "frame_bytes", "last_duration", "timeline"]
 
-FORMATS = ",".join(
-    (
-        *(
-            "mov",
-            "mp4",
-            "m4a",
-            "3gp",
-            "3g2",
-            "mj2",
-            "matroska",
-            "webm",
-            "avi",
-            "mpegts",
-            "mpeg",
-            "flv",
-            "asf",
-        ),
-        *("asf", "ogg", "mxf", "nut", "yuv4mpegpipe", "ivf", "obu", "h264", "hevc", "vvc"),
-    )
+_SAFE: dict[str, Any] = {
+    "threads": 1,
+    "protocol_whitelist": "file",
+    "format_whitelist": FORMATS,
+    "xerror": None,
+}
+# As `Description.square_width` and `square_height`, of the upright picture.
+_SQUARE = (
+    "if(gt(sar,1)*gte(iw*sar-iw,1),2*round(iw*sar/2),iw)",
+    "if(lt(sar,1)*gte(ih/sar-ih,1),2*round(ih/sar/2),ih)",
 )
-"""Containers that hold their own pictures; a play list could name other files."""
-
-MATRICES = {1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
-HIGH_DYNAMIC_RANGE = {16: "PQ", 18: "HLG"}
-RGB = ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "x2rgb", "x2bgr", "pal8")
 COMMON_RATES = tuple(
     [Fraction(n) for n in (10, 12, 15, 20, 24, 25, 30, 48, 50, 60, 100, 120)]
     + [Fraction(n * 1000, 1001) for n in (15, 24, 30, 48, 60, 120)]
 )
 
 
-@dataclass(frozen=True)
-class Description:
-    """What a file says of its pictures.
-
-    Parameters
-    ----------
-    codec, pixel_format : str
-    width, height : int
-        As coded, before rotation.
-    matrix : str
-        Colour matrix in FFmpeg's words.
-    declared : bool
-        False where the file has no matrix and it was taken from the picture's size.
-    full_range : bool
-    rgb : bool
-    """
-
-    codec: str
-    pixel_format: str
-    width: int
-    height: int
-    matrix: str
-    declared: bool
-    full_range: bool
-    rgb: bool
-
-    @property
-    def conversion(self) -> str:
-        """What is done to bring the pictures to BT.709 limited 8-bit 4:2:0, in words."""
-        if self.as_wanted:
-            return "none"
-        source = "rgb" if self.rgb else f"{self.matrix}{'' if self.declared else ' (by size)'}"
-        return f"{self.pixel_format} {source} {'full' if self.full_range else 'limited'} to bt709"
-
-    @property
-    def as_wanted(self) -> bool:
-        """True if the decoded planes can be used as they are."""
-        return self.pixel_format == "yuv420p" and self.matrix == "bt709" and not self.full_range
-
-
-def describe(file: Path) -> Description:
-    """Read a file's header.
-
-    Raises
-    ------
-    ClipError
-        If it is missing, is no video, or is in a high dynamic range.
-    """
-    if not file.is_file():
-        raise ClipError(f"{file.name}: no such file.")
-    if file.stat().st_size == 0:
-        raise ClipError(f"{file.name}: the file is empty (0 bytes).")
-    try:
-        with _opened(file) as container:
-            stream = _video(container)
-            if stream is None:
-                raise ClipError(f"{file.name}: no video stream (it has {_kinds(container)}).")
-            context = stream.codec_context
-            pixel_format = context.pix_fmt
-            if pixel_format is None or not context.width:
-                raise ClipError(f"{file.name}: its video stream has no picture size or pixel format.")
-            rgb = pixel_format.startswith(RGB)
-            transfer = HIGH_DYNAMIC_RANGE.get(int(context.color_trc))
-            if transfer:
-                raise ClipError(
-                    f"{file.name}: high dynamic range ({transfer}); tone-map it to BT.709 first, "
-                    "since the tone mapping would decide the scores."
-                )
-            declared = int(context.colorspace) in MATRICES
-            by_size = "bt709" if context.height >= 720 or context.width >= 1280 else "smpte170m"
-            return Description(
-                codec=context.name,
-                pixel_format=pixel_format,
-                width=context.width,
-                height=context.height,
-                matrix=MATRICES.get(int(context.colorspace), by_size),
-                declared=declared,
-                full_range=rgb or int(context.color_range) == 2 or pixel_format.startswith("yuvj"),
-                rgb=rgb,
-            )
-    except (av.FFmpegError, OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        if isinstance(error, av.ArgumentError):
-            reason = "no container that holds its own pictures, or a damaged one"
-        raise ClipError(f"{file.name}: not a video that FFmpeg can read ({reason}).") from error
-
-
-def _opened(file: Path) -> Any:
-    return av.open(
-        str(file.resolve()),
-        options={"protocol_whitelist": "file", "format_whitelist": FORMATS},
-        metadata_errors="replace",
-    )
-
-
-def _video(container: Any) -> Any:
-    """The first video stream; the cover of a sound file is one too, for those that do not ask."""
-    streams = (s for s in container.streams.video if not s.disposition & Disposition.attached_pic)
-    return next(streams, None)
-
-
 def last_duration(file: Path) -> float | None:
     """Seconds that a file says its last frame is shown, None where it says nothing."""
-    last: tuple[int, float | None] | None = None
-    with _opened(file) as container:
-        for packet in container.demux(_video(container)):
-            if packet.pts is not None and not packet.is_discard and (last is None or packet.pts > last[0]):
-                last = packet.pts, float(packet.duration * packet.time_base) if packet.duration else None
-    return None if last is None else last[1]
+    return None if is_pictures(file) else packets_of(file).last_duration
 
 
 class Frames:
@@ -176,6 +57,7 @@ class Frames:
         self._container = container
         self.width = width
         self.height = height
+        self.times: list[float] = []
 
     def __iter__(self) -> Iterator[tuple[float, NDArray[np.uint8]]]:
         size = frame_bytes(self.width, self.height)
@@ -188,7 +70,8 @@ class Frames:
                 )
             if packet.pts is None:
                 raise ClipError("a frame without a time")
-            yield float(packet.pts * packet.time_base), np.frombuffer(packet, np.uint8)
+            self.times.append(float(packet.pts * packet.time_base))
+            yield self.times[-1], np.frombuffer(packet, np.uint8)
 
 
 @contextlib.contextmanager
@@ -200,20 +83,34 @@ def decode(file: Path, description: Description) -> Iterator[Frames]:
     ClipError
         At the block's end if FFmpeg complained of the file. Leaving the block early by `break` is fine.
     """
-    video = ffmpeg.input(
-        f"file:{file.resolve()}", threads=1, protocol_whitelist="file", format_whitelist=FORMATS, xerror=None
-    )["V:0"]
-    if not description.as_wanted:
-        matrix = {} if description.rgb else {"in_color_matrix": description.matrix}
-        video = process.scale(
-            video,
-            "iw",
-            "ih",
-            **matrix,
-            in_range="full" if description.full_range else "limited",
-            out_color_matrix="bt709",
-            out_range="limited",
-        )
+    with contextlib.ExitStack() as stack:
+        if is_pictures(file):
+            reader = {"format": "image2", "framerate": FIRST_RATE}
+            video = ffmpeg.input(stack.enter_context(linked(file)), **_SAFE, **reader)["0"]
+        else:
+            video = ffmpeg.input(f"file:{file.resolve()}", **_SAFE)[str(description.stream)]
+        with _decoded(file, description, _converted(video, description)) as frames:
+            yield frames
+
+
+def _converted(video: Any, description: Description) -> Any:
+    """Filters to progressive BT.709 pictures in square pixels, of which two never have one time."""
+    # A container that rounds times may give two frames one. A jump back is none of that.
+    video = video.filter("setpts", "if(lte(PTS,PREV_OUTPTS)*gt(PTS,PREV_OUTPTS-0.1/TB),PREV_OUTPTS+1,PTS)")
+    if description.deinterlaced:
+        if description.fields != "flagged":
+            video = video.filter("setfield", "tff" if description.fields == "top" else "bff")
+        only = "interlaced" if description.fields == "flagged" else "all"
+        video = video.filter("bwdif", mode="send_frame", parity="auto", deint=only)
+    if description.as_coloured and not description.stretched:
+        return video
+    return colour.convert(
+        video, description.pixel_format, description.matrix, full_range=description.full_range, size=_SQUARE
+    )
+
+
+@contextlib.contextmanager
+def _decoded(file: Path, description: Description, video: Any) -> Iterator[Frames]:
     output = ffmpeg.output(
         video,
         "pipe:1",
@@ -228,7 +125,6 @@ def decode(file: Path, description: Description) -> Iterator[Frames]:
         dn=None,
     )
     complete = False
-    stderr = ""
     try:
         with process.running(process.arguments(output)) as running:
             try:
@@ -236,25 +132,26 @@ def decode(file: Path, description: Description) -> Iterator[Frames]:
             except av.FFmpegError as error:
                 running.popen.wait()
                 raise ClipError(
-                    f"{file.name}: no frame could be decoded ({_cause(running.stderr())})."
+                    f"{file.name}: no frame could be decoded ({cause(running.stderr())})."
                 ) from error
             with container:
                 stream = container.streams.video[0]
-                yield Frames(container, stream.width, stream.height)
+                frames = Frames(container, stream.width, stream.height)
+                yield frames
                 complete = running.stdout.read(1) == b""
             if not complete:
                 running.popen.kill()
             running.popen.wait()
             stderr = running.stderr()
     except process.FormatError as error:
-        if complete or error.stderr:
-            raise ClipError(f"{file.name}: damaged or truncated ({_cause(error.stderr)}).") from error
+        if complete:
+            raise ClipError(f"{file.name}: damaged or truncated ({cause(error.stderr)}).") from error
     except ClipError as error:
         raise ClipError(
             str(error) if str(error).startswith(file.name) else f"{file.name}: {error}."
         ) from error
-    if stderr.strip():
-        raise ClipError(f"{file.name}: damaged or truncated ({_cause(stderr)}).")
+    if complete:
+        require_whole(file, description, frames.times, stderr)
 
 
 @dataclass(frozen=True)
@@ -331,13 +228,3 @@ def _deviation(since: NDArray[np.float64], rate: Fraction) -> float:
 def frame_bytes(width: int, height: int) -> int:
     """Bytes of one 8-bit 4:2:0 picture; odd sizes have rounded-up chroma planes."""
     return width * height + 2 * ((width + 1) // 2) * ((height + 1) // 2)
-
-
-def _cause(stderr: str) -> str:
-    lines = [re.sub(r"^(\[[^\]]* @ 0x[0-9a-f]+\] )+", "", line.strip()) for line in stderr.splitlines()]
-    return next((line.rstrip(".") for line in lines if line), "FFmpeg gave no reason")
-
-
-def _kinds(container: Any) -> str:
-    kinds = sorted({"a cover" if s.type == "video" else str(s.type) for s in container.streams})
-    return " and ".join(kinds) + " only" if kinds else "no streams at all"

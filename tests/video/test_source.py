@@ -376,7 +376,7 @@ def test_text_nothing_and_a_missing_file(tmp_path):
     empty.touch()
     assert "the file is empty (0 bytes)" in refusal(empty)
     assert "no such file" in refusal(tmp_path / "missing.mp4")
-    assert "no such file" in refusal(tmp_path)
+    assert "the folder has no pictures" in refusal(tmp_path)
 
 
 def test_sound_is_no_video_and_neither_is_its_cover(tmp_path):
