@@ -98,8 +98,8 @@ paper: $(STAMP) ## tables and figures of the paper's models (after train-seeds)
 		--format markdown -o results/paper/claims.md
 	for run in paper-standalone paper-specialists paper; do $(BIN)/rdbench plot results/$$run $(DRAWN) || exit 1; done
 
-grids: $(STAMP) ## find the bitrate grids of quick.toml on dev clips
-	$(BIN)/python -m rdbench.sweep.grids rdbench/experiments/quick.toml
+grids: $(STAMP) ## find the bitrate grids of abr.toml on dev clips
+	$(BIN)/python -m rdbench.sweep.grids rdbench/experiments/abr.toml
 
 clean: ## remove the environment and what was built
 	rm -rf $(VENV) build dist *.egg-info

@@ -66,15 +66,20 @@ def test_the_shipped_ones_load_and_say_what_they_are_for() -> None:
 
 
 def test_quick_is_what_it_promises() -> None:
-    assert QUICK.factors == (1, 2, 3, 4, 6, 8, 12, 16)
+    assert QUICK.factors == (1, 2, 4, 8, 16)
     assert QUICK.region == ("frame",)
     assert [(c.name, c.variant, c.mode) for c in QUICK.codecs] == [
-        ("x264", "ra", "abr"),
-        ("x265", "ra", "abr"),
+        ("x264", "ra", "crf"),
+        ("x265", "ra", "crf"),
     ]
-    assert len(QUICK.dataset.clips) == 6
-    assert QUICK.dataset.seconds == 6
+    assert len(QUICK.dataset.clips) == 16
+    assert QUICK.dataset.seconds == 4
     coded = [c for c in conditions(QUICK, PROFILES) if c.coded]
+    assert len(coded) == 2 * 5 * 5
+
+
+def test_bitrate_targets_are_set_for_each_factor() -> None:
+    coded = [c for c in conditions(load_experiment("abr"), PROFILES) if c.coded]
     by_curve: dict[tuple[str, int], list[float]] = {}
     for condition in coded:
         by_curve.setdefault((condition.codec, condition.factor), []).append(condition.rate)
