@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
@@ -13,6 +14,7 @@ from rdbench.errors import InputError
 from rdbench.words import suggestion_among
 
 __all__ = [
+    "Pictures",
     "RateStatus",
     "check_rate",
     "coded_size",
@@ -169,16 +171,33 @@ def pass_numbers(profile: Profile, variant: str, mode: str) -> tuple[int | None,
     return (1, 2) if (pair.passes or control.passes) == 2 else (None,)
 
 
+@dataclass(frozen=True)
+class Pictures:
+    """What comes to an encoder.
+
+    Parameters
+    ----------
+    width, height : int
+        Coded size in pixels, see `coded_size`.
+    fps : Fraction
+        Frames a second; gives the distance of key frames, see `key_distance_of`.
+    frames : int
+        Number of pictures that will come.
+    """
+
+    width: int
+    height: int
+    fps: Fraction
+    frames: int
+
+
 def encode_arguments(
     profile: Profile,
+    pictures: Pictures,
     *,
     variant: str = DEFAULT_VARIANT,
     mode: str,
     rate: float,
-    width: int,
-    height: int,
-    fps: Fraction,
-    frames: int,
     passlog: str | None = None,
     pass_number: int | None = None,
 ) -> list[str]:
@@ -187,71 +206,43 @@ def encode_arguments(
     Parameters
     ----------
     profile : Profile
+    pictures : Pictures
     variant, mode : str
         Names in the profile.
     rate : float
         kbit/s or the quantiser, as the mode has it.
-    width, height : int
-        Coded size in pixels, see `coded_size`.
-    fps : Fraction
-        Frames a second; gives the distance of key frames, see `key_distance`.
-    frames : int
-        Number of pictures that will come.
     passlog : str or None
         Prefix of the file between the passes, one for each encode; for modes of two passes.
     pass_number : {1, 2, None}
         One of `pass_numbers`; 1 writes to the null muxer.
 
-    Returns
-    -------
-    list of str
-
     Raises
     ------
     InputError
-        If the profile has no such variant, mode or rate, not both together, or cannot take the picture.
+        If the profile has no such variant, mode or rate, not both together, or cannot take the pictures.
     """
     check_rate(profile, mode, rate)
     other, control, pair = pair_of(profile, variant, mode)
-    if (width, height) != coded_size(profile, width, height) or min(width, height) < 1:
-        raise InputError(
-            f"Codec {profile.name!r} cannot code {width}x{height}: give at least {profile.min_width}x"
-            f"{profile.min_height} in multiples of {profile.multiple}."
-        )
-    if fps <= 0 or frames < 1:
-        raise InputError(f"An encode needs frames and a frame rate above 0, not {frames} at {fps}.")
+    _check_pictures(profile, pictures)
     passes = pair.passes or control.passes
-    if passes == 1:
-        fits = pass_number is None and passlog is None
-    else:
-        fits = pass_number in (1, 2) and passlog is not None
-    if not fits:
+    asked = (pass_number in (1, 2), passlog is not None)
+    if asked != (passes > 1, passes > 1):
         raise InputError(
             f"Mode {mode} of codec {profile.name!r} has {passes} pass(es) in {variant!r}; see pass_number."
         )
-    words = {
-        "rate": f"{rate:.10g}",
-        "keyint": str(key_distance_of(other, fps) - other.key_extra),
-        "preset": other.preset or profile.preset,
-        "fps": str(fps),
-        "frames": str(frames),
-        "width": str(width),
-        "height": str(height),
-    }
-    small = [part for part in profile.small_pictures if min(width, height) < part.below]
+    small = [part for part in profile.small_pictures if min(pictures.width, pictures.height) < part.below]
     options: dict[str, str] = {}
     params: dict[str, str] = {}
     for part in (profile, control, other, pair, *small):
         options.update(part.options)
         params.update(part.params)
+    words = _words(profile, other, rate, pictures)
     argv = ["-c:v", profile.encoder]
     for option, word in options.items():
         argv += [f"-{option}", _filled(word, words)]
     if params:
-        joined = profile.params_separator.join(
-            f"{name}={_filled(word, words)}" for name, word in params.items()
-        )
-        argv += [f"-{profile.params_option}", joined]
+        filled = (f"{name}={_filled(word, words)}" for name, word in params.items())
+        argv += [f"-{profile.params_option}", profile.params_separator.join(filled)]
     if pass_number is not None and passlog is not None:
         argv += ["-pass", str(pass_number), "-passlogfile", passlog]
         if pass_number == 1:
@@ -259,6 +250,32 @@ def encode_arguments(
     if profile.remove_units:
         argv += ["-bsf:v", "filter_units=remove_types=" + "|".join(map(str, profile.remove_units))]
     return [*argv, "-f", MUXERS.get(profile.format, profile.format)]
+
+
+def _check_pictures(profile: Profile, pictures: Pictures) -> None:
+    size = pictures.width, pictures.height
+    if size != coded_size(profile, *size) or min(size) < 1:
+        raise InputError(
+            f"Codec {profile.name!r} cannot code {size[0]}x{size[1]}: give at least {profile.min_width}x"
+            f"{profile.min_height} in multiples of {profile.multiple}."
+        )
+    if pictures.fps <= 0 or pictures.frames < 1:
+        raise InputError(
+            f"An encode needs frames and a frame rate above 0, not {pictures.frames} at {pictures.fps}."
+        )
+
+
+def _words(profile: Profile, variant: Variant, rate: float, pictures: Pictures) -> dict[str, str]:
+    """What the placeholders of a profile stand for."""
+    return {
+        "rate": f"{rate:.10g}",
+        "keyint": str(key_distance_of(variant, pictures.fps) - variant.key_extra),
+        "preset": variant.preset or profile.preset,
+        "fps": str(pictures.fps),
+        "frames": str(pictures.frames),
+        "width": str(pictures.width),
+        "height": str(pictures.height),
+    }
 
 
 def key_distance_of(variant: Variant, fps: Fraction) -> int:

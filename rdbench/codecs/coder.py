@@ -14,7 +14,7 @@ from pathlib import Path
 
 import ffmpeg
 
-from rdbench.codecs.arguments import coded_size, encode_arguments, pass_numbers, refused
+from rdbench.codecs.arguments import Pictures, coded_size, encode_arguments, pass_numbers, refused
 from rdbench.codecs.bitstream import Bits, count
 from rdbench.codecs.headers import CodedPicture, read_headers
 from rdbench.codecs.profiles import Profile
@@ -94,13 +94,10 @@ def encode(
     for number in passes:
         options = encode_arguments(
             profile,
+            Pictures(width, height, fps, planes.frames),
             variant=variant,
             mode=mode,
             rate=rate,
-            width=width,
-            height=height,
-            fps=fps,
-            frames=planes.frames,
             passlog=None if number is None else str(folder / name),
             pass_number=number,
         )

@@ -29,6 +29,7 @@ from made_streams import (
 )
 
 from rdbench.codecs.arguments import (
+    Pictures,
     check_rate,
     coded_size,
     encode_arguments,
@@ -57,8 +58,9 @@ X264 = SHIPPED["x264"]
 
 
 def arguments(profile: Profile, mode: str = "abr", rate: float = 30, **changes: object) -> list[str]:
-    asked = {"width": 64, "height": 64, "fps": Fraction(25), "frames": 50, **changes}
-    return encode_arguments(profile, mode=mode, rate=rate, **asked)  # type: ignore[arg-type]
+    size = {"width": 64, "height": 64, "fps": Fraction(25), "frames": 50}
+    size |= {name: changes.pop(name) for name in size if name in changes}
+    return encode_arguments(profile, Pictures(**size), mode=mode, rate=rate, **changes)  # type: ignore[arg-type]
 
 
 def test_seven_encoders_ship_under_their_files_names_with_both_variants():

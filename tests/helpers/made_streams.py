@@ -11,7 +11,7 @@ from pathlib import Path
 import imageio_ffmpeg
 import numpy as np
 
-from rdbench.codecs.arguments import encode_arguments, pass_numbers, quantised
+from rdbench.codecs.arguments import Pictures, encode_arguments, pass_numbers, quantised
 from rdbench.codecs.profiles import Profile, load_profiles
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
@@ -84,13 +84,10 @@ def try_encode(
         for number in pass_numbers(profile, variant, mode):
             arguments = encode_arguments(
                 profile,
+                Pictures(width, height, fps, frames),
                 variant=variant,
                 mode=mode,
                 rate=rate,
-                width=width,
-                height=height,
-                fps=fps,
-                frames=frames,
                 passlog=None if number is None else str(Path(folder) / "passlog"),
                 pass_number=number,
             )
