@@ -14,6 +14,8 @@ An encoder's own refusal of a rate is a result, not an exception (``rate_status`
 
 from __future__ import annotations
 
+from rdbench.words import printable
+
 __all__ = [
     "ClipError",
     "EncodeError",
@@ -28,6 +30,10 @@ class RdbenchError(Exception):
     """The root of everything that rdbench raises on purpose."""
 
     exit_code = 70
+
+    def __init__(self, *parts: object) -> None:
+        # Names of files may be any bytes: tables, terminals and JSON take text alone.
+        super().__init__(*(printable(part) if isinstance(part, str) else part for part in parts))
 
 
 class InputError(RdbenchError):

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import errno
 import os
 import platform
 import re
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+
+from rdbench.errors import InputError
 
 __all__ = [
     "cache_dir",
     "cores",
     "installed",
     "keep_memory",
+    "keeping",
     "profiles_folder",
     "required",
     "sweep_work",
@@ -111,11 +117,34 @@ class _Owner:
         return f"{self.process}@{self.host}@"
 
 
+@contextlib.contextmanager
+def keeping() -> Iterator[None]:
+    """Tell an error while something is kept in the cache from one of the clip that it is about.
+
+    Raises
+    ------
+    InputError
+        If the cache cannot be written.
+    OSError
+        With ``errno.ENOSPC``, if the disk is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+        raise InputError(
+            f"The cache {cache_dir()} cannot be written ({error.strerror or error}); set RDBENCH_CACHE to a folder that "
+            "can."
+        ) from error
+
+
 def work_folder() -> tempfile.TemporaryDirectory[str]:
     """A folder for planes on their way, named after this process so that a dead one's can be removed."""
     parent = cache_dir() / "work"
-    parent.mkdir(parents=True, exist_ok=True)
-    return tempfile.TemporaryDirectory(prefix=_Owner.here().prefix, dir=parent)
+    with keeping():
+        parent.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(prefix=_Owner.here().prefix, dir=parent)
 
 
 def sweep_work() -> None:

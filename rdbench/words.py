@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["as_given", "bare", "did_you_mean", "nearest", "quoted", "suggestion_among"]
+__all__ = ["as_given", "bare", "did_you_mean", "nearest", "printable", "quoted", "suggestion_among"]
 
 _LONGEST_NAME = 60
 
@@ -38,6 +38,12 @@ def suggestion_among(word: str, known: Iterable[str]) -> str:
     """The end of a sentence that says that a name is unknown: the nearest one, and all that are known."""
     names = list(known)
     return f"{did_you_mean(word, names) or '.'} Known: {', '.join(names)}."
+
+
+def printable(text: str) -> str:
+    """Text that can be written anywhere: bytes of names that are no UTF-8, and control characters, as escapes."""
+    plain = text.encode("utf-8", "backslashreplace").decode()
+    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in plain)
 
 
 def quoted(name: str) -> str:

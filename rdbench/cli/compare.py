@@ -290,8 +290,14 @@ def check(
         junit.write_text(verdict_formats.to_junit(verdict), encoding="utf-8")
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary:
-        with open(summary, "a", encoding="utf-8") as stream:
-            stream.write(markdown + "\n")
+        try:
+            with open(summary, "a", encoding="utf-8") as stream:
+                stream.write(markdown + "\n")
+        except OSError as error:
+            click.echo(
+                f"note: the summary {summary} (GITHUB_STEP_SUMMARY) cannot be written: {error.strerror}.",
+                err=True,
+            )
     return int(verdict.exit_code)
 
 

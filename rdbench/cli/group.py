@@ -15,6 +15,7 @@ from rdbench.cli.compare import bd, check, claims, methods
 from rdbench.cli.look import export, inspect, plot, report, status
 from rdbench.cli.make import rescore, run, train
 from rdbench.errors import RdbenchError
+from rdbench.words import printable
 
 if TYPE_CHECKING:
     pass
@@ -22,14 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 INTERRUPTED = 130
-
-UNUSABLE = frozenset(
-    (
-        *(errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
-        *(errno.EIO, errno.EFBIG, errno.EDQUOT, errno.ENAMETOOLONG, errno.ELOOP),
-    )
-)
-"""Errors of the system that are about the place the user named, and none of ours."""
 
 
 class Commands(click.Group):
@@ -62,17 +55,20 @@ class Commands(click.Group):
                     "what was finished is kept.",
                     2,
                 )
-            elif error.errno in UNUSABLE:
+            elif error.errno is not None:
                 code = _say(f"{error.filename or 'A file'} cannot be used: {error.strerror}.", 2)
             else:
                 code = _ours(error)
         except Exception as error:
-            code = _ours(error)
+            if type(error).__module__ == "sqlite3":
+                code = _say(f"The store of a run cannot be used ({error}).", 2)
+            else:
+                code = _ours(error)
         sys.exit(code if isinstance(code, int) else 0)
 
 
 def _say(text: str, code: int) -> int:
-    click.echo(f"rdbench: {text}", err=True)
+    click.echo(f"rdbench: {printable(text)}", err=True)
     return code
 
 

@@ -22,10 +22,14 @@ __all__ = ["rescore", "run", "train"]
 @click.command()
 @click.argument("experiment", default="quick.toml")
 @click.option(
-    "--dataset", metavar="NAME|PATH", help="synthetic, synthetic:720p, avec2016, recola, or a folder."
+    "--dataset",
+    metavar="NAME|PATH",
+    help="synthetic, synthetic:720p, avec2016, recola, a folder, or a video.",
 )
 @click.option("--root", metavar="DIR", help="Where the package of avec2016 or recola lies.")
 @click.option("--partition", type=click.Choice(["train", "dev", "test"]))
+@click.option("--clip", "clips", multiple=True, metavar="NAME|GLOB", help="Clips of the dataset  [all].")
+@click.option("--seconds", type=FiniteRate(), help="Only the first seconds of each clip.")
 @click.option("--region", "regions", multiple=True, type=click.Choice(["face", "frame"]))
 @click.option("--face-size", type=click.IntRange(32, 1024), help="Pixels a side in region face  [96].")
 @click.option("--factor", "factors", multiple=True, type=click.IntRange(1, 64), help="Downsampling factor.")
@@ -56,6 +60,8 @@ def run(
     dataset: str | None,
     root: str | None,
     partition: str | None,
+    clips: Sequence[str],
+    seconds: float | None,
     regions: Sequence[str],
     face_size: int | None,
     factors: Sequence[int],
@@ -90,6 +96,8 @@ def run(
         dataset=dataset,
         root=root,
         partition=partition,
+        clips=clips,
+        seconds=seconds,
         regions=regions,
         factors=factors,
         codecs=codecs,

@@ -59,9 +59,11 @@ class DatasetChoice(_Part):
     partition : {"train", "dev", "test"}, optional
         None: test, unless only dev has labels.
     clips : tuple of str
-        Names; empty for all.
+        Names, or patterns with ``*``, ``?`` and ``[...]``; empty for all.
     seconds : float, optional
         Only the first seconds of each clip.
+    interlaced : {"deinterlace", "keep", "refuse"}
+        What is done with interlaced and telecined clips.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=4096)] = "synthetic"
@@ -69,6 +71,7 @@ class DatasetChoice(_Part):
     partition: Literal["train", "dev", "test"] | None = None
     clips: tuple[str, ...] = ()
     seconds: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)] | None = None
+    interlaced: Literal["deinterlace", "keep", "refuse"] = "deinterlace"
 
 
 class CodecChoice(_Part):
@@ -149,6 +152,8 @@ class Experiment(_Part):
         content = self.model_dump(mode="json", exclude={"description"})
         if self.face_size == FACE_SIZE:
             del content["face_size"]
+        if self.dataset.interlaced == "deinterlace":
+            del content["dataset"]["interlaced"]
         for choice in content["codecs"]:
             if choice["effort"] is None:
                 del choice["effort"]
@@ -223,6 +228,8 @@ class Changes(TypedDict, total=False):
         Of every codec.
     reference : str or None
     face_size : int or None
+    clips : sequence of str
+    seconds : float or None
     effort : str or None
         Of every codec.
     """
@@ -239,6 +246,8 @@ class Changes(TypedDict, total=False):
     backends: Sequence[str]
     reference: str | None
     face_size: int | None
+    clips: Sequence[str]
+    seconds: float | None
     effort: str | None
 
 
@@ -298,6 +307,10 @@ def _choose_clips(chosen: dict[str, Any], changes: Changes) -> None:
     partition = changes.get("partition")
     if partition is not None and partition != chosen["partition"]:
         chosen.update(partition=partition, clips=())
+    if clips := changes.get("clips"):
+        chosen["clips"] = tuple(dict.fromkeys(clips))
+    if (seconds := changes.get("seconds")) is not None:
+        chosen["seconds"] = seconds
 
 
 def _codecs(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
@@ -22,7 +23,7 @@ from rdbench.sweep.workers import local_executor, remote_executor
 from rdbench.tables.store import Store
 from rdbench.video import process
 from rdbench.video.clip import FACE_SIZE, ClipInfo, Dataset
-from rdbench.words import did_you_mean
+from rdbench.words import did_you_mean, printable
 
 __all__ = ["Plan", "make_plan", "run_plan", "select_clips"]
 
@@ -91,10 +92,20 @@ def make_plan(experiment: Experiment, *, weights: Path | None = None, device: st
     asked = tuple(dict.fromkeys(opened[name] for name in experiment.backends))
     judge = opened[experiment.reference] if experiment.reference else None
     setup = Setup(
-        dataset, choice.seconds, used, asked, weights, judge, None, device, face_size=experiment.face_size
+        dataset,
+        choice.seconds,
+        used,
+        asked,
+        None if weights is None else weights.absolute(),
+        judge,
+        None,
+        device,
+        face_size=experiment.face_size,
+        fields=choice.interlaced,
     )
     identity = _identity(chosen, used, list(backends.values()), device)
-    notes = _notes(used, list(backends.values()), chosen)
+    notes = [printable(note) for note in dataset.notes()]
+    notes += _notes(used, list(backends.values()), chosen)
     if "face" in experiment.region and experiment.face_size != FACE_SIZE:
         size = experiment.face_size
         notes.append(
@@ -165,8 +176,8 @@ def _check_names(names: Mapping[str, str]) -> None:
 
 def _places(choice: DatasetChoice) -> dict[str, str]:
     """Folders by their whole path: a run is the same however its folder was written."""
-    places = {} if choice.root is None else {"root": str(Path(choice.root).resolve())}
-    return places if choice.name in NAMES else places | {"name": str(Path(choice.name).resolve())}
+    places = {} if choice.root is None else {"root": printable(str(Path(choice.root).resolve()))}
+    return places if choice.name in NAMES else places | {"name": printable(str(Path(choice.name).resolve()))}
 
 
 def _identity(
@@ -216,13 +227,16 @@ def select_clips(dataset: Dataset, choice: DatasetChoice) -> tuple[list[ClipInfo
     inside = [info for info in index if info.partition == partition]
     if choice.clips:
         names = {info.name: info for info in inside}
-        for name in choice.clips:
-            if name not in names:
-                hint = did_you_mean(name, names)
+        chosen: dict[str, ClipInfo] = {}
+        for pattern in choice.clips:
+            matching = [pattern] if pattern in names else fnmatch.filter(names, pattern)
+            if not matching:
+                hint = did_you_mean(pattern, names)
                 raise InputError(
-                    f"Dataset {dataset.name!r} has no clip {name!r} in partition {partition}{hint or '.'}"
+                    f"Dataset {dataset.name!r} has no clip {pattern!r} in partition {partition}{hint or '.'}"
                 )
-        inside = [names[name] for name in dict.fromkeys(choice.clips)]
+            chosen.update((name, names[name]) for name in matching)
+        inside = list(chosen.values())
     if not inside:
         there = sorted({info.partition for info in index})
         raise InputError(

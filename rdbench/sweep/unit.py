@@ -25,8 +25,10 @@ from rdbench.sweep.audience import predict
 from rdbench.sweep.experiment import Condition
 from rdbench.sweep.gold import Gold, gold_from_labels, gold_from_reference
 from rdbench.video.clip import FACE_SIZE, Dataset
+from rdbench.video.description import Fields
 from rdbench.video.prepared import Prepared, prepare
 from rdbench.video.views import pristine_views
+from rdbench.words import printable
 
 __all__ = [
     "Setup",
@@ -61,6 +63,8 @@ class Setup:
     device : str
     face_size : int
         Side in pixels of what is coded in region ``face`` at factor 1.
+    fields : {"deinterlace", "keep", "refuse"}
+        What is done with interlaced pictures.
     identity : str
         Tells one setup from another where results are kept for the units that follow.
     """
@@ -75,6 +79,7 @@ class Setup:
     sample: str | None = None
     device: str = "cpu"
     face_size: int = FACE_SIZE
+    fields: Fields = "deinterlace"
     identity: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def __hash__(self) -> int:
@@ -145,10 +150,10 @@ def look(setup: Setup, name: str) -> dict[str, Any]:
         return {**row, "state": "skipped", "reason": _sentence(name, error)}
     except (ClipError, EncodeError) as error:
         return {**row, "state": "failed", "reason": _sentence(name, error)}
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise
-        return {**row, "state": "failed", "reason": f"{name}: {error.strerror or error}"}
+    except RdbenchError:
+        raise
+    except Exception as error:  # whatever a clip's bytes do to libraries, the others are done
+        return {**row, "state": "failed", "reason": _strange(name, error)}
     return {
         **row,
         "source": prepared.source,
@@ -178,21 +183,20 @@ def gold_of(setup: Setup, prepared: Prepared, backend: Backend) -> Gold:
             return gold_from_labels(labels, prepared.timeline.times, backend)
         except ClipError as error:
             raise ClipError(f"{prepared.clip.file.name}: {error}") from error
-    reference = backend if setup.reference is None else _open(setup.reference, setup.weights, setup.device)
+    name = setup.reference or _opened_as(setup, backend)
+    reference = _open(name, setup.weights, setup.device)
     if (reference.targets, reference.classes) != (backend.targets, backend.classes):
         raise ClipError(
             f"{prepared.clip.file.name}: no labels, and the reference {reference.name} does not predict what "
             f"{backend.name} predicts"
         )
-    return gold_from_reference(
-        reference.name, _pristine(setup, prepared.clip.name, reference.name), reference
-    )
+    return gold_from_reference(reference.name, _pristine(setup, prepared.clip.name, name), reference)
 
 
 @functools.lru_cache(maxsize=8)
 def prepared_clip(setup: Setup, name: str) -> Prepared:
     """A clip of the run, prepared once in each process."""
-    return prepare(setup.dataset.load(name), setup.seconds)
+    return prepare(setup.dataset.load(name), setup.seconds, setup.fields)
 
 
 @functools.lru_cache(maxsize=8)
@@ -209,9 +213,28 @@ def backends_of(setup: Setup) -> list[Backend]:
     return [_open(name, setup.weights, setup.device) for name in setup.backends]
 
 
+def _opened_as(setup: Setup, backend: Backend) -> str:
+    """What opened a back-end: the name that tables give it may find another one, or none."""
+    return next(name for name in setup.backends if _open(name, setup.weights, setup.device) is backend)
+
+
 @functools.lru_cache(maxsize=64)
 def _open(name: str, weights: Path | None, device: str) -> Backend:
     return find_backend(name, weights, device)
+
+
+def _strange(name: str, error: Exception) -> str:
+    """A sentence of what nobody foresaw.
+
+    Raises
+    ------
+    OSError
+        With ``errno.ENOSPC``: the run cannot go on.
+    """
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        raise error
+    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return printable(f"{name}: it cannot be used ({type(error).__name__}: {' '.join(str(said).split())})")
 
 
 def _sentence(name: str, error: RdbenchError) -> str:

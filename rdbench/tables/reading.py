@@ -113,7 +113,13 @@ class StoredRun:
             absent = _later(name, have)
             _complete([*have, *absent], columns, f"The table {name} of {file}")
             names = ", ".join(f'NULL AS "{c}"' if c in absent else f'"{c}"' for c in columns)
-            return pd.read_sql_query(f'SELECT {names} FROM "{name}"', connection)  # noqa: S608
+            try:
+                return pd.read_sql_query(f'SELECT {names} FROM "{name}"', connection)  # noqa: S608
+            except (sqlite3.Error, pd.errors.DatabaseError) as error:
+                raise InputError(
+                    f"{file} is damaged: its table {name} cannot be read ({error}); take it from a backup, or run again "
+                    "into another folder."
+                ) from error
 
     def _csv(self, name: str, columns: dict[str, str]) -> pd.DataFrame:
         file = self.path / f"{name}.csv"

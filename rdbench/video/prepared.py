@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from rdbench.errors import ClipError
 from rdbench.files import replacing
-from rdbench.machine import cache_dir
+from rdbench.machine import cache_dir, keeping
 from rdbench.video import faces, process
 from rdbench.video.clip import Clip
 from rdbench.video.description import Description, Fields, describe
@@ -210,7 +210,7 @@ def _given(clip: Clip, times: NDArray[np.float64], whole: int | None) -> NDArray
 
 
 def _write(file: Path, width: int, height: int, line: Timeline, track: FaceTrack) -> None:
-    with replacing(file, durable=True) as part:
+    with keeping(), replacing(file, durable=True) as part:
         np.savez(
             part,
             size=np.array([width, height]),
