@@ -179,9 +179,7 @@ def _moments(table: Inspection) -> None:
     together = np.stack([*mean.values(), *spread.values(), cov])
     missing = np.isnan(together)
     scored = (n > 0) & ~np.isnan(mean["pred"])
-    for column, lacks in zip(
-        ("mean_pred", "mean_gold", "m2_pred", "m2_gold", "cov"), missing, strict=True
-    ):
+    for column, lacks in zip(("mean_pred", "mean_gold", "m2_pred", "m2_gold", "cov"), missing, strict=True):
         table.refuse(scored & lacks, column, "there where the row is scored", lambda _: "missing")
     with np.errstate(invalid="ignore", over="ignore"):
         most = np.sqrt(spread["pred"]) * np.sqrt(spread["gold"])
@@ -227,7 +225,9 @@ def _confusions(table: Inspection, group: NDArray[np.int64]) -> None:
         lambda i: f"a JSON list of the {side[code[i]]:.0f} classes of the confusion matrix",
     )
     with_classes = np.where(good & (sizes > 0), group, -1)
-    table.constant(with_classes, "classes", lambda i: f"{frame['backend'].iloc[i]}, {frame['target'].iloc[i]}")
+    table.constant(
+        with_classes, "classes", lambda i: f"{frame['backend'].iloc[i]}, {frame['target'].iloc[i]}"
+    )
 
 
 def _size(text: str) -> int:
