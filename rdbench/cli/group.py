@@ -11,6 +11,7 @@ import click
 
 from rdbench import __version__
 from rdbench.cli.about import cache, doctor, list_
+from rdbench.cli.answers import target, validate
 from rdbench.cli.compare import bd, check, claims, methods
 from rdbench.cli.look import export, inspect, plot, report, status
 from rdbench.cli.make import rescore, run, train
@@ -93,8 +94,8 @@ def main() -> None:
 
 for _command in (
     *(run, train, rescore),
-    *(plot, report, export, status, inspect),
-    *(bd, check, methods, claims),
+    *(plot, report, export, status, inspect, validate),
+    *(bd, target, check, methods, claims),
     *(list_, doctor, cache),
 ):
     main.add_command(_command)

@@ -16,11 +16,13 @@ import pandas as pd
 from pandas.api.types import pandas_dtype
 
 from rdbench.errors import InputError
-from rdbench.tables.schema import ENCODES, LATER, SCORES
+from rdbench.tables.faults import Faults, refuse
+from rdbench.tables.schema import ENCODES, LATER, SCORES, TABLES
+from rdbench.tables.validation import faults_of_encodes, faults_of_scores
 
 __all__ = ["StoredRun", "default_metric", "default_partition", "folder_of_run", "require_partition"]
 
-_PANDAS = {"TEXT": "str", "INTEGER": "Int64", "REAL": "float64"}
+_PANDAS = {"TEXT": "str", "INTEGER": "Int64", "REAL": "float64", "BLOB": "object"}
 
 
 class StoredRun:
@@ -43,13 +45,44 @@ class StoredRun:
 
     @cached_property
     def encodes(self) -> pd.DataFrame:
-        """One row a clip and condition, with the columns of `rdbench.tables.schema.ENCODES`."""
-        return self._table("encodes", ENCODES)
+        """One row a clip and condition, with the columns of `rdbench.tables.schema.ENCODES`.
+
+        A table that cannot have been measured raises InputError; so does `scores`.
+        """
+        refuse(self._encodes[1], str(self.path))
+        return self._encodes[0]
 
     @cached_property
     def scores(self) -> pd.DataFrame:
         """One row an encode, back-end, target and scoring: `rdbench.tables.schema.SCORES`."""
-        return self._table("scores", SCORES)
+        refuse(self._scores[1], str(self.path))
+        return self._scores[0]
+
+    def faults(self) -> Faults:
+        """Everything that is wrong with the tables of encodes and scores.
+
+        Raises
+        ------
+        InputError
+            If a table or a column is missing, or holds values of another type.
+        """
+        return self._encodes[1] + self._scores[1]
+
+    @cached_property
+    def _encodes(self) -> tuple[pd.DataFrame, Faults]:
+        table = self._table("encodes", ENCODES)
+        return table, faults_of_encodes(table)
+
+    @cached_property
+    def _scores(self) -> tuple[pd.DataFrame, Faults]:
+        table, encodes = self._table("scores", SCORES), self._encodes[0]
+        known = set(encodes["encode"])
+        alone = ~table["encode"].isin(known).to_numpy(dtype=bool)
+        if alone.any() and self.has_store:
+            # The run may have gone on since its encodes were read: their new scores take no part.
+            since = set(self._table("encodes", ENCODES)["encode"]) - known
+            table = table[~table["encode"].isin(since).to_numpy(dtype=bool)].reset_index(drop=True)
+        return table, faults_of_scores(table, encodes)
 
     @cached_property
     def timings(self) -> pd.DataFrame:
@@ -137,9 +170,15 @@ class StoredRun:
             return pd.DataFrame()
         file = self.path / "run.sqlite"
         with closing(_connect(file)) as connection:
-            if not _columns(connection, name, file):
+            have = _columns(connection, name, file)
+            if not have:
                 return pd.DataFrame()
-            return pd.read_sql_query(f'SELECT * FROM "{name}"', connection)  # noqa: S608
+            columns, key = TABLES[name]
+            _complete(have, key, f"The table {name} of {file}")
+            table = pd.read_sql_query(f'SELECT * FROM "{name}"', connection)  # noqa: S608
+        # Older runs lack columns that came later.
+        table = table.reindex(columns=[*columns, *(other for other in have if other not in columns)])
+        return _typed(table, columns, self.path, name)
 
 
 def _connect(file: Path) -> sqlite3.Connection:

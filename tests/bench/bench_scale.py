@@ -30,6 +30,7 @@ from rdbench.figures.draw import draw_all
 from rdbench.gate.check import check
 from rdbench.tables.basis import Basis
 from rdbench.tables.schema import ENCODES, SCORES
+from rdbench.tables.validation import faults_of_encodes, faults_of_scores
 
 FACTORS = (1, 2, 3, 4, 6, 8, 12, 16)
 
@@ -91,9 +92,10 @@ def million(shape: Shape) -> tuple[pd.DataFrame, pd.DataFrame]:
         "psnr": 35.0,
         **{f"{kind}width": 640 // encodes.factor for kind in ("", "coded_")},
         **{f"{kind}height": 360 // encodes.factor for kind in ("", "coded_")},
-        **{f"{kind}_bits": 100 for kind in ("framing", "informational", "filler", "stream", "box")},
+        **{f"{kind}_bits": 100 for kind in ("framing", "informational", "filler", "box")},
     }
-    encodes = encodes.assign(**known).reindex(columns=list(ENCODES))
+    encodes = encodes.assign(**known)
+    encodes = encodes.assign(stream_bits=encodes.payload_bits + 300).reindex(columns=list(ENCODES))
     quality = ((0.95 - 0.07 * np.log2(encodes.factor)) * kbps / (kbps + 30 / encodes.factor)).to_numpy()
     gain, bias, level = (
         draw[person]
@@ -166,6 +168,7 @@ def main() -> None:
         vars(run).update(encodes=encodes, scores=scores)
         scopes = run.scopes(Basis("ccc"))
         work: dict[str, Callable[[], int]] = {
+            "validation": lambda: len(faults_of_encodes(encodes) + faults_of_scores(scores, encodes)),
             "curves": lambda: len(pooling.pooled_of(scopes.arrays)),
             "envelopes": lambda: len(envelopes_of(scopes)),
             "deltas": lambda: len(deltas_of(scopes, *pair)),

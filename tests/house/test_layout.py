@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "rdbench"
 GROUND = "ground"
 LEFT = ("backends", "video", "datasets", "codecs", "training", "sweep")
-RIGHT = ("curves", "methods", "gate", "figures", "report")
+RIGHT = ("curves", "answers", "methods", "gate", "figures", "report")
 FLOORS: dict[str, tuple[str, ...]] = {
     GROUND: (),
     "stats": (GROUND,),
@@ -29,10 +29,11 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "training": (GROUND, "tables", "stats", "backends", "video", "datasets"),
     "sweep": (GROUND, "tables", "stats", "backends", "video", "datasets", "codecs"),
     "curves": (GROUND, "tables", "stats"),
+    "answers": (GROUND, "tables", "stats", "curves"),
     "methods": (GROUND, "tables", "stats", "curves"),
     "gate": (GROUND, "tables", "stats", "curves"),
-    "figures": (GROUND, "tables", "stats", "curves", "methods"),
-    "report": (GROUND, "tables", "stats", "curves", "methods", "figures"),
+    "figures": (GROUND, "tables", "stats", "curves", "answers", "methods"),
+    "report": (GROUND, "tables", "stats", "curves", "answers", "methods", "figures"),
     "cli": (GROUND, "tables", "stats", *LEFT, *RIGHT),
 }
 """Each wing with the wings that it may import."""

@@ -1,0 +1,301 @@
+"""Tables held against themselves: what no run can have measured is told before a number is made of it.
+
+What is merely missing (a score, a bit count, a clip) is no fault here: curves leave it out and say so. Rules look at
+whole columns at once, so that a million rows take about a second.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from rdbench.stats.metrics import parse_confusion
+from rdbench.tables.faults import Faults, Inspection, first_of_group, shown
+from rdbench.tables.schema import BITS, CONDITION, SCORE_KEY
+from rdbench.typing import Array
+
+__all__ = ["MODES", "PARTITIONS", "REGIONS", "STATUSES", "faults_of_encodes", "faults_of_scores"]
+
+PARTITIONS = ("train", "dev", "test")
+REGIONS = ("face", "frame")
+MODES = ("abr", "2pass", "crf", "qp", "none")
+STATUSES = ("ok", "missed", "floor", "ceiling", "refused", "uncoded")
+
+_ROUNDING = 1e-6
+"""Moments of one gold that two machines computed differ by less, as a share."""
+
+
+def faults_of_encodes(encodes: pd.DataFrame) -> Faults:
+    """What cannot be in a table of encodes.
+
+    Parameters
+    ----------
+    encodes : DataFrame
+        With the columns and types of `rdbench.tables.schema.ENCODES`.
+
+    Returns
+    -------
+    Faults
+    """
+    names = encodes["encode"]
+    table = Inspection("encodes", encodes, lambda i: f"encode {shown(names.iloc[i])}")
+    table.require(("encode", "clip", "partition", "rate_status", *CONDITION))
+    table.known("partition", PARTITIONS)
+    table.known("region", REGIONS)
+    table.known("mode", MODES)
+    table.known("rate_status", STATUSES)
+    table.within("factor", 1)
+    table.within("rate", 0)
+    _once(table)
+    _sizes(table)
+    _uncoded(table)
+    _bits(table)
+    _clips(table)
+    _builds(table)
+    return table.faults
+
+
+def _once(table: Inspection) -> None:
+    frame = table.frame
+    table.unique(_numbered(frame, ("encode",)), "encode", "an encode's name is made of its content")
+    named = frame[["clip", *CONDITION]].notna().all(axis=1).to_numpy(dtype=bool)
+    cell = _numbered(frame, ("clip", *CONDITION))
+    # What lacks a part of its key is told already.
+    cell = np.where(named, cell, -1 - np.arange(len(frame)))
+    table.unique(cell, "clip", "a clip is coded once in each condition")
+
+
+def _sizes(table: Inspection) -> None:
+    table.within("seconds", 0, above=True)
+    frames = table.within("frames", 1)
+    masked = table.within("masked_frames", 0)
+    table.refuse(masked > frames, "masked_frames", lambda i: f"at most the {frames[i]:.0f} frames of the row")
+    table.within("face_px", 0, above=True)
+    for column in ("width", "height", "coded_width", "coded_height"):
+        table.within(column, 1)
+    for column in ("mean_qp", "psnr_coded", "psnr"):
+        table.within(column, -np.inf)
+
+
+def _uncoded(table: Inspection) -> None:
+    frame = table.frame
+    uncoded = _equal(frame["codec"], "none")
+    for column, word in (("mode", "none"), ("rate_status", "uncoded")):
+        same = _equal(frame[column], word)
+        there = frame[column].notna().to_numpy(dtype=bool) & frame["codec"].notna().to_numpy(dtype=bool)
+        table.refuse(uncoded & ~same & there, column, f"'{word}' where the codec is 'none'")
+        table.refuse(same & ~uncoded & there, column, f"another than '{word}' where there is a codec")
+
+
+def _bits(table: Inspection) -> None:
+    bits = {kind: table.within(f"{kind}_bits", 0) for kind in BITS}
+    whole = bits["payload"] + bits["framing"] + bits["informational"] + bits["filler"]
+    known = np.isfinite(whole) & np.isfinite(bits["stream"])
+    table.refuse(
+        known & (bits["stream"] != whole),
+        "stream_bits",
+        lambda i: f"{whole[i]:.0f}, the sum of payload, framing, informational and filler bits",
+    )
+    for part in ("parameter_bits", "first_key_bits"):
+        share = table.within(part, 0)
+        table.refuse(
+            share > bits["payload"], part, lambda i: f"at most the payload's {bits['payload'][i]:.0f}"
+        )
+    table.within("box_bits", 0)
+
+
+def _clips(table: Inspection) -> None:
+    """What belongs to a clip, and not to how it was coded."""
+    frame = table.frame
+    clip = pd.factorize(frame["clip"])[0].astype(np.int64)
+    for column in ("subject", "partition", "source", "frames"):
+        table.constant(clip, column, lambda i: f"clip {shown(frame['clip'].iloc[i])}")
+    seconds = table.numbers("seconds")
+    first = first_of_group(clip, np.isfinite(seconds))
+    other = (clip >= 0) & (np.abs(seconds - seconds[first]) > _ROUNDING * np.abs(seconds[first]))
+    table.refuse(
+        other,
+        "seconds",
+        lambda i: f"{seconds[first[i]]:.9g} as elsewhere for clip {shown(frame['clip'].iloc[i])}",
+    )
+
+
+def _builds(table: Inspection) -> None:
+    frame = table.frame
+    codec = pd.factorize(frame["codec"])[0].astype(np.int64)
+    table.constant(codec, "build", lambda i: f"codec {frame['codec'].iloc[i]}")
+    variant = _numbered(frame, ("codec", "variant", "mode"))
+    table.constant(variant, "profile", lambda i: f"codec {frame['codec'].iloc[i]}")
+
+
+def faults_of_scores(scores: pd.DataFrame, encodes: pd.DataFrame) -> Faults:
+    """What cannot be in a table of scores, by itself and beside its encodes.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        With the columns and types of `rdbench.tables.schema.SCORES`.
+    encodes : DataFrame
+        Of the same run; its own faults are not looked for.
+
+    Returns
+    -------
+    Faults
+    """
+    key = scores[["encode", *SCORE_KEY]]
+
+    def row(i: int) -> str:
+        encode, *rest = key.iloc[i]
+        return f"encode {shown(encode)} of {', '.join(map(str, rest))}"
+
+    table = Inspection("scores", scores, row)
+    table.require(("encode", *SCORE_KEY))
+    table.within("n", 0)
+    code, names = pd.factorize(scores["encode"])
+    unique = encodes.drop_duplicates("encode")
+    place = np.append(pd.Index(unique["encode"]).get_indexer(pd.Index(names)), -1)[code]
+    table.refuse((place < 0) & (code >= 0), "encode", "one of the table encodes")
+    group, _ = _coded(scores, SCORE_KEY)
+    cell = np.where(code >= 0, group * (len(names) + 1) + code, -1 - np.arange(len(scores)))
+    table.unique(cell, "encode", "it has one score of each back-end, target, gold and scoring")
+    backend = pd.factorize(scores["backend"])[0].astype(np.int64)
+    table.constant(backend, "weights", lambda i: f"back-end {scores['backend'].iloc[i]}")
+    _moments(table)
+    _confusions(table, group)
+    _beside(table, unique, place, group)
+    return table.faults
+
+
+def _moments(table: Inspection) -> None:
+    frame = table.frame
+    n = table.numbers("n")
+    mean = {kind: table.within(f"mean_{kind}", -np.inf) for kind in ("pred", "gold")}
+    spread = {kind: table.within(f"m2_{kind}", 0) for kind in ("pred", "gold")}
+    cov = table.within("cov", -np.inf)
+    together = np.stack([*mean.values(), *spread.values(), cov])
+    missing = np.isnan(together)
+    scored = (n > 0) & ~np.isnan(mean["pred"])
+    for column, lacks in zip(("mean_pred", "mean_gold", "m2_pred", "m2_gold", "cov"), missing, strict=True):
+        table.refuse(scored & lacks, column, "there where the row is scored", lambda _: "missing")
+    with np.errstate(invalid="ignore", over="ignore"):
+        most = np.sqrt(spread["pred"]) * np.sqrt(spread["gold"])
+        wrong = np.abs(cov) > most * (1 + 1e-9) + 1e-300
+    table.refuse(
+        wrong & ~missing.any(axis=0),
+        "cov",
+        lambda i: f"within ±{most[i]:.9g}, the root of m2_pred times m2_gold (else CCC and PCC exceed 1)",
+    )
+    both = frame["confusion"].notna().to_numpy(dtype=bool) & scored
+    table.refuse(both, "confusion", "missing where the row has moments", lambda _: "there")
+
+
+def _confusions(table: Inspection, group: NDArray[np.int64]) -> None:
+    frame = table.frame
+    code, texts = pd.factorize(frame["confusion"])
+    if not len(texts):
+        return
+    there = code >= 0
+    total, side, why = np.full(len(texts) + 1, np.nan), np.zeros(len(texts) + 1), [""] * (len(texts) + 1)
+    for i, text in enumerate(texts):
+        try:
+            matrix = parse_confusion(text)
+            if not np.isfinite(matrix).all() or (matrix != np.floor(matrix)).any():
+                raise ValueError("counts are whole and finite")
+            total[i], side[i] = matrix.sum(), len(matrix)
+        except (ValueError, TypeError, RecursionError, OverflowError):
+            why[i] = "wrong"
+    wrong = np.array([bool(text) for text in why])[code] & there
+    table.refuse(wrong, "confusion", "a square JSON table of counts, such as [[5, 1], [0, 4]]")
+    good = there & ~wrong
+    n = table.numbers("n")
+    table.refuse(
+        good & ~(n == total[code]),
+        "n",
+        lambda i: f"{total[code[i]]:.0f}, the sum of the confusion matrix",
+    )
+    named, lists = pd.factorize(frame["classes"])
+    sizes = np.array([*(_size(text) for text in lists), 0])[named]
+    table.refuse(
+        good & (sizes != side[code]),
+        "classes",
+        lambda i: f"a JSON list of the {side[code[i]]:.0f} classes of the confusion matrix",
+    )
+    with_classes = np.where(good & (sizes > 0), group, -1)
+    table.constant(
+        with_classes, "classes", lambda i: f"{frame['backend'].iloc[i]}, {frame['target'].iloc[i]}"
+    )
+
+
+def _size(text: str) -> int:
+    try:
+        names = json.loads(text)
+    except (ValueError, TypeError, RecursionError):
+        return 0
+    good = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return len(names) if good and len(set(names)) == len(names) else 0
+
+
+def _beside(
+    table: Inspection, encodes: pd.DataFrame, place: NDArray[np.int64], group: NDArray[np.int64]
+) -> None:
+    """Scores beside the clips they are of: no more frames than there are, and one gold in all conditions."""
+
+    def of_encode(column: str) -> Array:
+        return np.append(encodes[column].to_numpy(dtype=np.float64, na_value=np.nan), np.nan)[place]
+
+    n, frames = table.numbers("n"), of_encode("frames")
+    table.refuse(n > frames, "n", lambda i: f"at most the {frames[i]:.0f} frames of its encode")
+    source, sources = _coded(encodes, ("clip", "region"))
+    clip = np.append(source, -1)[place]
+    same = np.where(clip >= 0, group * max(sources, 1) + clip, -1)
+    same = np.where(same >= 0, pd.factorize(same)[0], -1).astype(np.int64)
+    gold, spread = table.numbers("mean_gold"), table.numbers("m2_gold")
+    known = np.isfinite(gold) & (spread >= 0) & (n > 0)
+    first = first_of_group(same, known)
+    left_out = np.nan_to_num(np.maximum(frames - np.nan_to_num(of_encode("masked_frames")) - n, 0))
+    # Of frames that could have been scored and were not, two conditions may lack different ones: so far may that
+    # move the mean. A frame is no further from the mean of its own frames than the root of m2.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.maximum(left_out, left_out[first]) / n
+        width = np.sqrt(spread) + np.sqrt(spread[first])
+        room = np.where(share < 1, share / (1 - share), np.inf) * width
+        room = np.where(share > 0, room, 0.0)
+        size = np.maximum(np.abs(gold[first]), np.sqrt(spread[first] / n))
+        wrong = np.abs(gold - gold[first]) > room + _ROUNDING * size + 1e-9
+        full = (share == 0) & (n == n[first])
+        wrong_spread = full & (np.abs(spread - spread[first]) > _ROUNDING * spread[first] + 1e-9)
+    alike = known & (same >= 0) & known[first]
+    for column, values, shifted in (("mean_gold", gold, wrong), ("m2_gold", spread, wrong_spread)):
+        table.refuse(
+            alike & shifted,
+            column,
+            lambda i, values=values: (  # type: ignore[misc]
+                f"{values[first[i]]:.9g} as in other conditions of the clip, whose gold does not depend on the codec"
+            ),
+        )
+
+
+def _equal(column: pd.Series, word: str) -> NDArray[np.bool_]:
+    return column.eq(word).to_numpy(dtype=bool, na_value=False)
+
+
+def _numbered(frame: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.int64]:
+    return _coded(frame, columns)[0]
+
+
+def _coded(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[NDArray[np.int64], int]:
+    """A number for each combination of the columns' values, and a bound of the numbers."""
+    combined, room = np.zeros(len(frame), dtype=np.int64), 1
+    for column in columns:
+        code, values = pd.factorize(frame[column])
+        if room > 2**62 // (len(values) + 1):
+            combined, distinct = pd.factorize(combined)
+            room = len(distinct)
+        combined = combined * (len(values) + 1) + code + 1
+        room *= len(values) + 1
+    label, distinct = pd.factorize(combined)
+    return label.astype(np.int64), len(distinct)
