@@ -23,6 +23,7 @@ __all__ = [
     "add_bump",
     "blend",
     "bump",
+    "faded",
     "fill",
     "lay_over",
     "path",
@@ -125,16 +126,28 @@ def stroke(image: Image, lines: Any, colour: object, thickness: int, closed: boo
     cv2.polylines(image, every, closed, colour, thickness, cv2.LINE_AA, SHIFT)  # type: ignore[call-overload]
 
 
+def faded(image: Image, share: Image) -> Image:
+    """Return a picture of which each byte is multiplied by a share of 0..255, of the same shape, over 255."""
+    return _over_255(np.multiply(image, share, dtype=np.uint16))
+
+
+def _over_255(product: MatLike) -> Image:
+    # OpenCV's product with a scale rounds on one processor and cuts on another. At most 255 * 255 times 257 / 65536 has
+    # 24 bits and never half a step, so that float32 leaves one way to round it.
+    return cv2.convertScaleAbs(product, alpha=257 / 65536)
+
+
 def blend(image: Image, mask: Image, layer: Image) -> None:
     """Lay a picture of three channels over another, in place, where the one channel of a mask says so."""
     weight = cv2.cvtColor(mask, cv2.COLOR_GRAY2BGR)
-    kept = cv2.multiply(image, cv2.bitwise_not(weight), scale=exact.OPAQUE)
-    cv2.add(kept, cv2.multiply(layer, weight, scale=exact.OPAQUE), dst=image)
+    mixed = np.multiply(image, cv2.bitwise_not(weight), dtype=np.uint16)
+    mixed += np.multiply(layer, weight, dtype=np.uint16)
+    image[:] = _over_255(mixed)
 
 
 def lay_over(image: Image, colour: Image, hidden: Image) -> None:
     """Lay a premultiplied layer over a picture, in place; `hidden` is what it leaves of it, for each channel."""
-    cv2.add(cv2.multiply(image, hidden, scale=exact.OPAQUE), colour, dst=image)
+    cv2.add(faded(image, hidden), colour, dst=image)
 
 
 def shaded(colour: tuple[float, float, float], brightness: Floats) -> Image:

@@ -23,7 +23,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
-    "OPAQUE",
     "blurred",
     "cosine",
     "exp",
@@ -38,9 +37,6 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
-
-OPAQUE = 257 / 65536
-"""Near 1/255: as a scale of the product of two bytes it leaves 24 bits, and never one half to round."""
 
 # ln 2 and pi / 2 in two parts, of which the first has so few bits that small multiples of it are exact.
 _LN2 = (float.fromhex("0x1.62e42feep-1"), float.fromhex("0x1.a39ef35793c76p-33"))

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from rdbench.datasets.drawing import exact
-from rdbench.datasets.drawing.canvas import Canvas, Floats, Image, Points, blend, fill, path, stroke
+from rdbench.datasets.drawing.canvas import Canvas, Floats, Image, Points, blend, faded, fill, path, stroke
 from rdbench.datasets.drawing.draws import uniform
 from rdbench.datasets.drawing.layers import Sliding
 from rdbench.datasets.drawing.pose import Pose
@@ -60,7 +60,7 @@ class _Eye:
         light = np.full(self.shape, 255, np.uint8)
         stroke(light, self.shadow[k], 145, self.shade)
         ball = self.ball.cut(self.x[k], self.y[k], self.shape)
-        blend(view, mask, cv2.multiply(ball, cv2.cvtColor(light, cv2.COLOR_GRAY2BGR), scale=exact.OPAQUE))
+        blend(view, mask, faded(ball, cv2.cvtColor(light, cv2.COLOR_GRAY2BGR)))
         for lines, colour, thickness in self.strokes:
             stroke(view, lines[k], colour, thickness)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from rdbench.datasets.drawing import exact
 from rdbench.datasets.drawing.brows import Brows
-from rdbench.datasets.drawing.canvas import Canvas, Floats, Image, blend, fill, lay_over, path
+from rdbench.datasets.drawing.canvas import Canvas, Floats, Image, blend, faded, fill, lay_over, path
 from rdbench.datasets.drawing.eyes import Eyes
 from rdbench.datasets.drawing.folds import folds
 from rdbench.datasets.drawing.glasses import DARK, glasses
@@ -66,7 +66,7 @@ class Head:
             np.maximum(opacity, worn, out=opacity)
             cover = cv2.cvtColor(worn, cv2.COLOR_GRAY2BGR)
             colour = np.full_like(cover, DARK)
-            self.frame = cv2.multiply(colour, cover, scale=exact.OPAQUE), cv2.bitwise_not(cover)
+            self.frame = faded(colour, cover), cv2.bitwise_not(cover)
         self.patch = np.zeros_like(whole)
         self.patch[1:, 1:] = _mean_of_four(whole)
 

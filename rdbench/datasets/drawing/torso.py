@@ -12,6 +12,8 @@ from rdbench.datasets.drawing.canvas import (
     Image,
     Points,
     add_bump,
+    blend,
+    faded,
     fill,
     path,
     shaded,
@@ -36,12 +38,9 @@ def torso(who: Subject, canvas: Canvas, rng: np.random.Generator) -> Image:
     rim = cv2.GaussianBlur(bare, (0, 0), 0.05 * canvas.unit, hint=cv2.ALGO_HINT_ACCURATE) / 255
     cloth = shaded(who.cloth, _cloth(who, canvas, broad, rng) * (1 - 0.35 * rim))
     flesh = shaded(who.skin, 0.92 * _neck(who, canvas, x, y, neck, rng))
-    soft = cv2.cvtColor(cv2.GaussianBlur(bare, (3, 3), 0, hint=cv2.ALGO_HINT_ACCURATE), cv2.COLOR_GRAY2BGR)
-    cloth = cv2.multiply(cloth, cv2.bitwise_not(soft), scale=exact.OPAQUE)
-    both = cv2.add(cloth, cv2.multiply(flesh, soft, scale=exact.OPAQUE))
+    blend(cloth, cv2.GaussianBlur(bare, (3, 3), 0, hint=cv2.ALGO_HINT_ACCURATE), flesh)
     opaque = cv2.max(worn, bare)
-    both = cv2.multiply(both, cv2.cvtColor(opaque, cv2.COLOR_GRAY2BGR), scale=exact.OPAQUE)
-    return np.dstack([both, opaque])
+    return np.dstack([faded(cloth, cv2.cvtColor(opaque, cv2.COLOR_GRAY2BGR)), opaque])
 
 
 def _shoulders(neck: float, broad: float, slope: float) -> Points:
