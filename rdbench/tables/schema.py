@@ -162,7 +162,10 @@ CODED: dict[str, str] = {
     "highest_quantiser": "INTEGER",
 }
 
-LATER = {"encodes": ("container_bits", "adaptation_bits")}
+LATER = {
+    "encodes": ("container_bits", "adaptation_bits"),
+    "timings": ("encode_cpu_seconds", "decode_cpu_seconds"),
+}
 """Columns that runs of earlier versions lack: null where these are read."""
 
 META: dict[str, str] = {"key": "TEXT", "value": "TEXT"}

@@ -15,7 +15,7 @@ from typing import IO, Any
 import numpy as np
 
 from rdbench.errors import InputError
-from rdbench.tables.schema import CONDITION, TABLES
+from rdbench.tables.schema import CONDITION, LATER, TABLES
 
 __all__ = ["Store"]
 
@@ -87,7 +87,7 @@ class Store:
         """Give the table of an earlier version the columns that it lacks."""
         there = {row[0] for row in self._connection.execute("SELECT name FROM pragma_table_info(?)", (name,))}
         for column, kind in columns.items():
-            if column not in there:
+            if column not in there and column in LATER.get(name, ()):
                 self._connection.execute(f'ALTER TABLE {name} ADD COLUMN "{column}" {kind}')
 
     def close(self) -> None:
