@@ -20,7 +20,7 @@ from rdbench.video.pictures import is_pictures
 
 __all__ = ["Packets", "cause", "packets_of", "require_whole"]
 
-_INDEXED = ("mov", "avi", "mxf")
+_INDEXED = ("mov",)
 _PREFIX = re.compile(r"^(\[[^\]]* @ 0x[0-9a-f]+\] )+")
 _HARMLESS = re.compile(r"mmco: unref short failure|Last message repeated")
 """The first is bookkeeping of references that were cut off with the start; no picture is built from them."""
