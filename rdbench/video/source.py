@@ -21,7 +21,7 @@ from rdbench.errors import ClipError
 from rdbench.video import colour, process
 from rdbench.video.damage import cause, packets_of, require_whole
 from rdbench.video.description import FORMATS, Description, describe
-from rdbench.video.pictures import FIRST_RATE, is_pictures, linked
+from rdbench.video.pictures import FIRST_RATE, is_pictures, linked, reachable
 
 __all__ = ["Description", "Timeline", "decode", "describe", "frame_bytes", "last_duration", "timeline"]
 
@@ -88,7 +88,8 @@ def decode(file: Path, description: Description) -> Iterator[Frames]:
             reader = {"format": "image2", "framerate": FIRST_RATE}
             video = ffmpeg.input(stack.enter_context(linked(file)), **_SAFE, **reader)["0"]
         else:
-            video = ffmpeg.input(f"file:{file.resolve()}", **_SAFE)[str(description.stream)]
+            path = stack.enter_context(reachable(file))
+            video = ffmpeg.input(f"file:{path}", **_SAFE)[str(description.stream)]
         with _decoded(file, description, _converted(video, description)) as frames:
             yield frames
 
