@@ -19,7 +19,7 @@ from rdbench.errors import ClipError
 from rdbench.video import colour, process
 from rdbench.video.pictures import is_pictures, picture_files, reachable
 
-__all__ = ["FORMATS", "Description", "Fields", "describe", "opened", "video_stream"]
+__all__ = ["FORMATS", "Description", "Fields", "describe", "format_of", "opened", "video_stream"]
 
 FORMATS = ",".join(
     (
@@ -197,11 +197,16 @@ def describe(file: Path, fields: Fields = "deinterlace") -> Description:
     )
 
 
+def format_of(file: Path) -> str | None:
+    """The container, where a file does not tell: JPEGs one after the other may pass for a single picture."""
+    return "mjpeg" if file.suffix.casefold() in (".mjpeg", ".mjpg") else None
+
+
 @contextlib.contextmanager
 def opened(file: Path) -> Iterator[Any]:
     """A container, opened by PyAV; of a folder of pictures, the first of them."""
     options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
-    kind = None
+    kind = format_of(file)
     shown = file
     if is_pictures(file):
         shown, kind = picture_files(file)[0], "image2"

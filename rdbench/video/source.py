@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from rdbench.errors import ClipError
 from rdbench.video import colour, process
 from rdbench.video.damage import cause, packets_of, require_whole
-from rdbench.video.description import FORMATS, Description, describe
+from rdbench.video.description import FORMATS, Description, describe, format_of
 from rdbench.video.pictures import FIRST_RATE, is_pictures, linked, reachable
 
 __all__ = ["Description", "Timeline", "decode", "describe", "frame_bytes", "last_duration", "timeline"]
@@ -89,7 +89,9 @@ def decode(file: Path, description: Description) -> Iterator[Frames]:
             video = ffmpeg.input(stack.enter_context(linked(file)), **_SAFE, **reader)["0"]
         else:
             path = stack.enter_context(reachable(file))
-            video = ffmpeg.input(f"file:{path}", **_SAFE)[str(description.stream)]
+            kind = format_of(file)
+            named = {"format": kind} if kind else {}
+            video = ffmpeg.input(f"file:{path}", **_SAFE, **named)[str(description.stream)]
         with _decoded(file, description, _converted(video, description)) as frames:
             yield frames
 
