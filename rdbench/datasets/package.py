@@ -16,6 +16,7 @@ from rdbench.datasets.folder import parse_boxes
 from rdbench.errors import ClipError, InputError
 from rdbench.video import faces
 from rdbench.video.clip import Boxes, Clip, ClipInfo, Dataset
+from rdbench.video.description import opened, video_stream
 from rdbench.video.labels import join
 from rdbench.video.source import decode, describe
 
@@ -169,10 +170,10 @@ class Inspection:
 def _video(path: Path, look: bool) -> tuple[str, int, float | None, str]:
     """Size, frames, rate and glimpses of the face, without decoding the whole file."""
     try:
-        with av.open(str(path.resolve()), options={"protocol_whitelist": "file"}) as container:
-            if not container.streams.video:
+        with opened(path) as container:
+            stream = video_stream(container)
+            if stream is None:
                 raise ClipError(f"{path}: has no video stream.")
-            stream = container.streams.video[0]
             size = f"{stream.width}x{stream.height}"
             rate = float(stream.average_rate) if stream.average_rate else None
             count = sum(1 for packet in container.demux(stream) if packet.size and not packet.is_discard)

@@ -55,7 +55,8 @@ def _left_out(root: Path, entries: Sequence[Entry]) -> str:
         return ""
     named = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
     listed = " or not in manifest.csv" if (root / "manifest.csv").exists() else ""
-    return f"Passed over in {root}: {_count(sum(kinds.values()), 'entry', 'entries')} that are no clips{listed} ({named})."
+    many = sum(kinds.values())
+    return f"Passed over in {root}: {many} that {'is no clip' if many == 1 else 'are no clips'}{listed} ({named})."
 
 
 def _without_clip(root: Path, entries: Sequence[Entry]) -> Iterable[str]:
@@ -130,8 +131,8 @@ def _across(entries: Sequence[Entry]) -> Iterable[str]:
         )
 
 
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number} {one if number == 1 else many or f'{one}s'}"
+def _count(number: int, one: str) -> str:
+    return f"{number} {one}{'s' * (number != 1)}"
 
 
 def _few(names: Iterable[str]) -> str:

@@ -146,13 +146,7 @@ class StoredRun:
             absent = _later(name, have)
             _complete([*have, *absent], columns, f"The table {name} of {file}")
             names = ", ".join(f'NULL AS "{c}"' if c in absent else f'"{c}"' for c in columns)
-            try:
-                return pd.read_sql_query(f'SELECT {names} FROM "{name}"', connection)  # noqa: S608
-            except (sqlite3.Error, pd.errors.DatabaseError) as error:
-                raise InputError(
-                    f"{file} is damaged: its table {name} cannot be read ({error}); take it from a backup, or run again "
-                    "into another folder."
-                ) from error
+            return _selected(connection, f'SELECT {names} FROM "{name}"', file)  # noqa: S608
 
     def _csv(self, name: str, columns: dict[str, str]) -> pd.DataFrame:
         file = self.path / f"{name}.csv"
@@ -175,7 +169,7 @@ class StoredRun:
                 return pd.DataFrame()
             columns, key = TABLES[name]
             _complete(have, key, f"The table {name} of {file}")
-            table = pd.read_sql_query(f'SELECT * FROM "{name}"', connection)  # noqa: S608
+            table = _selected(connection, f'SELECT * FROM "{name}"', file)  # noqa: S608
         # Older runs lack columns that came later.
         table = table.reindex(columns=[*columns, *(other for other in have if other not in columns)])
         return _typed(table, columns, self.path, name)
@@ -194,6 +188,16 @@ def _connect(file: Path) -> sqlite3.Connection:
     except sqlite3.DatabaseError:
         pass  # whoever reads a table says what is wrong with the file
     return connection
+
+
+def _selected(connection: sqlite3.Connection, query: str, file: Path) -> pd.DataFrame:
+    try:
+        return pd.read_sql_query(query, connection)
+    except (sqlite3.Error, pd.errors.DatabaseError) as error:
+        reason = str(error).rpartition(": ")[2]
+        raise InputError(
+            f"{file} is damaged ({reason}); take it from a backup, or run again into another folder."
+        ) from error
 
 
 def _columns(connection: sqlite3.Connection, table: str, file: Path) -> list[str]:

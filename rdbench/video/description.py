@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 from collections.abc import Iterator
@@ -16,9 +17,9 @@ from av.stream import Disposition
 
 from rdbench.errors import ClipError
 from rdbench.video import colour, process
-from rdbench.video.pictures import is_pictures, picture_files
+from rdbench.video.pictures import is_pictures, picture_files, reachable
 
-__all__ = ["FORMATS", "Description", "Fields", "describe", "opened", "video_stream"]
+__all__ = ["FORMATS", "Description", "Fields", "describe", "format_of", "opened", "video_stream"]
 
 FORMATS = ",".join(
     (
@@ -196,18 +197,25 @@ def describe(file: Path, fields: Fields = "deinterlace") -> Description:
     )
 
 
-def opened(file: Path) -> Any:
+def format_of(file: Path) -> str | None:
+    """The container, where a file does not tell: JPEGs one after the other may pass for a single picture."""
+    return "mjpeg" if file.suffix.casefold() in (".mjpeg", ".mjpg") else None
+
+
+@contextlib.contextmanager
+def opened(file: Path) -> Iterator[Any]:
     """A container, opened by PyAV; of a folder of pictures, the first of them."""
     options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
+    kind = format_of(file)
+    shown = file
     if is_pictures(file):
-        first = picture_files(file)[0]
-        return av.open(
-            str(first.resolve()),
-            format="image2",
-            options={**options, "pattern_type": "none"},
-            metadata_errors="replace",
-        )
-    return av.open(str(file.resolve()), options=options, metadata_errors="replace")
+        shown, kind = picture_files(file)[0], "image2"
+        options["pattern_type"] = "none"
+    with (
+        reachable(shown) as path,
+        av.open(str(path), format=kind, options=options, metadata_errors="replace") as container,
+    ):
+        yield container
 
 
 def video_stream(container: Any) -> Any:

@@ -7,7 +7,7 @@ one path for a whole recording, so that neither the detector's jitter nor its mi
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, median_filter
 
 from rdbench.errors import ClipError, InputError, NoFaceError
+from rdbench.video.candidates import GAP, PERSISTENT, Box, Track, associate, choose, looks_around
 from rdbench.video.clip import Boxes
 
 __all__ = ["DETECTOR", "GAP", "STEP", "Crop", "FaceTrack", "box_bits", "detect", "find", "looked_at", "track"]
@@ -27,68 +28,17 @@ STEP = 8
 LOOK = 0.5
 """Seconds: of recordings of few frames a second more than every eighth is looked at."""
 
-GAP = 2.0
-"""Seconds: boxes are interpolated through shorter gaps, and a longer one starts a new scoring segment."""
-
 DETECTOR = "haarcascade_frontalface_default/3"
 """Name of the detector, and version of the rules from boxes to the path, for cache keys."""
 
 _CASCADE = Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_default.xml"
 _SHORT_SIDE = 270
 _MIN_FACE = 24
-_OVERLAP = 0.3
-_PERSISTENT = 3
 _SMOOTHING = 0.2
 _SLACK = 0.01
 _LEAST_SLACK = 1.5
 _LEAST_SIDE = 6.0
 _SHARE = 1.5
-
-_Box = tuple[float, float, float, float]
-
-
-@dataclass
-class _Track:
-    """One face candidate: the samples that saw it."""
-
-    first: int
-    last: int
-    time: float
-    rows: dict[int, _Box] = field(default_factory=dict)
-
-    def add(self, sample: int, time: float, box: _Box) -> None:
-        self.rows[sample] = box
-        self.last, self.time = sample, time
-
-    @property
-    def box(self) -> _Box:
-        return self.rows[self.last]
-
-    @property
-    def width(self) -> float:
-        return float(np.median([box[2] for box in self.rows.values()]))
-
-    @property
-    def weight(self) -> float:
-        return sum(box[2] for box in self.rows.values())
-
-    def persists(self, looks: NDArray[np.int64]) -> bool:
-        """Whether it was seen often enough: `looks` are those at the same stretch without a pause, by sample."""
-        seen, span = len(self.rows), self.last - self.first + 1
-        return seen >= min(_PERSISTENT, int(looks[self.first])) and 3 * seen >= span
-
-    def continues(self, other: _Track) -> bool:
-        apart = self.first > other.last or self.last < other.first
-        return apart and 0.5 <= self.width / other.width <= 2
-
-
-def _overlap(a: _Box, b: _Box) -> float:
-    """Intersection over union of two boxes."""
-    w = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
-    h = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
-    if w <= 0 or h <= 0:
-        return 0.0
-    return w * h / (a[2] * a[3] + b[2] * b[3] - w * h)
 
 
 def _open_cascade() -> cv2.CascadeClassifier:
@@ -101,7 +51,7 @@ def _open_cascade() -> cv2.CascadeClassifier:
     return cascade
 
 
-def _detect(cascade: cv2.CascadeClassifier, luma: NDArray[np.uint8]) -> list[_Box]:
+def _detect(cascade: cv2.CascadeClassifier, luma: NDArray[np.uint8]) -> list[Box]:
     """All boxes that the cascade reports in one picture, in pixels of that picture."""
     height, width = luma.shape
     scale = min(1.0, _SHORT_SIDE / min(width, height))
@@ -123,38 +73,6 @@ def detect(luma: NDArray[np.uint8]) -> list[tuple[float, float, float, float]]:
     luma : (H, W) uint8
     """
     return _detect(_open_cascade(), luma)
-
-
-def _associate(tracks: list[_Track], boxes: list[_Box], sample: int, time: float) -> list[_Track]:
-    """Continue live tracks with the boxes that overlap them most; begin new ones with the rest."""
-    live = [t for t in tracks if time - t.time <= GAP]
-    pairs = [(_overlap(t.box, box), i, j) for i, t in enumerate(live) for j, box in enumerate(boxes)]
-    taken_tracks: set[int] = set()
-    taken_boxes: set[int] = set()
-    for overlap, i, j in sorted(pairs, key=lambda p: (-p[0], p[1], p[2])):
-        if overlap < _OVERLAP or i in taken_tracks or j in taken_boxes:
-            continue
-        live[i].add(sample, time, boxes[j])
-        taken_tracks.add(i)
-        taken_boxes.add(j)
-    new = [_Track(sample, sample, time, {sample: b}) for j, b in enumerate(boxes) if j not in taken_boxes]
-    return tracks + new
-
-
-def _looks(sampled: list[float]) -> NDArray[np.int64]:
-    """For each sample, how many there are between the pauses of more than `GAP` around it."""
-    stretch = np.concatenate(([0], np.cumsum(np.diff(sampled) > GAP + 1e-6)))
-    return np.bincount(stretch)[stretch].astype(np.int64)
-
-
-def _choose(tracks: list[_Track], looks: NDArray[np.int64]) -> dict[int, _Box]:
-    """The boxes of the face that is largest for longest, and of its returns after a long absence."""
-    ranked = sorted((t for t in tracks if t.persists(looks)), key=lambda t: (-t.weight, t.first, t.box))
-    chosen: list[_Track] = []
-    for candidate in ranked:
-        if all(candidate.continues(other) for other in chosen):
-            chosen.append(candidate)
-    return {sample: box for t in chosen for sample, box in t.rows.items()}
 
 
 def looked_at(times: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -200,7 +118,7 @@ def find(frames: Iterable[NDArray[np.uint8]], times: Iterable[float], step: int 
         If there are not as many times as frames.
     """
     cascade = _open_cascade()
-    tracks: list[_Track] = []
+    tracks: list[Track] = []
     sampled: list[float] = []
     last = 0
     threads = cv2.getNumThreads()
@@ -209,7 +127,7 @@ def find(frames: Iterable[NDArray[np.uint8]], times: Iterable[float], step: int 
         for i, (luma, time) in enumerate(zip(frames, times, strict=True)):
             if not sampled or _due(i - last, float(time) - sampled[-1], step):
                 last = i
-                tracks = _associate(tracks, _detect(cascade, luma), len(sampled), float(time))
+                tracks = associate(tracks, _detect(cascade, luma), len(sampled), float(time))
                 sampled.append(float(time))
     except ValueError as error:
         if "zip()" not in str(error):
@@ -218,7 +136,7 @@ def find(frames: Iterable[NDArray[np.uint8]], times: Iterable[float], step: int 
     finally:
         cv2.setNumThreads(threads)
     xywh = np.full((len(sampled), 4), np.nan)
-    chosen = _choose(tracks, _looks(sampled)) if sampled else {}
+    chosen = choose(tracks, looks_around(sampled)) if sampled else {}
     for sample, box in chosen.items():
         xywh[sample] = box
     fleeting = {sample for track in tracks for sample in track.rows} if not chosen else ()
@@ -428,7 +346,7 @@ def track(
     if boxes.fleeting and not usable.any():
         raise NoFaceError(
             f"A face was seen in {boxes.fleeting} of {len(boxes.times)} pictures looked at, never long enough to be "
-            f"followed ({_PERSISTENT} looks, and a third of those it spans); boxes of your own would be used as they are."
+            f"followed ({PERSISTENT} looks, and a third of those it spans); boxes of your own would be used as they are."
         )
     if not usable.any():
         raise NoFaceError(f"No face was {origin} in any of {len(times)} frames of {width}x{height}.")

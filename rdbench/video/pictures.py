@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 
 from rdbench.errors import ClipError
 
-__all__ = ["FIRST_RATE", "SUFFIXES", "is_pictures", "linked", "number_of", "picture_files", "picture_times"]
+__all__ = [
+    "FIRST_RATE",
+    "SUFFIXES",
+    "is_pictures",
+    "linked",
+    "number_of",
+    "picture_files",
+    "picture_times",
+    "reachable",
+]
 
 SUFFIXES = frozenset(
     f".{suffix}"
@@ -81,3 +90,17 @@ def linked(file: Path) -> Iterator[str]:
         for index, path in enumerate(files):
             (Path(folder) / f"{index:08d}{path.suffix.casefold()}").symlink_to(path.resolve())
         yield f"{folder}/%08d{files[0].suffix.casefold()}"
+
+
+@contextlib.contextmanager
+def reachable(file: Path) -> Iterator[Path]:
+    """The file by a name that is UTF-8, which libraries ask for: its own, or for a while that of a link."""
+    try:
+        str(file.resolve()).encode()
+    except UnicodeEncodeError:
+        with tempfile.TemporaryDirectory(prefix="rdbench-") as folder:
+            link = Path(folder) / f"clip{file.suffix if file.suffix.isascii() else ''}"
+            link.symlink_to(file.resolve())
+            yield link
+    else:
+        yield file.resolve()

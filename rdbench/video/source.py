@@ -1,12 +1,16 @@
 """Reading a recording: the one decoder for face boxes, labels and encodes alike.
 
-Everything leaves here as BT.709 limited-range 8-bit 4:2:0, upright, with the time of every frame.
+Everything leaves here as BT.709 limited-range 8-bit 4:2:0, upright, with the time of every frame, and whole: judged by
+packets, times and frames. What FFmpeg writes at level error is no proof by itself: a chapter track that is gone, or the
+pictures before the first key frame of a cut recording, cost no picture that is shown. It is a reason to look, and it
+names the cause.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -19,9 +23,8 @@ from numpy.typing import NDArray
 
 from rdbench.errors import ClipError
 from rdbench.video import colour, process
-from rdbench.video.damage import cause, packets_of, require_whole
-from rdbench.video.description import FORMATS, Description, describe
-from rdbench.video.pictures import FIRST_RATE, is_pictures, linked
+from rdbench.video.description import FORMATS, Description, describe, format_of, opened, video_stream
+from rdbench.video.pictures import FIRST_RATE, is_pictures, linked, reachable
 
 __all__ = ["Description", "Timeline", "decode", "describe", "frame_bytes", "last_duration", "timeline"]
 
@@ -36,6 +39,11 @@ _SQUARE = (
     "if(gt(sar,1)*gte(iw*sar-iw,1),2*round(iw*sar/2),iw)",
     "if(lt(sar,1)*gte(ih/sar-ih,1),2*round(ih/sar/2),ih)",
 )
+_INDEXED = ("mov",)
+_PREFIX = re.compile(r"^(\[[^\]]* @ 0x[0-9a-f]+\] )+")
+_HARMLESS = re.compile(r"mmco: unref short failure|Last message repeated")
+"""The first is bookkeeping of references that were cut off with the start; no picture is built from them."""
+
 COMMON_RATES = tuple(
     [Fraction(n) for n in (10, 12, 15, 20, 24, 25, 30, 48, 50, 60, 100, 120)]
     + [Fraction(n * 1000, 1001) for n in (15, 24, 30, 48, 60, 120)]
@@ -44,7 +52,7 @@ COMMON_RATES = tuple(
 
 def last_duration(file: Path) -> float | None:
     """Seconds that a file says its last frame is shown, None where it says nothing."""
-    return None if is_pictures(file) else packets_of(file).last_duration
+    return None if is_pictures(file) else _packets_of(file).last_duration
 
 
 class Frames:
@@ -88,7 +96,10 @@ def decode(file: Path, description: Description) -> Iterator[Frames]:
             reader = {"format": "image2", "framerate": FIRST_RATE}
             video = ffmpeg.input(stack.enter_context(linked(file)), **_SAFE, **reader)["0"]
         else:
-            video = ffmpeg.input(f"file:{file.resolve()}", **_SAFE)[str(description.stream)]
+            path = stack.enter_context(reachable(file))
+            kind = format_of(file)
+            named = {"format": kind} if kind else {}
+            video = ffmpeg.input(f"file:{path}", **_SAFE, **named)[str(description.stream)]
         with _decoded(file, description, _converted(video, description)) as frames:
             yield frames
 
@@ -132,7 +143,7 @@ def _decoded(file: Path, description: Description, video: Any) -> Iterator[Frame
             except av.FFmpegError as error:
                 running.popen.wait()
                 raise ClipError(
-                    f"{file.name}: no frame could be decoded ({cause(running.stderr())})."
+                    f"{file.name}: no frame could be decoded ({_cause(running.stderr())})."
                 ) from error
             with container:
                 stream = container.streams.video[0]
@@ -145,13 +156,13 @@ def _decoded(file: Path, description: Description, video: Any) -> Iterator[Frame
             stderr = running.stderr()
     except process.FormatError as error:
         if complete:
-            raise ClipError(f"{file.name}: damaged or truncated ({cause(error.stderr)}).") from error
+            raise ClipError(f"{file.name}: damaged or truncated ({_cause(error.stderr)}).") from error
     except ClipError as error:
         raise ClipError(
             str(error) if str(error).startswith(file.name) else f"{file.name}: {error}."
         ) from error
     if complete:
-        require_whole(file, description, frames.times, stderr)
+        _require_whole(file, description, frames.times, stderr)
 
 
 @dataclass(frozen=True)
@@ -228,3 +239,150 @@ def _deviation(since: NDArray[np.float64], rate: Fraction) -> float:
 def frame_bytes(width: int, height: int) -> int:
     """Bytes of one 8-bit 4:2:0 picture; odd sizes have rounded-up chroma planes."""
     return width * height + 2 * ((width + 1) // 2) * ((height + 1) // 2)
+
+
+@dataclass(frozen=True)
+class _Packets:
+    """The packets of one stream, without decoding.
+
+    Parameters
+    ----------
+    shown : int
+        Those that are to be shown.
+    leading : int
+        Of these, how many are shown before the first key frame, which a cut left undecodable.
+    cut : bool
+        Whether the start is cut: it holds packets that cannot be shown.
+    corrupt : int
+        Those that the container itself calls damaged.
+    expected : int
+        Packets by the container's index; 0 where it has none.
+    end : float or None
+        Seconds at which the last one ends, from the container's start or from 0, whichever is later.
+    last_duration : float or None
+        Seconds that the last one is shown, None where the file does not say.
+    """
+
+    shown: int
+    leading: int
+    cut: bool
+    corrupt: int
+    expected: int
+    end: float | None
+    last_duration: float | None
+
+
+def _packets_of(file: Path) -> _Packets:
+    """Read all packets of the stream of pictures.
+
+    Raises
+    ------
+    ClipError
+        If the container cannot be read.
+    """
+    times: list[tuple[float, float | None, bool]] = []
+    shown = corrupt = 0
+    cut = False
+    try:
+        with opened(file) as container:
+            stream = video_stream(container)
+            start = (container.start_time or 0) / av.time_base
+            for packet in container.demux(stream):
+                if not packet.size:
+                    continue
+                corrupt += packet.is_corrupt
+                cut |= packet.is_discard or (shown == 0 and not packet.is_keyframe)
+                if packet.is_discard:
+                    continue
+                shown += 1
+                if packet.pts is not None:
+                    length = float(packet.duration * packet.time_base) if packet.duration else None
+                    times.append((float(packet.pts * packet.time_base), length, packet.is_keyframe))
+            expected = stream.frames if container.format.name.split(",")[0] in _INDEXED else 0
+    except av.FFmpegError as error:
+        raise ClipError(f"{file.name}: damaged or truncated ({error.strerror or error}).") from error
+    keys = sorted(time for time, _, key in times if key)
+    leading = sum(time < keys[0] for time, _, _ in times) if keys else 0
+    last = max(times, default=None)
+    return _Packets(
+        shown=shown,
+        leading=leading,
+        cut=cut or leading > 0,
+        corrupt=corrupt,
+        expected=expected,
+        end=None if last is None else last[0] - min(start, 0.0) + (last[1] or 0.0),
+        last_duration=None if last is None else last[1],
+    )
+
+
+def _require_whole(file: Path, description: Description, times: Sequence[float], stderr: str) -> None:
+    """Refuse a recording of which pictures are lost or damaged.
+
+    Parameters
+    ----------
+    file : Path
+    description : Description
+    times : sequence of float
+        Seconds of the frames that were decoded, in order.
+    stderr : str
+        What FFmpeg complained of.
+
+    Raises
+    ------
+    ClipError
+        Names what is lost, and the complaint where there is one.
+    """
+    if is_pictures(file):
+        if stderr.strip():
+            raise ClipError(f"{file.name}: damaged or truncated ({_cause(stderr)}).")
+        return
+    packets = _packets_of(file)
+    lost = _lost(description, packets, times, stderr)
+    if lost:
+        why = f"; {_cause(stderr)}" if stderr.strip() else ""
+        raise ClipError(f"{file.name}: damaged or truncated ({lost}{why}).")
+    # Of a cut recording it complains of what was cut off; every picture after that was counted above.
+    complaints = "" if packets.cut else _of_decoder(description, stderr)
+    if complaints:
+        raise ClipError(f"{file.name}: damaged or truncated ({_cause(complaints)}).")
+
+
+def _lost(description: Description, packets: _Packets, times: Sequence[float], stderr: str) -> str:
+    """What is missing, in words; empty if nothing is."""
+    complained = bool(stderr.strip())
+    if packets.corrupt:
+        return f"{packets.corrupt} of {packets.shown} packets are incomplete"
+    if packets.shown < packets.expected and not packets.cut:
+        return f"{packets.shown} of {packets.expected} pictures are there"
+    steps = np.diff(np.asarray(times, dtype=np.float64))
+    step = float(np.median(steps)) if len(steps) else 0.0
+    if description.duration and packets.end is not None:
+        short = description.duration - packets.end
+        if short > max(1.0, 0.05 * description.duration) or (
+            complained and not packets.cut and short > 2.5 * step > 0
+        ):
+            return f"it should last {description.duration:.2f} s, but ends at {packets.end:.2f} s"
+    if not complained:
+        return ""
+    if len(times) < packets.shown - packets.leading:
+        return f"{len(times)} of {packets.shown} pictures can be decoded"
+    if not packets.expected and len(steps) and steps.max() > 1.9 * step:
+        return f"no picture for {steps.max():.2f} s after {times[int(np.argmax(steps))]:.2f} s"
+    return ""
+
+
+def _of_decoder(description: Description, stderr: str) -> str:
+    """The lines that the decoder of the pictures wrote, but for harmless ones."""
+    names = {description.codec, description.codec.removeprefix("lib"), "vist", "dec"}
+    lines = []
+    for line in stderr.splitlines():
+        by = re.match(r"\[(?:vist#[\d:]+/)?(\w+)", line.strip())
+        if by and not _HARMLESS.search(line) and (by[1] in names or by[1].startswith(description.codec[:4])):
+            lines.append(line)
+    return "\n".join(lines)
+
+
+def _cause(stderr: str) -> str:
+    """The first thing that FFmpeg complained of, without addresses."""
+    lines = [_PREFIX.sub("", line.strip()) for line in stderr.splitlines()]
+    return next((line.rstrip(".") for line in lines if line), "FFmpeg gave no reason")

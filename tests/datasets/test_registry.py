@@ -35,7 +35,7 @@ def test_by_path(tmp_path, monkeypatch):
     write(tmp_path / "synthetic" / "a.mp4", "x")
     monkeypatch.chdir(tmp_path)
     assert open_dataset(str(tmp_path / "synthetic")) == FolderDataset(tmp_path / "synthetic")
-    assert open_dataset("./synthetic") == FolderDataset(Path("synthetic"))
+    assert open_dataset("./synthetic") == FolderDataset(tmp_path / "synthetic")
     assert isinstance(open_dataset("synthetic"), SyntheticDataset)
     assert open_dataset(".").name == tmp_path.name
 

@@ -327,6 +327,7 @@ def test_another_dataset_drops_the_selection_and_takes_crf() -> None:
         "partition": None,
         "clips": (),
         "seconds": None,
+        "interlaced": "deinterlace",
     }
     assert {mode for _, _, mode, _ in rates(changed)} == {"crf"}
     assert rates(changed)["x265", "ra", "crf", 4] == own("x265", "crf")
