@@ -7,6 +7,7 @@
     ├── ClipError                4   one clip cannot be used; the run goes on
     │   └── NoFaceError          0   no face in the whole clip: skipped and told
     ├── EncodeError              4   one encode failed; the run goes on
+    ├── WorkersLostError         4   nobody is left to do the rest; what is done is kept
     └── NotComparableError       3   nothing to compare, or not like with like
 
 An encoder's own refusal of a rate is a result, not an exception (``rate_status`` "refused").
@@ -23,6 +24,8 @@ __all__ = [
     "NoFaceError",
     "NotComparableError",
     "RdbenchError",
+    "Terminated",
+    "WorkersLostError",
 ]
 
 
@@ -58,6 +61,16 @@ class EncodeError(RdbenchError):
     """One encode failed: the encoder crashed, or frames went missing on the way."""
 
     exit_code = 4
+
+
+class WorkersLostError(RdbenchError):
+    """The scheduler of a cluster, or its last worker, is gone; what was finished is kept."""
+
+    exit_code = 4
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: as an interrupt, but whoever sent it is no person at a keyboard (exit code 143)."""
 
 
 class NotComparableError(RdbenchError):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
 import os
 import re
 import uuid
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     Model = TypeVar("Model", bound=BaseModel)
 
-__all__ = ["Place", "faults_of", "parse_toml", "read_toml", "replacing"]
+__all__ = ["Place", "digest_of", "faults_of", "parse_toml", "read_toml", "replacing"]
 
 MOST_BYTES = 1 << 20
 _MOST_FAULTS = 12
@@ -64,6 +66,24 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
         # Where the folder is gone or cannot be changed any more, what went wrong before is what counts.
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def digest_of(file: Path) -> str:
+    """SHA-256 of a file's content, read once for as long as the system says that the file is as it was.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    """
+    stat = file.stat()
+    return _digest(file, (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino))
+
+
+@functools.lru_cache(maxsize=65536)
+def _digest(file: Path, state: tuple[int, ...]) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def read_toml(

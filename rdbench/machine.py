@@ -21,6 +21,7 @@ from rdbench.errors import InputError
 __all__ = [
     "cache_dir",
     "cores",
+    "host_class",
     "installed",
     "keep_memory",
     "keeping",
@@ -179,6 +180,19 @@ def profiles_folder() -> Path | None:
     """The user's own codec profiles: ``$RDBENCH_CODECS``, or None."""
     folder = os.environ.get("RDBENCH_CODECS")
     return Path(folder) if folder else None
+
+
+def host_class() -> str:
+    """What kind of processor this is, and what it can do that moves the last digits of a network."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return f"{platform.machine()} {platform.processor()}".strip()
+    named = re.search(r"^model name\s*: (.+)$", text, re.MULTILINE)
+    flags = re.search(r"^(?:flags|Features)\s*: (.+)$", text, re.MULTILINE)
+    wide = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve")
+    able = [flag for flag in wide if flags and flag in flags[1].split()]
+    return " ".join([platform.machine(), named[1].strip() if named else "", *able]).replace("  ", " ")
 
 
 def cores() -> int:

@@ -66,13 +66,23 @@ def doctor(dataset: str | None, root: Path | None) -> int:
 
 @click.command()
 @click.option("--clear", is_flag=True, help="Remove everything that can be made again.")
-def cache(clear: bool) -> None:
+@click.option("--verify", is_flag=True, help="Read everything and remove what is not what was written.")
+def cache(clear: bool, verify: bool) -> int:
     """Tell where the cache lies and how large it is.
+
+    A run checks what it takes from the cache by itself, and makes anew what is damaged. Exit code 4: something was.
 
     \b
     rdbench cache --clear
+    rdbench cache --verify
     """
-    from rdbench.cli.listing import cache_report
+    from rdbench.cli.listing import cache_report, verify_cache
 
+    damaged = 0
+    if verify:
+        lines, damaged = verify_cache()
+        for line in lines:
+            click.echo(line)
     for line in cache_report(clear):
         click.echo(line)
+    return 4 if damaged else 0

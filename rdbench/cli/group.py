@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import signal
 import sys
+import threading
 import traceback
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,7 +19,7 @@ from rdbench.cli.answers import target, validate
 from rdbench.cli.compare import bd, check, claims, methods
 from rdbench.cli.look import export, inspect, plot, report, status
 from rdbench.cli.make import rescore, run, train
-from rdbench.errors import RdbenchError
+from rdbench.errors import RdbenchError, Terminated
 from rdbench.words import printable
 
 if TYPE_CHECKING:
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 INTERRUPTED = 130
+TERMINATED = 128 + signal.SIGTERM
 
 
 class Commands(click.Group):
@@ -33,17 +38,16 @@ class Commands(click.Group):
         """Run, and exit with the code that fits."""
         kwargs["standalone_mode"] = False
         try:
-            code = super().main(*args, **kwargs)
+            with _terminable():
+                code = super().main(*args, **kwargs)
         except click.exceptions.Exit as error:
             code = error.exit_code
         except click.UsageError as error:
             error.show()
             code = 2
-        except (click.Abort, KeyboardInterrupt):
-            # click makes an Abort of the other.
-            code = _say(
-                "Interrupted: what was finished is kept; the same command goes on from there.", INTERRUPTED
-            )
+        except (click.Abort, KeyboardInterrupt) as error:
+            # click makes an Abort of others.
+            code = _stopped(error.__cause__ or error)
         except click.ClickException as error:
             code = _say(error.format_message(), 2)
         except RdbenchError as error:
@@ -66,6 +70,33 @@ class Commands(click.Group):
             else:
                 code = _ours(error)
         sys.exit(code if isinstance(code, int) else 0)
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends a command as an interrupt does, where nobody has other plans with it."""
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    ):
+        yield
+        return
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise Terminated
+
+
+def _stopped(cause: BaseException) -> int:
+    if isinstance(cause, EOFError):
+        return _ours(cause)
+    word, code = ("Terminated", TERMINATED) if isinstance(cause, Terminated) else ("Interrupted", INTERRUPTED)
+    return _say(f"{word}: what was finished is kept; the same command goes on from there.", code)
 
 
 def _say(text: str, code: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 
+from rdbench.cache import entries, is_sound
 from rdbench.errors import RdbenchError
 from rdbench.machine import cache_dir, profiles_folder
 
@@ -75,6 +76,19 @@ def describe_backend(name: str) -> str:
         return find_backend(name, None, "cpu").trained_on
     except RdbenchError as error:
         return f"cannot be opened: {error}"
+
+
+def verify_cache() -> tuple[list[str], int]:
+    """A line for each file of the cache that is not what was written, which is removed, and one for all; how many."""
+    lines, whole = [], 0
+    for kind in CACHED:
+        for file in entries(cache_dir() / kind) if kind != "work" else ():
+            if is_sound(file):
+                whole += 1
+                continue
+            file.unlink()
+            lines.append(f"damaged, removed: {file}")
+    return [*lines, f"{whole} files are as they were written, {len(lines)} were not"], len(lines)
 
 
 def cache_report(clear: bool) -> list[str]:

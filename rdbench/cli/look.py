@@ -6,7 +6,7 @@ import difflib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -122,24 +122,38 @@ def export(run: Path, format_: str, out: Path | None) -> None:
 @click.command()
 @click.argument("run", type=RUN)
 @click.option("--format", "format_", type=click.Choice(["table", "json"]), default="table", show_default=True)
-def status(run: Path, format_: str) -> int:
+@click.option("--provenance", is_flag=True, help="Also what computed it: programs, experiment, calls.")
+def status(run: Path, format_: str, provenance: bool) -> int:
     """Tell how far a run is, and what failed.
 
     \b
     rdbench status results/quick
+    rdbench status results/quick --provenance
     """
-    from rdbench.curves.run import run_status
+    from rdbench.curves.run import run_provenance, run_status
 
     state = run_status(run)
+    if provenance:
+        state |= run_provenance(run)
     if format_ == "json":
         click.echo(json.dumps(state, indent=2, allow_nan=False))
     else:
         for key, value in state.items():
+            if key in ("programs", "calls"):
+                for line in _provenance_lines(key, value):
+                    click.echo(line)
+                continue
             if isinstance(value, dict):
                 value = [", ".join(f"{count} {name}" for name, count in value.items())]
             shown = "; ".join(map(str, value or [])) or "none" if isinstance(value, list | None) else value
             click.echo(f"{key}: {shown}")
     return 4 if state["failures"] else 0
+
+
+def _provenance_lines(key: str, value: Any) -> list[str]:
+    if key == "programs":
+        return [f"{name}: {text}" for name, text in value.items()] or ["programs: not noted"]
+    return [f"{call['date']}: {call['command']} ({call['machine']}, {call['system']})" for call in value]
 
 
 @click.command()

@@ -53,6 +53,9 @@ __all__ = ["rescore", "run", "train"]
 @click.option("--jobs", type=click.IntRange(1), help="Worker processes  [all cores].")
 @click.option("--scheduler", metavar="ADDRESS", help="A Dask scheduler to work on, e.g. tcp://host:8786.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or mps.")
+@click.option(
+    "--time-limit", type=FiniteRate(), help="Seconds for one pass of an encoder or decoder  [by its size]."
+)
 @click.option("--keep-bitstreams", is_flag=True, help="Keep each encode in RUN/bitstreams/.")
 @click.option("--dry-run", is_flag=True, help="Print what would be done.")
 def run(
@@ -77,6 +80,7 @@ def run(
     jobs: int | None,
     scheduler: str | None,
     device: str,
+    time_limit: float | None,
     keep_bitstreams: bool,
     dry_run: bool,
 ) -> int:
@@ -109,7 +113,7 @@ def run(
         face_size=face_size,
         effort=effort,
     )
-    plan = make_plan(chosen, weights=weights, device=device)
+    plan = make_plan(chosen, weights=weights, device=device, time_limit=time_limit)
     out = out or Path("results") / chosen.name
     for note in plan.notes:
         click.echo(note, err=True)

@@ -7,22 +7,38 @@ size says how many there are.
 from __future__ import annotations
 
 import hashlib
+import re
 import uuid
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import ffmpeg
+import numpy as np
 
 from rdbench.codecs.arguments import Pictures, coded_size, encode_arguments, pass_numbers, refused
 from rdbench.codecs.bitstream import Bits, count
 from rdbench.codecs.headers import CodedPicture, read_headers
-from rdbench.codecs.profiles import Profile
+from rdbench.codecs.profiles import DEFAULT_VARIANT, MUXERS, Profile
 from rdbench.errors import EncodeError
+from rdbench.machine import work_folder
 from rdbench.video import process
 from rdbench.video.planes import Planes, check_planes, crop_picture, padded_planes, write_planes
 
-__all__ = ["Decoded", "Encoded", "Refused", "decode", "encode"]
+__all__ = ["Decoded", "Encoded", "Refused", "decode", "encode", "encoder_of"]
+
+_PROBE_FRAMES, _PROBE_SIDE = 8, 64
+_NAMES = (
+    r"x264 - core \d+(?: r\w+(?: [0-9a-f]{6,10})?)?",
+    r"HEVC encoder version [\w.+-]+",
+    r"Kvazaar HEVC Encoder v\. [\w.+-]+",
+    r"SVT-AV1 Encoder Lib v[\w.+-]+",
+    r"\[lib(?:aom-av1|vpx-vp9) @ \w+\] v[\w.+-]+",
+    r"libvvenc version: [\w.+-]+",
+)
+"""How encoders name themselves, in what they write into a stream or tell."""
+
+_encoders: dict[str, str] = {}
 
 
 _DEMUXERS = {"ivf-av1": "ivf", "ivf-vp9": "ivf"}
@@ -72,14 +88,22 @@ class Refused:
 
 
 def encode(
-    planes: Planes, profile: Profile, variant: str, mode: str, rate: float, fps: Fraction, folder: Path
+    planes: Planes,
+    profile: Profile,
+    variant: str,
+    mode: str,
+    rate: float,
+    fps: Fraction,
+    folder: Path,
+    limit: float | None = None,
 ) -> Encoded | Refused:
     """Encode all pictures, and count the bits of what came out.
 
     Raises
     ------
     EncodeError
-        If the encoder fails for another reason than refusing the rate.
+        If the encoder fails for another reason than refusing the rate, or one of its passes takes more seconds than
+        the limit.
     """
     width, height = coded_size(profile, planes.width, planes.height)
     width, height = width + width % 2, height + height % 2
@@ -105,7 +129,7 @@ def encode(
         shown = {str(folder / name): "{passlog}", f"file:{file}": "{out}", f"file:{coded.file}": "{in}"}
         command += [*(["&&"] if command else []), "ffmpeg", *(shown.get(word, word) for word in call[1:])]
         try:
-            seconds += process.measured(call)[1]
+            seconds += process.measured(call, limit=limit)[1]
         except process.FormatError as error:
             reason = refused(profile, error.stderr)
             if reason is None:
@@ -127,13 +151,20 @@ def _pictures(file: Path, format: str) -> tuple[CodedPicture, ...]:
         return ()
 
 
-def decode(encoded: Encoded, profile: Profile, low: tuple[int, int], frames: int, folder: Path) -> Decoded:
+def decode(
+    encoded: Encoded,
+    profile: Profile,
+    low: tuple[int, int],
+    frames: int,
+    folder: Path,
+    limit: float | None = None,
+) -> Decoded:
     """Decode an elementary stream and take the codec's padding off.
 
     Raises
     ------
     EncodeError
-        If it does not decode without a fault to as many frames as went in.
+        If it does not decode without a fault to as many frames as went in, or takes more seconds than the limit.
     """
     file = folder / f"{encoded.file.stem}.yuv"
     stream = ffmpeg.input(
@@ -146,7 +177,7 @@ def decode(encoded: Encoded, profile: Profile, low: tuple[int, int], frames: int
     output = ffmpeg.output(
         stream, f"file:{file}", format="rawvideo", pix_fmt="yuv420p", fps_mode="passthrough", an=None
     )
-    _, seconds = process.measured(process.arguments(output))
+    _, seconds = process.measured(process.arguments(output), limit=limit)
     decoded = check_planes(file, encoded.width, encoded.height, frames)
     if (encoded.width, encoded.height) == low:
         return Decoded(decoded, seconds)
@@ -155,3 +186,53 @@ def decode(encoded: Encoded, profile: Profile, low: tuple[int, int], frames: int
     result = write_planes(rows, *low, cropped, frames)
     file.unlink()
     return Decoded(result, seconds)
+
+
+def encoder_of(profile: Profile) -> str:
+    """The encoder behind a profile: as it names itself, and the hash (12 hex digits) of what it makes of a few pictures.
+
+    The version of FFmpeg does not tell: builds link encoders as libraries of their own.
+    """
+    if profile.digest not in _encoders:
+        with work_folder() as folder:
+            try:
+                stream = _probe(profile, Path(folder))
+                name = _own_name(profile, Path(folder))
+                _encoders[profile.digest] = f"{name} {hashlib.sha256(stream).hexdigest()[:12]}"
+            except EncodeError as error:
+                return f"{profile.encoder} that codes nothing ({error})"
+    return _encoders[profile.digest]
+
+
+def _probe(profile: Profile, folder: Path) -> bytes:
+    """The stream of a few pictures under the profile's own settings."""
+    mode = next((name for name in ("qp", "crf") if name in profile.modes), next(iter(profile.modes)))
+    variants = [name for name, other in profile.variants.items() if mode not in other.without]
+    variant = DEFAULT_VARIANT if DEFAULT_VARIANT in variants else variants[0]
+    grid = profile.modes[mode].grid
+    done = encode(
+        _slope(folder), profile, variant, mode, grid[len(grid) // 2], Fraction(25), folder, limit=60
+    )
+    return done.file.read_bytes() if isinstance(done, Encoded) else done.reason.encode()
+
+
+def _own_name(profile: Profile, folder: Path) -> str:
+    """What the encoder calls itself where nothing keeps it from telling."""
+    file = folder / "named"
+    source = process.arguments(ffmpeg.output(_slope(folder).stream(), "OUT"), verbosity="info")
+    muxer = MUXERS.get(profile.format, profile.format)
+    call = [*source[: source.index("OUT")], "-an", "-c:v", profile.encoder, "-f", muxer, f"file:{file}"]
+    text = process.run(call, limit=60) + file.read_bytes().decode("latin-1")
+    found = next((match[0] for match in (re.search(name, text) for name in _NAMES) if match), "")
+    return " ".join(re.sub(r"\[(\S+) @ \w+\]", r"\1", found).split()) or profile.encoder
+
+
+def _slope(folder: Path) -> Planes:
+    """A slope that moves."""
+    side = _PROBE_SIDE
+    steps = np.arange(side)
+    frames = []
+    for frame in range(_PROBE_FRAMES):
+        luma = (steps[:, None] * 2 + (steps[None, :] * 5 + 7 * frame) % 64 + 16).astype(np.uint8)
+        frames.append(np.concatenate([luma.ravel(), np.full(side * side // 2, 120, np.uint8)]))
+    return write_planes(iter(frames), side, side, folder / "probe.yuv", _PROBE_FRAMES)

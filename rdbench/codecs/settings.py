@@ -45,6 +45,11 @@ _PROGRAM_OPTIONS = """
 _NOT_AN_ENCODERS = frozenset(_PROGRAM_OPTIONS.split())
 _FILE_WORD = re.compile(
     r"file|path|stat|log(?!2)|dump|save|load|csv|recon|table|url|script|report|trace|dir|rpu|dll|plugin|opencl"
+    r"|cqm$|^roi|scaling-list|film-?grain|dhdr|config|debug|input|output|info|lambda|model|partition-info"
+)
+# Options whose values are lists of further options.
+_SECOND_LANGUAGE = re.compile(
+    r"(params|opts|options|x264opts|private)$|^(x26[45]|aom|svt|vvenc|kvazaar)-?(params|opts)", re.I
 )
 PLACEHOLDER = re.compile(r"\{([a-z]+)\}")
 _PLACEHOLDERS = ("rate", "keyint", "preset", "fps", "frames", "width", "height")
@@ -93,6 +98,12 @@ class Settings(Part):
             if of_the_program(option):
                 raise ValueError(f"option {option!r} belongs to the transcoder, not to a profile")
             _check_word(option, word)
+            if _SECOND_LANGUAGE.search(option.removesuffix(":v")):
+                raise ValueError(
+                    f"option {option!r} takes options of its own; give them one by one as params"
+                )
+            if "=" in word:
+                raise ValueError(f"value {word!r} of option {option!r} holds another option; leave out =")
             if ":" in word and not re.fullmatch(r"[0-9.:-]+", word):
                 raise ValueError(f"value {word!r} of option {option!r} has a colon; use params")
         for option, word in self.params.items():

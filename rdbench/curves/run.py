@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from rdbench.curves.arrays import Arrays
 from rdbench.curves.scope import Scopes
 from rdbench.stats.intervals import LEVEL
 from rdbench.tables.basis import Basis
+from rdbench.tables.identity import PROGRAMS, SESSIONS
 from rdbench.tables.label_counts import counted
 from rdbench.tables.reading import StoredRun, folder_of_run
 
@@ -113,3 +116,22 @@ def run_status(path: Path) -> dict[str, Any]:
         "golds": sorted(run.scores["gold"].dropna().unique()),
         "labels": counted(clips.loc[clips["state"] == "used", "labels"] if len(clips) else []).row(),
     }
+
+
+def run_provenance(path: Path) -> dict[str, Any]:
+    """What computed a run, as it says of itself.
+
+    Returns
+    -------
+    dict
+        ``programs``: versions and content hashes by name; ``calls``: date, command, host, class of machine, system and
+        Python of each call that computed a part of it. Both are empty where an earlier version began the run.
+    """
+    meta = open_run(path).meta
+    found: dict[str, Any] = {"programs": {}, "calls": []}
+    for name, key, kind in (("programs", PROGRAMS, dict), ("calls", SESSIONS, list)):
+        with contextlib.suppress(ValueError):
+            value = json.loads(meta.get(key, "null"))
+            if isinstance(value, kind):
+                found[name] = value
+    return found

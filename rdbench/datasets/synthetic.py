@@ -18,11 +18,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from rdbench.cache import is_sound, seal
 from rdbench.datasets.drawing.colour import yuv420p
 from rdbench.datasets.drawing.picture import Recording
 from rdbench.datasets.drawing.signals import FPS, FRAMES
 from rdbench.errors import ClipError, EncodeError, InputError
 from rdbench.machine import cache_dir
+from rdbench.tables.identity import content_of
 from rdbench.video import process
 from rdbench.video.clip import Boxes, Clip, ClipInfo, Dataset, Labels
 
@@ -76,6 +78,13 @@ class SyntheticDataset(Dataset):
         """Frames in each clip."""
         return FRAMES if self.seconds is None else max(1, round(self.seconds * FPS))
 
+    def content(self, name: str) -> str:
+        """What is drawn follows from this: nothing need be drawn to know."""
+        info = next(info for info in self.index() if info.name == name)
+        return content_of(
+            info.name, info.subject, info.partition, generator_version(), f"{self.height} {self.frames}"
+        )
+
     def has_labels(self, partition: str) -> bool:
         """Always: nothing need be drawn to know."""
         return True
@@ -113,7 +122,7 @@ class SyntheticDataset(Dataset):
             )
         recording = Recording(info.partition, int(name.rpartition("_")[2]))
         file = cache_dir() / "synthetic" / generator_version() / f"{name}_{self.height}p_{self.frames}.mkv"
-        if not file.is_file():
+        if not is_sound(file):
             _render(recording, self.height, self.frames, file)
         times = np.arange(self.frames) / FPS
         values = np.stack([getattr(recording.affect, target) for target in TARGETS], axis=1)[: self.frames]
@@ -154,6 +163,7 @@ def _render(recording: Recording, height: int, count: int, file: Path) -> None:
         planes = (yuv420p(frame) for frame in recording.frames(height, count))
         _write_lossless(planes, height * 16 // 9, height, part)
         os.replace(part, file)
+        seal(file)
     except (OSError, EncodeError) as error:
         raise ClipError(
             f"The clip {file.stem} of the synthetic set cannot be written to {file.parent}: {error}. "

@@ -6,14 +6,18 @@ Everything here may run in another process or on another machine; what it return
 from __future__ import annotations
 
 import dataclasses
-import errno
 import functools
 import hashlib
 import json
 import platform
+import re
+import tempfile
+import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +35,19 @@ from rdbench.machine import work_folder
 from rdbench.sweep.audience import as_float, noting, predict, shown
 from rdbench.sweep.experiment import Condition
 from rdbench.sweep.gold import score_rows
-from rdbench.sweep.unit import Setup, Unit, UnitResult, backends_of, face_margin, gold_of, prepared_clip
+from rdbench.sweep.limits import pass_limit
+from rdbench.sweep.unit import (
+    STAGE,
+    Setup,
+    Unit,
+    UnitResult,
+    backends_of,
+    check_programs,
+    face_margin,
+    gold_of,
+    prepared_clip,
+    raise_if_run_ends,
+)
 from rdbench.tables.pictures import encode_png
 from rdbench.tables.predictions import pack
 from rdbench.video import process
@@ -40,47 +56,93 @@ from rdbench.video.planes import Geometry, Planes, Tally, mean_squared_error, pa
 from rdbench.video.prepared import Prepared
 from rdbench.video.views import downsample, face_pictures, face_rgb, full_pictures, views
 
-__all__ = ["evaluate"]
-
-STAGE = 2
-"""Raised when the same condition would give other numbers."""
+__all__ = ["evaluate", "let_go"]
 
 
-def evaluate(setup: Setup, unit: Unit) -> UnitResult:
-    """Carry out all conditions of a unit; what fails becomes rows of `failures`.
+def evaluate(setup: Setup, unit: Unit, lane: int = 0) -> UnitResult:
+    """Carry out the conditions of a unit; what fails becomes rows of `failures`.
+
+    The downsampled pictures are kept for the next unit of the same clip, region and factor.
+
+    Parameters
+    ----------
+    setup : Setup
+    unit : Unit
+    lane : int
+        Whose pictures are kept: those of each lane make way for its next ones.
 
     Raises
     ------
     OSError
         If the disk is full: the run cannot go on.
     """
+    check_programs(setup)
     result = UnitResult()
-    started = time.monotonic()
-    try:
-        with work_folder() as folder:
-            prepared = prepared_clip(setup, unit.clip)
-            bench = _Bench(setup, prepared, unit, Path(folder))
-            for condition in unit.conditions:
-                started = time.monotonic()
-                try:
-                    encode, cpu = bench.one(condition, result)
-                except (EncodeError, ClipError, OSError) as error:
-                    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-                        raise
-                    _fail(result, unit.clip, condition, error)
-                else:
-                    seconds = time.monotonic() - started
-                    taken = {"encode": encode, "host": platform.node(), "seconds": seconds}
-                    result.add("timings", {**taken, **cpu})
-    except (EncodeError, ClipError) as error:
-        for condition in unit.conditions:
+    for condition in unit.conditions:
+        started = time.monotonic()
+        try:
+            with _kept_bench(setup, unit, lane) as bench:
+                encode, cpu = bench.one(condition, result)
+        except (EncodeError, ClipError, OSError) as error:
+            raise_if_run_ends(error)
             _fail(result, unit.clip, condition, error)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise
-        for condition in unit.conditions:
-            _fail(result, unit.clip, condition, error)
+        else:
+            seconds = time.monotonic() - started
+            taken = {"encode": encode, "host": platform.node(), "seconds": seconds}
+            result.add("timings", {**taken, **cpu})
     return result
+
+
+@dataclass
+class _Shelf:
+    """What one lane keeps between two units."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    key: tuple[Any, ...] | None = None
+    bench: _Bench | None = None
+    folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def tidy(self) -> None:
+        """Remove what an encode left: streams, logs of passes, decoded pictures."""
+        for file in Path(self.folder.name).iterdir() if self.folder is not None else ():
+            if _OF_AN_ENCODE.match(file.name):
+                file.unlink()
+
+    def clear(self) -> None:
+        self.key = self.bench = None
+        folder, self.folder = self.folder, None
+        if folder is not None:
+            folder.cleanup()
+
+
+_OF_AN_ENCODE = re.compile(r"[0-9a-f]{32}\b")
+
+_shelves: defaultdict[tuple[str, int], _Shelf] = defaultdict(_Shelf)
+
+
+@contextmanager
+def _kept_bench(setup: Setup, unit: Unit, lane: int) -> Iterator[_Bench]:
+    shelf = _shelves[setup.identity, lane]
+    key = (unit.clip, unit.region, unit.factor)
+    with shelf.lock:
+        if shelf.key != key or shelf.bench is None:
+            shelf.clear()
+            prepared = prepared_clip(setup, unit.clip)
+            shelf.folder = work_folder()
+            shelf.bench = _Bench(setup, prepared, unit, Path(shelf.folder.name))
+            shelf.key = key
+        try:
+            yield shelf.bench
+        finally:
+            shelf.tidy()
+
+
+def let_go(setup: Setup) -> None:
+    """Remove what this process keeps of a run."""
+    for name in [name for name in _shelves if name[0] == setup.identity]:
+        shelf = _shelves.pop(name)
+        with shelf.lock:
+            shelf.clear()
 
 
 @dataclass(frozen=True)
@@ -124,6 +186,8 @@ class _Bench:
         self._source_png: bytes | None = None
         self._seen: dict[tuple[str, str], _Seen] = {}
         self.low = downsample(self.full, self.geometry, folder)
+        low_pixels = self.low.width * self.low.height * self.low.frames
+        self.limit = pass_limit(low_pixels, setup.time_limit)
         self.context = Context(unit.factor, unit.region, self.face_px, float(prepared.timeline.fps))
 
     def one(self, condition: Condition, result: UnitResult) -> tuple[str, dict[str, float]]:
@@ -141,6 +205,7 @@ class _Bench:
                 condition.rate,
                 self.prepared.timeline.fps,
                 self.folder,
+                self.limit,
             )
             row.update(
                 profile=profile.digest,
@@ -174,7 +239,9 @@ class _Bench:
         """Beyond what an encoder can reach, rates end in one and the same stream: it is looked at once."""
         key = (profile.format, encoded.digest)
         if key not in self._seen:
-            decoded = coder.decode(encoded, profile, self.geometry.low, self.prepared.frames, self.folder)
+            decoded = coder.decode(
+                encoded, profile, self.geometry.low, self.prepared.frames, self.folder, self.limit
+            )
             coded = psnr(mean_squared_error(self.low, decoded.planes))
             seen = self._watch(decoded.planes)
             quality = {"psnr_coded": coded, **seen.quality}
@@ -190,7 +257,7 @@ class _Bench:
             prepared.clip.name,
             prepared.source,
             *(condition.region, condition.factor, condition.codec, condition.variant),
-            *(condition.mode, condition.rate, profile, process.build()),
+            *(condition.mode, condition.rate, profile, self._build(condition)),
             # Only where there is any: the rows of all others keep their names.
             *([self.margin] if self.margin else []),
             *([{"face_size": size}] if condition.region == "face" and size != FACE_SIZE else []),
@@ -213,8 +280,13 @@ class _Bench:
             "timing": prepared.timeline.timing,
             "masked_frames": int((~prepared.track.mask).sum()),
             "source": prepared.source,
-            "build": process.build(),
+            "build": self._build(condition),
         }
+
+    def _build(self, condition: Condition) -> str:
+        """What made a stream, and decoded it."""
+        encoder = self.setup.programs.get(f"encoder of {condition.codec}", "")
+        return " ".join(filter(None, (process.build(), process.fingerprint(), encoder)))
 
     def _bits(self, encoded: coder.Encoded, profile: Profile, condition: Condition) -> dict[str, Any]:
         bits = encoded.bits

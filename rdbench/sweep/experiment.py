@@ -10,7 +10,15 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict, Unpack
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from rdbench.codecs.arguments import check_rate, pair_of
 from rdbench.codecs.profiles import DEFAULT_VARIANT, EffortName, ModeName, Profile
@@ -137,6 +145,14 @@ class Experiment(_Part):
     backends: Annotated[tuple[str, ...], Field(min_length=1)] = ("direct@lite",)
     reference: str | None = None
 
+    _shipped: bool = PrivateAttr(default=False)
+    _notes: tuple[str, ...] = PrivateAttr(default=())
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What options of the command line brought along, in sentences."""
+        return self._notes
+
     @model_validator(mode="after")
     def _faces_are_coded(self) -> Experiment:
         if self.face_size != FACE_SIZE and "face" not in self.region:
@@ -211,7 +227,9 @@ def load_experiment(name: str | Path) -> Experiment:
     except OSError as error:
         raise InputError(f"{name} cannot be read: {error.strerror or error}.") from error
     what = "an experiment is a short TOML file"
-    return read_toml(file, Experiment, name=str(name), what=what, defaults={"name": stem})
+    experiment = read_toml(file, Experiment, name=str(name), what=what, defaults={"name": stem})
+    experiment._shipped = file is not path
+    return experiment
 
 
 class Changes(TypedDict, total=False):
@@ -254,9 +272,10 @@ class Changes(TypedDict, total=False):
 def override(experiment: Experiment, **changes: Unpack[Changes]) -> Experiment:
     """Change an experiment by options of the command line.
 
-    A dataset drops the clip selection. A folder of unlike pictures has no common bitrate grid, so
-    another dataset than an embedded one is swept in `crf` unless a mode or rates are given, and so is another region
-    than the experiment's. A changed codec, factor or mode without rates takes that codec's own grid.
+    An option changes what it names. What must follow is told in `Experiment.notes`: another dataset drops the selection
+    of clips, and a mode or variant the rates of another one. A changed codec or factor without rates takes that codec's
+    own grid. Bitrates of an experiment that ships were found on the embedded set in its own region: elsewhere it is
+    swept in `crf` unless a mode or rates are given. An experiment of the user's keeps its modes and rates.
 
     Parameters
     ----------
@@ -270,7 +289,7 @@ def override(experiment: Experiment, **changes: Unpack[Changes]) -> Experiment:
         If the outcome is not a valid experiment.
     """
     data = experiment.model_dump()
-    _choose_clips(data["dataset"], changes)
+    notes = _choose_clips(data["dataset"], changes, experiment)
     if factors := changes.get("factors"):
         data["factors"] = tuple(dict.fromkeys(factors))
     if backends := changes.get("backends"):
@@ -280,37 +299,74 @@ def override(experiment: Experiment, **changes: Unpack[Changes]) -> Experiment:
     for name in ("reference", "face_size"):
         if (value := changes.get(name)) is not None:
             data[name] = value
-    dataset, mode, rates = changes.get("dataset"), changes.get("mode"), changes.get("rates", ())
-    if dataset is not None and not is_embedded(dataset) and mode is None and not rates:
-        mode = "crf"
+    mode, rates = changes.get("mode"), changes.get("rates", ())
     listed = [choice.model_dump() for choice in experiment.codecs]
     data["codecs"] = _codecs(listed, changes.get("codecs", ()), changes.get("variants", ()), mode, rates)
     if changes.get("effort") is not None:
         for choice in data["codecs"]:
             choice["effort"] = changes["effort"]
-    if set(data["region"]) != set(experiment.region) and not rates:
-        # A grid of bitrates belongs to one region; no other grid of them fits all factors.
-        for choice in data["codecs"]:
-            if choice["mode"] in ("abr", "2pass"):
-                choice.update(rates=None, mode=mode or "crf")
+    notes += _lost_rates(listed, data["codecs"], rates)
+    if experiment._shipped and not rates:
+        notes += _leave_bitrates(data, experiment, changes)
     try:
-        return Experiment.model_validate(data)
+        changed = Experiment.model_validate(data)
     except ValidationError as error:
         raise InputError(f"These options make no experiment: {faults_of(error, Experiment)}.") from error
+    changed._shipped, changed._notes = experiment._shipped, (*experiment.notes, *notes)
+    return changed
 
 
-def _choose_clips(chosen: dict[str, Any], changes: Changes) -> None:
-    if (dataset := changes.get("dataset")) is not None:
-        chosen.update(name=dataset, root=None, clips=(), seconds=None, partition=None)
-    if (root := changes.get("root")) is not None:
+def _choose_clips(chosen: dict[str, Any], changes: Changes, experiment: Experiment) -> list[str]:
+    """Change which clips are taken; what has to go with that, in sentences."""
+    before = dict(chosen)
+    dataset, root, partition = changes.get("dataset"), changes.get("root"), changes.get("partition")
+    if dataset is not None:
+        chosen.update(name=dataset, root=None, clips=())
+        if experiment._shipped:
+            # Chosen for the embedded set alone.
+            chosen.update(seconds=None, partition=None)
+    if root is not None:
         chosen["root"] = root
-    partition = changes.get("partition")
-    if partition is not None and partition != chosen["partition"]:
+    if partition is not None and partition != before["partition"]:
         chosen.update(partition=partition, clips=())
     if clips := changes.get("clips"):
         chosen["clips"] = tuple(dict.fromkeys(clips))
     if (seconds := changes.get("seconds")) is not None:
         chosen["seconds"] = seconds
+    gone = [name for name in ("clips", "seconds") if before[name] and not chosen[name]]
+    what = f"--dataset {dataset}" if dataset is not None else f"--partition {partition}"
+    return [f"{what}: the experiment's {' and '.join(gone)} are left out."] if gone else []
+
+
+def _lost_rates(
+    before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]], rates: Sequence[float]
+) -> list[str]:
+    """Of codecs whose rates went with their mode or variant, a sentence each."""
+    had = {choice["name"]: choice for choice in reversed(before) if choice["rates"]}
+    lost = [choice for choice in after if not rates and choice["rates"] is None and choice["name"] in had]
+    return [
+        f"{choice['name']}: its rates were for {had[choice['name']]['variant']} {had[choice['name']]['mode']}; in "
+        f"{choice['variant']} {choice['mode']} it takes its own grid (--rate gives others)."
+        for choice in lost
+    ]
+
+
+def _leave_bitrates(data: dict[str, Any], experiment: Experiment, changes: Changes) -> list[str]:
+    """No grid of bitrates fits all pictures: those of an experiment that ships serve where they were found."""
+    dataset, mode = changes.get("dataset"), changes.get("mode")
+    elsewhere = dataset is not None and not is_embedded(dataset) and mode is None
+    if not elsewhere and set(data["region"]) == set(experiment.region):
+        return []
+    moved = [choice for choice in data["codecs"] if choice["mode"] in ("abr", "2pass")]
+    for choice in moved:
+        choice.update(rates=None, mode=mode or "crf")
+    names = ", ".join(dict.fromkeys(str(choice["name"]) for choice in moved))
+    where = f"dataset {dataset}" if elsewhere else f"region {', '.join(data['region'])}"
+    text = (
+        f"The bitrates of {experiment.name} were found elsewhere: in {where} {names} is swept in {mode or 'crf'} over its "
+        "own grid; --mode and --rate say otherwise."
+    )
+    return [text] if moved else []
 
 
 def _codecs(

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import fnmatch
 import hashlib
+import json
+import platform
+import shlex
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -15,11 +20,12 @@ from rdbench.codecs.profiles import Profile, load_profiles
 from rdbench.datasets.registry import NAMES, open_dataset
 from rdbench.errors import InputError
 from rdbench.files import replacing
-from rdbench.machine import profiles_folder
+from rdbench.machine import host_class, profiles_folder
 from rdbench.sweep.experiment import Condition, DatasetChoice, Experiment, conditions
 from rdbench.sweep.loop import Progress, Summary, sweep
-from rdbench.sweep.unit import Setup, face_margin
+from rdbench.sweep.unit import Setup, face_margin, programs
 from rdbench.sweep.workers import local_executor, remote_executor
+from rdbench.tables.identity import PROGRAMS, SESSIONS
 from rdbench.tables.store import Store
 from rdbench.video import process
 from rdbench.video.clip import FACE_SIZE, ClipInfo, Dataset
@@ -53,8 +59,23 @@ class Plan:
     notes: list[str]
 
 
-def make_plan(experiment: Experiment, *, weights: Path | None = None, device: str = "cpu") -> Plan:
+def make_plan(
+    experiment: Experiment,
+    *,
+    weights: Path | None = None,
+    device: str = "cpu",
+    time_limit: float | None = None,
+) -> Plan:
     """Check everything that can be checked before the first clip is opened.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    weights : Path, optional
+        Folder; by default those that ship.
+    device : str
+    time_limit : float, optional
+        Seconds that one pass of an encoder or decoder may take; by default from its cost.
 
     Raises
     ------
@@ -65,7 +86,10 @@ def make_plan(experiment: Experiment, *, weights: Path | None = None, device: st
     profiles = load_profiles(profiles_folder())
     grid = conditions(experiment, profiles)
     choice = experiment.dataset
-    dataset: Dataset = open_dataset(choice.name, None if choice.root is None else Path(choice.root))
+    # Workers may have been started in another folder.
+    place = Path(choice.name)
+    name = str(place.absolute()) if choice.name not in NAMES and place.exists() else choice.name
+    dataset: Dataset = open_dataset(name, None if choice.root is None else Path(choice.root).absolute())
     if choice.seconds is not None:
         dataset = dataset.shortened(choice.seconds)
     clips, partition = select_clips(dataset, choice)
@@ -92,19 +116,17 @@ def make_plan(experiment: Experiment, *, weights: Path | None = None, device: st
     asked = tuple(dict.fromkeys(opened[name] for name in experiment.backends))
     judge = opened[experiment.reference] if experiment.reference else None
     setup = Setup(
-        dataset,
-        choice.seconds,
-        used,
-        asked,
-        None if weights is None else weights.absolute(),
-        judge,
-        None,
-        device,
+        *(dataset, choice.seconds, used, asked),
+        weights=None if weights is None else weights.resolve(),
+        reference=judge,
+        device=device,
         face_size=experiment.face_size,
+        programs=programs(used),
+        time_limit=time_limit,
         fields=choice.interlaced,
     )
-    identity = _identity(chosen, used, list(backends.values()), device)
-    notes = [printable(note) for note in dataset.notes()]
+    identity = _identity(chosen, setup, grid, list(backends.values()))
+    notes = [*experiment.notes, *(printable(note) for note in dataset.notes())]
     notes += _notes(used, list(backends.values()), chosen)
     if "face" in experiment.region and experiment.face_size != FACE_SIZE:
         size = experiment.face_size
@@ -143,7 +165,8 @@ def run_plan(
     """
     with Store(out, plan.identity) as store:
         counts = {"planned_clips": len(plan.clips), "planned_conditions": len(plan.conditions)}
-        store.add({"meta": [{"key": key, "value": str(count)} for key, count in counts.items()]})
+        store.note({key: str(count) for key, count in counts.items()})
+        _note_session(store, scheduler)
         setup = dataclasses.replace(plan.setup, sample=plan.clips[0].name)
         if keep_bitstreams:
             folder = out / "bitstreams"
@@ -156,11 +179,29 @@ def run_plan(
                 summary = sweep(setup, plan.clips, plan.conditions, store, fresh, jobs, report)
         else:
             with remote_executor(scheduler) as (fresh, workers):
-                summary = sweep(setup, plan.clips, plan.conditions, store, fresh, workers, report)
+                other = dataclasses.replace(setup, verified=False)
+                summary = sweep(other, plan.clips, plan.conditions, store, fresh, workers, report)
     if not any(row["state"] == "used" for row in summary.clips):
         reasons = "; ".join(str(row["reason"]) for row in summary.clips[:5])
         raise InputError(f"No clip can be used ({reasons}).")
     return summary
+
+
+def _note_session(store: Store, scheduler: str | None) -> None:
+    """Put down who computes from now on: when, where, by which command. It is never compared."""
+    sessions = json.loads(store.noted(SESSIONS) or "[]")
+    sessions.append(
+        {
+            "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "command": shlex.join(["rdbench", *sys.argv[1:]]),
+            "host": platform.node(),
+            "machine": host_class(),
+            "system": platform.platform(),
+            "python": platform.python_version(),
+            "scheduler": scheduler,
+        }
+    )
+    store.note({SESSIONS: json.dumps(sessions)})
 
 
 def _check_names(names: Mapping[str, str]) -> None:
@@ -180,18 +221,29 @@ def _places(choice: DatasetChoice) -> dict[str, str]:
     return places if choice.name in NAMES else places | {"name": printable(str(Path(choice.name).resolve()))}
 
 
+def _listed(grid: Sequence[Condition]) -> str:
+    """All conditions as JSON, by what is compared: a grid that a profile brings along may change with it."""
+    rates: dict[str, list[float]] = {}
+    for c in grid:
+        rates.setdefault(f"{c.region} {c.factor} {c.codec} {c.variant} {c.mode}", []).append(c.rate)
+    return json.dumps(rates, sort_keys=True)
+
+
 def _identity(
-    experiment: Experiment, profiles: Mapping[str, Profile], backends: Sequence[Backend], device: str
+    experiment: Experiment, setup: Setup, grid: Sequence[Condition], backends: Sequence[Backend]
 ) -> dict[str, str]:
+    profiles = setup.profiles
     weights = {backend.name: backend.weights for backend in backends}
     # What else moves a network's last digits: one run has one of each.
     computed = {backend.name: str(getattr(backend, "arithmetic", "its own")) for backend in backends}
     return {
         "experiment": experiment.text(),
+        "conditions": _listed(grid),
+        PROGRAMS: json.dumps(dict(setup.programs), sort_keys=True),
         "profiles": ", ".join(f"{name}:{profile.digest}" for name, profile in sorted(profiles.items())),
         "weights": ", ".join(f"{name}:{digest}" for name, digest in sorted(weights.items())),
         "arithmetic": ", ".join(f"{name}:{kind}" for name, kind in sorted(computed.items())),
-        "torch": f"{version('torch')} on {device}",
+        "torch": f"{version('torch')} on {setup.device}",
         "ffmpeg": process.build(),
         "digest": hashlib.sha256(experiment.text().encode()).hexdigest()[:16],
     }

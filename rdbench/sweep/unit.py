@@ -7,38 +7,58 @@ from __future__ import annotations
 
 import errno
 import functools
+import platform
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+import rdbench
 from rdbench.backends.protocol import Backend, Context
 from rdbench.backends.registry import find_backend
+from rdbench.codecs.coder import encoder_of
 from rdbench.codecs.profiles import Profile
 from rdbench.errors import ClipError, EncodeError, InputError, NoFaceError, RdbenchError
+from rdbench.machine import cache_dir
 from rdbench.sweep.audience import predict
 from rdbench.sweep.experiment import Condition
 from rdbench.sweep.gold import Gold, gold_from_labels, gold_from_reference
+from rdbench.tables.identity import differences
+from rdbench.video import process
 from rdbench.video.clip import FACE_SIZE, Dataset
 from rdbench.video.description import Fields
 from rdbench.video.prepared import Prepared, prepare
 from rdbench.video.views import pristine_views
 from rdbench.words import printable
 
+STAGE = 2
+"""Raised when the same condition would give other numbers."""
+
+_RUN_ENDING = frozenset((errno.ENOSPC, errno.EDQUOT))
+_OF_THE_CACHE = frozenset((errno.EROFS, errno.EACCES, errno.EPERM))
+
+_LIBRARIES = ("numpy", "scipy", "opencv-python-headless", "av", "torch", "ffmpeg-python")
+
 __all__ = [
+    "STAGE",
     "Setup",
     "Unit",
     "UnitResult",
     "backends_of",
+    "check_programs",
     "face_margin",
     "gold_of",
     "look",
     "prepared_clip",
+    "programs",
+    "raise_if_run_ends",
 ]
 
 
@@ -65,6 +85,12 @@ class Setup:
         Side in pixels of what is coded in region ``face`` at factor 1.
     fields : {"deinterlace", "keep", "refuse"}
         What is done with interlaced pictures.
+    programs : mapping of str to str
+        What computes this run, see `programs`.
+    verified : bool
+        False where a worker may have other programs than whoever planned the run: it looks before its first unit.
+    time_limit : float or None
+        Seconds that one pass of an encoder or decoder may take; None: from its cost.
     identity : str
         Tells one setup from another where results are kept for the units that follow.
     """
@@ -80,6 +106,9 @@ class Setup:
     device: str = "cpu"
     face_size: int = FACE_SIZE
     fields: Fields = "deinterlace"
+    programs: Mapping[str, str] = field(default_factory=dict)
+    verified: bool = True
+    time_limit: float | None = None
     identity: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def __hash__(self) -> int:
@@ -131,18 +160,66 @@ def face_margin(backends: Sequence[Backend]) -> float:
     return first.input.margin
 
 
+def programs(profiles: Mapping[str, Profile]) -> dict[str, str]:
+    """What computes rows here: each of these may move their digits.
+
+    FFmpeg is known by its content, encoders by their own names and by what they make of a few pictures.
+    """
+    libraries = {name: version(name) for name in _LIBRARIES}
+    encoders = {f"encoder of {name}": encoder_of(profile) for name, profile in sorted(profiles.items())}
+    ffmpeg = f"{process.build()} {process.fingerprint()}"
+    return {"rdbench": f"{rdbench.__version__} stage {STAGE}", "ffmpeg": ffmpeg, **encoders, **libraries}
+
+
+@functools.lru_cache(maxsize=8)
+def check_programs(setup: Setup) -> None:
+    """Refuse to compute anything here that whoever planned the run would compute otherwise.
+
+    Raises
+    ------
+    InputError
+        The text names this host and both sides.
+    """
+    other = [] if setup.verified else differences(setup.programs, programs(setup.profiles))
+    if other:
+        raise InputError(
+            f"The worker on {platform.node()} is not what planned this run ({'; '.join(other)}); install the same "
+            "there, or leave that worker out."
+        )
+
+
+def raise_if_run_ends(error: Exception) -> None:
+    """Raise again what every other encode would meet as well: a full disk, a cache that cannot be written.
+
+    Raises
+    ------
+    OSError
+        The text names the place.
+    """
+    if not isinstance(error, OSError):
+        return
+    place = str(error.filename or "")
+    if error.errno in _RUN_ENDING:
+        raise OSError(error.errno, error.strerror, place or str(cache_dir())) from error
+    if error.errno in _OF_THE_CACHE and place.startswith(str(cache_dir())):
+        raise error
+
+
 def look(setup: Setup, name: str) -> dict[str, Any]:
     """Prepare one clip and tell what was found: a row of `clips`.
 
     A clip without a face is skipped and one that cannot be used has failed; neither stops a run.
     """
     info = next(info for info in setup.dataset.index() if info.name == name)
+    check_programs(setup)
     row: dict[str, Any] = {
         "clip": name,
         "subject": info.subject,
         "partition": info.partition,
         "state": "used",
     }
+    with suppress(ClipError, OSError):  # what cannot be used is told below
+        row["content"] = setup.dataset.content(name)
     try:
         prepared = prepared_clip(setup, name)
         golds = [gold_of(setup, prepared, backend) for backend in backends_of(setup)]
@@ -153,6 +230,7 @@ def look(setup: Setup, name: str) -> dict[str, Any]:
     except RdbenchError:
         raise
     except Exception as error:  # whatever a clip's bytes do to libraries, the others are done
+        raise_if_run_ends(error)
         return {**row, "state": "failed", "reason": _strange(name, error)}
     return {
         **row,

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ from PIL import Image, PngImagePlugin, UnidentifiedImageError
 from rdbench.errors import InputError
 from rdbench.files import replacing
 
-__all__ = ["KINDS", "encode_png", "read_picture", "read_samples", "write_samples"]
+__all__ = ["KINDS", "encode_png", "forget_samples", "read_picture", "read_samples", "write_samples"]
 
 KINDS = ("source", "decoded", "input", "restored")
 _NAME = re.compile(rf"(?P<encode>[0-9a-zA-Z_-]{{1,100}})\.(?P<kind>{'|'.join(KINDS)})\.png")
@@ -93,6 +93,15 @@ def write_samples(
         data = picture if isinstance(picture, bytes) else encode_png(picture, frame)
         with replacing(folder / name) as part:
             part.write_bytes(data)
+
+
+def forget_samples(run: Path, encodes: Collection[str]) -> None:
+    """Remove the samples of some encodes."""
+    folder = run / "samples"
+    for file in folder.iterdir() if encodes and folder.is_dir() else ():
+        name = _NAME.fullmatch(file.name)
+        if name and name["encode"] in encodes:
+            file.unlink()
 
 
 def read_samples(run: Path) -> dict[str, dict[str, bytes]]:

@@ -16,6 +16,9 @@ from rdbench.typing import Array
 
 __all__ = ["ByFrame", "pack", "read_by_frame", "unpack"]
 
+MOST_BYTES = 1 << 28
+"""What one encode's predictions may take unpacked: ten hours at 60 frames a second of 7 classes fit."""
+
 
 def pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     """Named arrays as one compressed blob: a line of JSON, then little-endian data."""
@@ -35,7 +38,13 @@ def unpack(blob: bytes) -> dict[str, NDArray[Any]]:
         If it is no such blob.
     """
     try:
-        head, _, body = zlib.decompress(blob).partition(b"\n")
+        whole = zlib.decompressobj()
+        content = whole.decompress(blob, MOST_BYTES)
+        if whole.unconsumed_tail:
+            raise ValueError(f"it inflates to more than {MOST_BYTES >> 20} MiB")
+        if not whole.eof:
+            raise ValueError("it is cut off")
+        head, _, body = content.partition(b"\n")
         arrays: dict[str, NDArray[Any]] = {}
         start = 0
         for name, kind, shape in json.loads(head):

@@ -7,8 +7,9 @@ too, and what it lacks is empty.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
-from contextlib import closing
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -21,6 +22,13 @@ from rdbench.tables.schema import ENCODES, LATER, SCORES, TABLES
 from rdbench.tables.validation import faults_of_encodes, faults_of_scores
 
 __all__ = ["StoredRun", "default_metric", "default_partition", "folder_of_run", "require_partition"]
+
+PATIENCE = 120.0
+"""Seconds that reading one table may take."""
+
+_LONGEST_VALUE = 1 << 28
+_NAMES_ANOTHER = bytes.fromhex("d9d505f920a163d7")
+"""Ends a journal of SQLite that belongs to a change over several files."""
 
 _PANDAS = {"TEXT": "str", "INTEGER": "Int64", "REAL": "float64", "BLOB": "object"}
 
@@ -139,7 +147,7 @@ class StoredRun:
 
     def _query(self, name: str, columns: Sequence[str]) -> pd.DataFrame:
         file = self.path / "run.sqlite"
-        with closing(_connect(file)) as connection:
+        with closing(_connect(file)) as connection, _told(file):
             have = _columns(connection, name, file)
             if not have:
                 raise InputError(f"{file} has no table {name}, so it is not the store of a run.")
@@ -163,7 +171,7 @@ class StoredRun:
         if not self.has_store:
             return pd.DataFrame()
         file = self.path / "run.sqlite"
-        with closing(_connect(file)) as connection:
+        with closing(_connect(file)) as connection, _told(file):
             have = _columns(connection, name, file)
             if not have:
                 return pd.DataFrame()
@@ -175,8 +183,43 @@ class StoredRun:
         return _typed(table, columns, self.path, name)
 
 
+@contextmanager
+def _told(file: Path) -> Iterator[None]:
+    """A query that ran into a limit, in a sentence."""
+    try:
+        yield
+    except (sqlite3.OperationalError, pd.errors.DatabaseError) as error:
+        if "interrupted" not in str(error):
+            raise
+        raise InputError(
+            f"{file} could not be read within {PATIENCE:.0f} s; it is no store that rdbench wrote."
+        ) from error
+
+
+def _open(file: Path, mode: str) -> sqlite3.Connection:
+    """Open a store that anybody may have written: its schema may compute nothing, and time and memory have limits."""
+    connection = sqlite3.connect(f"{file.resolve().as_uri()}?mode={mode}", uri=True, timeout=30)
+    end = time.monotonic() + PATIENCE
+    connection.set_progress_handler(lambda: time.monotonic() > end, 100_000)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE)
+    connection.execute("PRAGMA trusted_schema = OFF")
+    return connection
+
+
+def _check_journal(file: Path) -> None:
+    """Refuse to roll back a journal that names another file: SQLite would remove that one."""
+    journal = file.with_name(file.name + "-journal")
+    if journal.is_file():
+        with journal.open("rb") as stream:
+            stream.seek(max(0, journal.stat().st_size - len(_NAMES_ANOTHER)))
+            if stream.read() == _NAMES_ANOTHER:
+                raise InputError(
+                    f"{journal} names another file, which no journal of rdbench does; remove it."
+                )
+
+
 def _connect(file: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True, timeout=30)
+    connection = _open(file, "ro")
     try:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.OperationalError as error:
@@ -184,7 +227,8 @@ def _connect(file: Path) -> sqlite3.Connection:
             return connection
         # A writer was killed within a commit: what it left half done is rolled back, which takes writing.
         connection.close()
-        connection = sqlite3.connect(f"{file.resolve().as_uri()}?mode=rw", uri=True, timeout=30)
+        _check_journal(file)
+        connection = _open(file, "rw")
     except sqlite3.DatabaseError:
         pass  # whoever reads a table says what is wrong with the file
     return connection
@@ -202,6 +246,12 @@ def _selected(connection: sqlite3.Connection, query: str, file: Path) -> pd.Data
 
 def _columns(connection: sqlite3.Connection, table: str, file: Path) -> list[str]:
     try:
+        kinds = connection.execute(
+            "SELECT type, sql FROM sqlite_master WHERE name = ? COLLATE NOCASE AND type IN ('table', 'view')",
+            (table,),
+        ).fetchall()
+        if any(kind != "table" or "VIRTUAL" in str(sql).upper().split("(")[0] for kind, sql in kinds):
+            raise InputError(f"{file}: {table} is no plain table, so it is not the store of a run.")
         return [str(row[0]) for row in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))]
     except sqlite3.Error as error:
         raise InputError(f"{file} cannot be read as the store of a run: {error}.") from error

@@ -70,7 +70,7 @@ ENCODES: dict[str, str] = {
     "masked_frames": "INTEGER",  # frames without a face: coded and charged, not scored
     "source": "TEXT",  # content hash of the clip's file, labels and boxes
     "profile": "TEXT",  # content hash of the codec profile
-    "build": "TEXT",  # FFmpeg build
+    "build": "TEXT",  # FFmpeg's build, its executable's content hash, and the encoder behind it
     "command": "TEXT",  # with placeholders for paths
     "reason": "TEXT",  # why a row has no bits or score
 }
@@ -123,6 +123,7 @@ CLIPS: dict[str, str] = {
     "face_px": "REAL",
     "boxes": "TEXT",
     "labels": "TEXT",  # how labels were joined, or what stands in for them
+    "content": "TEXT",  # content hash of all that the dataset says of the clip; another one: it is done anew
 }
 
 PREDICTIONS: dict[str, str] = {"encode": "TEXT", "backend": "TEXT", "gold": "TEXT", "data": "BLOB"}

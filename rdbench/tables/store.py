@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,6 +14,8 @@ from typing import IO, Any
 import numpy as np
 
 from rdbench.errors import InputError
+from rdbench.tables.identity import PROGRAMS, Identity, differences
+from rdbench.tables.names import PLAIN
 from rdbench.tables.schema import CONDITION, LATER, TABLES
 
 __all__ = ["Store"]
@@ -42,7 +43,7 @@ class Store:
         If it cannot be written.
     """
 
-    def __init__(self, folder: Path, identity: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, identity: Identity) -> None:
         self.folder = folder
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{folder} is a file; name a folder for the run with --out.")
@@ -64,7 +65,7 @@ class Store:
             self.close()
             raise
 
-    def _begin(self, identity: Mapping[str, str]) -> None:
+    def _begin(self, identity: Identity) -> None:
         with self._told():
             self._connection.execute("PRAGMA journal_mode = DELETE")
             self._connection.execute("PRAGMA synchronous = FULL")
@@ -76,11 +77,15 @@ class Store:
             if not known:
                 self._insert("meta", [{"key": k, "value": v} for k, v in identity.items()])
                 known = dict(identity)
-        changed = [key for key in identity if known.get(key) != identity[key]]
+        changed = differences(known, identity)
+        if changed and PROGRAMS in identity and PROGRAMS not in known:
+            raise InputError(
+                f"{self.folder} holds a run that an earlier version of rdbench began, which did not note what computed "
+                "it; it can be read, but not continued: name another folder with --out."
+            )
         if changed:
             raise InputError(
-                f"{self.folder} holds a run of a different experiment ({', '.join(changed)} changed: "
-                f"{_change(known.get(changed[0]), identity[changed[0]])}); name another folder with --out."
+                f"{self.folder} holds another run ({'; '.join(changed)}); name another folder with --out."
             )
 
     def _extend(self, name: str, columns: Mapping[str, str]) -> None:
@@ -132,6 +137,43 @@ class Store:
         with self._transaction():
             self._connection.execute("DELETE FROM failures")
             self._connection.execute("DELETE FROM clips WHERE state = 'failed'")
+
+    def encodes_by_clip(self) -> dict[str, list[str]]:
+        """Names of the encodes that are stored, by clip."""
+        stored: dict[str, list[str]] = {}
+        for row in self._rows("SELECT clip, encode FROM encodes ORDER BY encode"):
+            stored.setdefault(row["clip"], []).append(row["encode"])
+        return stored
+
+    def forget_clip(self, clip: str) -> bool:
+        """Remove all rows of a clip, which is not what it was.
+
+        Rescored rows of all clips go as well: what was fitted on this clip has a say in them.
+
+        Returns
+        -------
+        bool
+            Whether there were rescored rows.
+        """
+        with self._transaction():
+            execute = self._connection.execute
+            for table in ("scores", "predictions", "timings"):
+                execute(
+                    f"DELETE FROM {table} WHERE encode IN (SELECT encode FROM encodes WHERE clip = ?)",  # noqa: S608
+                    (clip,),
+                )
+            for table in ("encodes", "failures", "clips"):
+                execute(f"DELETE FROM {table} WHERE clip = ?", (clip,))  # noqa: S608
+            rescored = execute("DELETE FROM scores WHERE scoring <> ?", (PLAIN,)).rowcount
+            return bool(execute("DELETE FROM fitted").rowcount + rescored)
+
+    def note(self, values: Mapping[str, str]) -> None:
+        """Put down what is said of the run as a whole, in place of what was said before."""
+        self.add({"meta": [{"key": key, "value": value} for key, value in values.items()]})
+
+    def noted(self, key: str) -> str | None:
+        """What was put down of the run as a whole."""
+        return next((row["value"] for row in self._rows("SELECT * FROM meta") if row["key"] == key), None)
 
     def failures(self) -> list[dict[str, Any]]:
         """What failed, in a fixed order."""
@@ -257,21 +299,3 @@ def _explained(error: sqlite3.DatabaseError, file: Path) -> Exception:
             f"{file} was not written by this version of rdbench ({error}); name another folder with --out."
         )
     return error
-
-
-def _change(before: str | None, after: str) -> str:
-    """What differs; of two experiments the first part that does."""
-    try:
-        there, now = json.loads(before or ""), json.loads(after)
-    except ValueError:
-        there = now = None
-    if isinstance(there, dict) and isinstance(now, dict):
-        name = next(key for key in sorted({*there, *now}) if there.get(key) != now.get(key))
-        parts = [_short(json.dumps(one[name]) if name in one else None) for one in (there, now)]
-        return f"{name} {parts[0]} there, {parts[1]} now"
-    return f"{_short(before)} there, {_short(after)} now"
-
-
-def _short(text: str | None) -> str:
-    words = "nothing" if text is None else text
-    return words if len(words) <= 80 else words[:77] + "..."

@@ -9,6 +9,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from rdbench.files import digest_of
+from rdbench.tables.identity import content_of
+from rdbench.video.pictures import picture_files
+
 __all__ = ["FACE_SIZE", "Boxes", "Clip", "ClipInfo", "Dataset", "Labels"]
 
 FACE_SIZE = 96
@@ -120,6 +124,25 @@ class Dataset(Protocol):
             If this clip cannot be used; others may be.
         """
         ...
+
+    def content(self, name: str) -> str:
+        """Content hash of all that this set says of a clip: its pictures, labels, boxes, times, subject, partition.
+
+        Raises
+        ------
+        ClipError
+            If this clip cannot be used.
+        OSError
+            If its file cannot be read.
+        """
+        clip = self.load(name)
+        digests = [digest_of(file) for file in picture_files(clip.file)]
+        labels, boxes = clip.labels, clip.boxes
+        return content_of(
+            *(clip.name, clip.subject, clip.partition, digests, clip.frame_times),
+            *((None,) if labels is None else (labels.times, labels.values, labels.targets, labels.classes)),
+            *((None,) if boxes is None else (boxes.times, boxes.xywh)),
+        )
 
     def has_labels(self, partition: str) -> bool:
         """Whether the clips of a partition are labelled, as its first one is.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from rdbench.cache import entry
 from rdbench.errors import ClipError
-from rdbench.files import replacing
+from rdbench.files import digest_of
 from rdbench.machine import cache_dir, keeping
 from rdbench.video import faces, process
 from rdbench.video.clip import Clip
@@ -85,17 +84,22 @@ def prepare(clip: Clip, seconds: float | None = None, fields: Fields = "deinterl
     ClipError
         If it cannot be decoded, or its boxes or frame times do not fit it; `NoFaceError` if it shows no face.
     """
-    build = process.build()
+    build = f"{process.build()} {process.fingerprint()}"
     description = describe(clip.file, fields)
     video = hashlib.sha256(f"{VERSION} {build} {faces.DETECTOR} {seconds} {description.conversion}".encode())
     for file in picture_files(clip.file):
-        video.update(_file_digest(file, os.stat(file).st_mtime_ns).encode())
+        video.update(digest_of(file).encode())
     for array in (clip.frame_times, *((clip.boxes.times, clip.boxes.xywh) if clip.boxes else ())):
         video.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
     folder = cache_dir() / "clips" / video.hexdigest()[:24]
-    if not (folder / "track.npz").is_file():
-        _look(clip, description, seconds, folder)
-    width, height, line, track = _read(folder / "track.npz")
+
+    def make(part: Path) -> None:
+        seen = _look(clip, description, seconds)
+        with keeping():
+            _write(part, *seen)
+
+    file = entry(folder / "track.npz", make)
+    width, height, line, track = _read(file)
     _require_units(clip, description, line, seconds)
     everything = video.copy()
     if clip.labels is not None:
@@ -124,12 +128,6 @@ def source_frames(prepared: Prepared) -> Iterator[NDArray[np.uint8]]:
         raise ClipError(f"{prepared.clip.file.name}: {count} frames came, {prepared.frames} the first time.")
 
 
-@functools.lru_cache(maxsize=4096)
-def _file_digest(file: Path, modified: int) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def _require_units(clip: Clip, description: Description, line: Timeline, seconds: float | None) -> None:
     """Refuse times of labels and boxes that are no seconds of this recording, of all of it where a part is used."""
     length = line.seconds if seconds is None else description.duration
@@ -145,7 +143,9 @@ def _require_units(clip: Clip, description: Description, line: Timeline, seconds
         raise ClipError(f"{clip.file.name}: {error}") from error
 
 
-def _look(clip: Clip, description: Description, seconds: float | None, folder: Path) -> None:
+def _look(
+    clip: Clip, description: Description, seconds: float | None
+) -> tuple[int, int, Timeline, FaceTrack]:
     times: list[float] = []
     beyond: list[float] = []
     with decode(clip.file, description) as frames:
@@ -168,7 +168,7 @@ def _look(clip: Clip, description: Description, seconds: float | None, folder: P
         track = faces.track(boxes, line.times, width, height, "found" if clip.boxes is None else "given")
     except ClipError as error:
         raise type(error)(f"{clip.file.name}: {error}") from error
-    _write(folder / "track.npz", width, height, line, track)
+    return width, height, line, track
 
 
 def _first(
@@ -210,21 +210,20 @@ def _given(clip: Clip, times: NDArray[np.float64], whole: int | None) -> NDArray
 
 
 def _write(file: Path, width: int, height: int, line: Timeline, track: FaceTrack) -> None:
-    with keeping(), replacing(file, durable=True) as part:
-        np.savez(
-            part,
-            size=np.array([width, height]),
-            times=line.times,
-            fps=np.array([line.fps.numerator, line.fps.denominator]),
-            timing=np.array(line.timing),
-            centre=track.centre,
-            side=np.array(track.side),
-            mask=track.mask,
-            segment=track.segment,
-            face_px=np.array(track.face_px),
-            origin=np.array(track.origin),
-            box_bits=np.array(track.box_bits),
-        )
+    np.savez(
+        file,
+        size=np.array([width, height]),
+        times=line.times,
+        fps=np.array([line.fps.numerator, line.fps.denominator]),
+        timing=np.array(line.timing),
+        centre=track.centre,
+        side=np.array(track.side),
+        mask=track.mask,
+        segment=track.segment,
+        face_px=np.array(track.face_px),
+        origin=np.array(track.origin),
+        box_bits=np.array(track.box_bits),
+    )
 
 
 def _read(file: Path) -> tuple[int, int, Timeline, FaceTrack]:

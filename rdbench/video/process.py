@@ -1,20 +1,26 @@
 """Running FFmpeg: one place where processes are started, fed, read and ended.
 
 An exit code is never ignored, standard error goes to a file (a pipe that nobody drains stops a process), and
-no shell or network protocol is ever involved.
+no shell or network protocol is ever involved. Each works in an empty folder of its own, so that whatever an option
+may write lies there and goes with it; each ends with the process that started it, and none runs for ever.
 """
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import functools
+import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -25,6 +31,7 @@ import ffmpeg
 import imageio_ffmpeg
 
 from rdbench.errors import EncodeError, InputError
+from rdbench.machine import cache_dir
 
 __all__ = [
     "FormatError",
@@ -34,7 +41,9 @@ __all__ = [
     "end_all",
     "executable",
     "field_statistics",
+    "fingerprint",
     "header",
+    "kill",
     "measured",
     "run",
     "running",
@@ -56,6 +65,12 @@ TO_RGB = {
 PIPE_BYTES = 2**20
 
 _OLDEST = 6
+STALLED = 600.0
+"""Seconds without any work after which a process that nobody gave a time limit is taken for hanging."""
+
+_PR_SET_PDEATHSIG = 1
+_C_LIBRARY = re.compile(r"(ld-|lib(c|m|mvec|dl|rt|pthread|resolv|gcc_s|stdc\+\+)[.-])")
+_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 _live: set[subprocess.Popen[bytes]] = set()
 _live_lock = threading.Lock()
@@ -127,7 +142,8 @@ def executable() -> str:
             f"FFmpeg should be {path!r}, which is no program that can be started; set IMAGEIO_FFMPEG_EXE to one that "
             "is, or unset it."
         )
-    return program
+    # Its children work in other folders than this process.
+    return os.path.abspath(program)
 
 
 @functools.cache
@@ -180,6 +196,32 @@ def _told(*options: str) -> str:
     return done.stderr.decode("utf-8", "replace")
 
 
+@functools.cache
+def fingerprint() -> str:
+    """Content hash (16 hex digits) of FFmpeg's executable and of all shared libraries that it loads.
+
+    Two builds may give one version text and unlike bits: distributions link the encoders as libraries of their own.
+    """
+    digest = hashlib.sha256()
+    for file in [Path(executable()), *_libraries()]:
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+def _libraries() -> list[Path]:
+    """Shared libraries of the executable, the C library's own aside, as the system's loader lists them."""
+    if sys.platform != "linux":
+        return []
+    traced = {**os.environ, "LD_TRACE_LOADED_OBJECTS": "1"}
+    done = subprocess.run(
+        [executable(), "-version"], env=traced, capture_output=True, text=True, errors="replace", check=False
+    )
+    places = re.findall(r"^\s*(?:\S+ => )?(/\S+) \(0x[0-9a-f]+\)$", done.stdout, re.MULTILINE)
+    files = map(Path, sorted(set(places)))
+    return [file for file in files if file.is_file() and not _C_LIBRARY.match(file.name)]
+
+
 def arguments(stream: Any, *, verbosity: str = "error") -> list[str]:
     """The command of an ffmpeg-python graph, with what every command of ours has."""
     compiled: list[str] = ffmpeg.compile(stream, cmd=executable(), overwrite_output=True)
@@ -195,7 +237,9 @@ def scale(stream: Any, width: int | str, height: int | str, **options: Any) -> A
 
 
 @contextmanager
-def running(command: list[str], *, feed: Iterable[bytes] | None = None) -> Iterator[Process]:
+def running(
+    command: list[str], *, feed: Iterable[bytes] | None = None, limit: float | None = None
+) -> Iterator[Process]:
     """Run a command while the block reads its standard output; a failure is raised at the block's end.
 
     Parameters
@@ -203,20 +247,27 @@ def running(command: list[str], *, feed: Iterable[bytes] | None = None) -> Itera
     command : list of str
     feed : iterable of bytes, optional
         Written to standard input by a thread, so that reading and writing cannot wait for each other.
+    limit : float, optional
+        Seconds that it may run; by default as long as it does anything within `STALLED` seconds.
 
     Raises
     ------
+    EncodeError
+        If it ran into its limit.
     FormatError
         If the exit code is not 0.
     OSError
         With ``errno.ENOSPC`` if the disk is full.
     """
-    with tempfile.TemporaryFile() as log:
+    with tempfile.TemporaryFile() as log, tempfile.TemporaryDirectory(prefix="rdbench-") as empty:
         popen = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL if feed is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
+            cwd=empty,
+            start_new_session=True,
+            preexec_fn=None if _LIBC is None else functools.partial(_end_with_parent, os.getpid()),
         )
         with _live_lock:
             _live.add(popen)
@@ -227,6 +278,7 @@ def running(command: list[str], *, feed: Iterable[bytes] | None = None) -> Itera
             writer = threading.Thread(target=_write, args=(popen, feed, problems), daemon=True)
             writer.start()
         process = Process(popen, log)
+        watch = _Watch(popen, limit)
         try:
             yield process
             process.stdout.read()
@@ -235,27 +287,32 @@ def running(command: list[str], *, feed: Iterable[bytes] | None = None) -> Itera
             process.end()
         finally:
             if popen.returncode is None:
-                popen.kill()
+                kill(popen)
             process.end()
+            watch.end()
             process.stdout.close()
             if writer is not None:
                 writer.join()
             with _live_lock:
                 _live.discard(popen)
+        if watch.verdict:
+            raise EncodeError(watch.verdict)
         if problems:
             raise problems[0]
         if popen.returncode != 0:
             _raise(command, popen.returncode, process.stderr())
 
 
-def run(command: list[str], *, feed: Iterable[bytes] | None = None) -> str:
+def run(command: list[str], *, feed: Iterable[bytes] | None = None, limit: float | None = None) -> str:
     """Run a command to its end and give what it wrote to standard error; raises as `running` does."""
-    return measured(command, feed=feed)[0]
+    return measured(command, feed=feed, limit=limit)[0]
 
 
-def measured(command: list[str], *, feed: Iterable[bytes] | None = None) -> tuple[str, float]:
+def measured(
+    command: list[str], *, feed: Iterable[bytes] | None = None, limit: float | None = None
+) -> tuple[str, float]:
     """Run a command to its end: what it wrote to standard error, and the seconds of CPU time that it took."""
-    with running(command, feed=feed) as process:
+    with running(command, feed=feed, limit=limit) as process:
         process.stdout.read()
         process.end()
         return process.stderr(), process.cpu_seconds
@@ -290,7 +347,64 @@ def end_all() -> None:
     """Kill every FFmpeg that this process has running (for a worker whose parent is gone)."""
     with _live_lock:
         for popen in _live:
-            popen.kill()
+            kill(popen)
+
+
+def kill(popen: subprocess.Popen[bytes]) -> None:
+    """Kill a process with all that it has started, such as what stands behind a script."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(popen.pid, signal.SIGKILL)
+
+
+def _end_with_parent(parent: int) -> None:
+    """In a child before it becomes FFmpeg: the system ends it as soon as its parent is gone, however that went."""
+    assert _LIBC is not None
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+class _Watch:
+    """Ends a process that runs longer than it may, or that has stopped working."""
+
+    def __init__(self, popen: subprocess.Popen[bytes], limit: float | None) -> None:
+        self.verdict = ""
+        self._popen, self._limit = popen, limit
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._wait, daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Watch no longer."""
+        self._over.set()
+        self._thread.join()
+
+    def _wait(self) -> None:
+        if self._limit is not None:
+            if not self._over.wait(self._limit):
+                self._stop(f"FFmpeg had not ended after {self._limit:.0f} s, its time limit (--time-limit)")
+            return
+        work, since = _processor_time(self._popen.pid), time.monotonic()
+        while not self._over.wait(STALLED / 20):
+            now = _processor_time(self._popen.pid)
+            if now is None or now != work:
+                work, since = now, time.monotonic()
+            elif time.monotonic() - since > STALLED:
+                self._stop(f"FFmpeg did nothing for {STALLED:.0f} s")
+                return
+
+    def _stop(self, verdict: str) -> None:
+        self.verdict = f"{verdict}, and was ended"
+        kill(self._popen)
+
+
+def _processor_time(process: int) -> str | None:
+    """What the system says of a process's work; None where it says nothing."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    return " ".join(fields.rpartition(")")[2].split()[11:13])
 
 
 def _widen(*pipes: IO[bytes] | None) -> None:
@@ -311,7 +425,7 @@ def _write(popen: subprocess.Popen[bytes], feed: Iterable[bytes], problems: list
         pass  # its exit code says why it stopped reading
     except BaseException as error:
         problems.append(error)
-        popen.kill()
+        kill(popen)
     finally:
         close: Callable[[], None] | None = getattr(feed, "close", None)
         if close is not None:
@@ -322,7 +436,10 @@ def _write(popen: subprocess.Popen[bytes], feed: Iterable[bytes], problems: list
 
 def _raise(command: list[str], code: int, stderr: str) -> None:
     if "No space left on device" in stderr:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(cache_dir()))
+    if code < 0:
+        cause = " (out of memory?)" if code == -signal.SIGKILL else ""
+        raise FormatError(f"FFmpeg was killed by signal {-code}{cause}", stderr)
     lines = [line for line in stderr.strip().splitlines() if line.strip()]
     shown = " / ".join(lines[-3:]) if lines else "it gave no reason"
     raise FormatError(f"FFmpeg ended with exit code {code}: {shown}", stderr)

@@ -151,12 +151,15 @@ def _decoded(file: Path, description: Description, video: Any) -> Iterator[Frame
                 yield frames
                 complete = running.stdout.read(1) == b""
             if not complete:
-                running.popen.kill()
+                process.kill(running.popen)
             running.popen.wait()
             stderr = running.stderr()
     except process.FormatError as error:
         if complete:
-            raise ClipError(f"{file.name}: damaged or truncated ({_cause(error.stderr)}).") from error
+            why = f"damaged or truncated ({_cause(error.stderr)})" if error.stderr.strip() else str(error)
+            raise ClipError(f"{file.name}: {why}.") from error
+    except process.EncodeError as error:
+        raise ClipError(f"{file.name}: {error}.") from error
     except ClipError as error:
         raise ClipError(
             str(error) if str(error).startswith(file.name) else f"{file.name}: {error}."

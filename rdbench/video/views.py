@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdbench.backends.protocol import Input
-from rdbench.files import replacing
+from rdbench.cache import entry
 from rdbench.machine import work_folder
 from rdbench.video import process
 from rdbench.video.clip import FACE_SIZE, Clip
@@ -56,19 +56,19 @@ def face_pictures(prepared: Prepared, size: int = FACE_SIZE, margin: float = 0.0
     """The face of every frame at `size` x `size` (region ``face``), cached beside the clip's track."""
     crop = prepared.track.crop(margin)
     file = prepared.folder / (f"face{size}-{crop.side}.yuv" if margin else f"face{size}.yuv")
-    wanted = prepared.frames * frame_bytes(size, size)
-    if not file.is_file() or file.stat().st_size != wanted:
-        with replacing(file, durable=True) as part:
-            cuts = _cut_source(prepared, crop)
-            stream = ffmpeg.input(
-                "pipe:0", format="rawvideo", pix_fmt="yuv420p", s=f"{crop.side}x{crop.side}", framerate="25"
-            )
-            if crop.side != size:
-                stream = process.scale(stream, size, size)
-            output = ffmpeg.output(stream, f"file:{part}", format="rawvideo", pix_fmt="yuv420p")
-            process.run(process.arguments(output), feed=cuts)
-            check_planes(part, size, size, prepared.frames)
-    return check_planes(file, size, size, prepared.frames)
+
+    def make(part: Path) -> None:
+        cuts = _cut_source(prepared, crop)
+        stream = ffmpeg.input(
+            "pipe:0", format="rawvideo", pix_fmt="yuv420p", s=f"{crop.side}x{crop.side}", framerate="25"
+        )
+        if crop.side != size:
+            stream = process.scale(stream, size, size)
+        output = ffmpeg.output(stream, f"file:{part}", format="rawvideo", pix_fmt="yuv420p")
+        process.run(process.arguments(output), feed=cuts)
+        check_planes(part, size, size, prepared.frames)
+
+    return check_planes(entry(file, make), size, size, prepared.frames)
 
 
 def pristine_views(prepared: Prepared, wanted: Input) -> Iterator[NDArray[np.uint8]]:

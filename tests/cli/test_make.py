@@ -334,7 +334,7 @@ def test_the_folder_of_another_experiment_is_refused(tiny: Path, tiny_run: Path,
     before = tables(out)
     done = within("run", tiny, "--factor", "8", "--out", out)
     assert done.code == 2
-    assert "different experiment" in one_sentence(done.err)
+    assert "holds another run" in one_sentence(done.err)
     assert "factors [2, 4] there, [8] now" in done.err
     assert tables(out) == before
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdbench.errors import ClipError
-from rdbench.video.clip import Boxes, Clip, ClipInfo, Labels
+from rdbench.video.clip import Boxes, Clip, ClipInfo, Dataset, Labels
 from rdbench.video.planes import Planes
 from rdbench.video.source import frame_bytes
 
@@ -130,7 +130,7 @@ def clip_of(
     return Clip(name, f"subject-{name}", "test", file, labels, boxes, frame_times)
 
 
-class Clips:
+class Clips(Dataset):
     """A dataset of clips that are there already.
 
     Parameters

@@ -319,8 +319,32 @@ def test_without_options_nothing_changes() -> None:
     assert override(QUICK) == QUICK
 
 
-def test_another_dataset_drops_the_selection_and_takes_crf() -> None:
+SHIPPED_SMALL = SMALL.model_copy()
+SHIPPED_SMALL._shipped = True
+
+
+def test_another_dataset_leaves_the_modes_and_rates_of_a_users_experiment() -> None:
     changed = override(SMALL, dataset="/some/clips")
+    assert rates(changed) == rates(SMALL)
+    assert (changed.dataset.name, changed.dataset.clips) == ("/some/clips", ())
+    assert changed.dataset.seconds == SMALL.dataset.seconds
+    assert changed.notes == ("--dataset /some/clips: the experiment's clips are left out.",)
+    assert rates(override(SMALL, regions=("face",)))["x264", "ra", "abr", 2] == list(GRID[2])
+
+
+def test_what_an_option_brings_along_is_told() -> None:
+    assert override(SMALL, factors=(4,)).notes == ()
+    (x264, x265) = override(SMALL, mode="crf").notes
+    assert x264 == "x264: its rates were for ra abr; in ra crf it takes its own grid (--rate gives others)."
+    assert x265.startswith("x265: ")
+    assert override(SMALL, mode="crf", rates=(30.0,)).notes == ()
+    assert "ld abr" in override(SMALL, variants=("ld",)).notes[0]
+    (note,) = override(SHIPPED_SMALL, regions=("face",)).notes
+    assert "swept in crf" in note
+
+
+def test_another_dataset_of_a_shipped_experiment_drops_the_selection_and_takes_crf() -> None:
+    changed = override(SHIPPED_SMALL, dataset="/some/clips")
     assert changed.dataset.model_dump() == {
         "name": "/some/clips",
         "root": None,
@@ -378,8 +402,9 @@ def test_a_rate_is_for_all() -> None:
 
 
 def test_a_bitrate_grid_belongs_to_its_region() -> None:
-    assert rates(override(SMALL, regions=("face",)))["x264", "ra", "crf", 2] == own("x264", "crf")
-    assert rates(override(SMALL, regions=("face",), mode="abr"))["x264", "ra", "abr", 2] == own("x264", "abr")
+    small = SHIPPED_SMALL
+    assert rates(override(small, regions=("face",)))["x264", "ra", "crf", 2] == own("x264", "crf")
+    assert rates(override(small, regions=("face",), mode="abr"))["x264", "ra", "abr", 2] == own("x264", "abr")
     crf = override(SMALL, mode="crf", rates=(30.0,))
     assert rates(override(crf, regions=("face",)))["x264", "ra", "crf", 2] == [30.0]
 

@@ -51,7 +51,7 @@ def test_a_changed_profile_is_another_run(
     (tmp_path / "own" / "x264.toml").write_text(shipped.replace("medium", "slow"))
     monkeypatch.setenv("RDBENCH_CODECS", str(tmp_path / "own"))
     plan = make_plan(load_experiment(tiny))
-    assert {key for key in before if before[key] != plan.identity[key]} == {"profiles"}
+    assert {key for key in before if before[key] != plan.identity[key]} == {"profiles", "programs"}
     assert any("x264 is your own profile" in note for note in plan.notes)
 
 

@@ -22,7 +22,7 @@ from rdbench.codecs.profiles import load_profiles
 from rdbench.errors import InputError
 from rdbench.stats import metrics
 from rdbench.sweep import bench, unit
-from rdbench.sweep.bench import evaluate
+from rdbench.sweep.bench import evaluate, let_go
 from rdbench.sweep.experiment import UNCODED, Condition
 from rdbench.sweep.unit import Setup, Unit, face_margin, look
 from rdbench.tables.predictions import unpack
@@ -312,13 +312,13 @@ def test_in_region_face_reference_and_uncoded_pictures_show_the_same_crop(double
 
 
 def test_an_encode_without_a_margin_keeps_its_name(doubles, monkeypatch):
-    """Names that the same condition had before margins were coded."""
     monkeypatch.setattr(bench.process, "build", lambda: "a build")
+    monkeypatch.setattr(bench.process, "fingerprint", lambda: "0f")
     clip = clip_of(moving())
     monkeypatch.setattr(bench, "STAGE", 1)
     for region in ("face", "frame"):
         (row,) = rows_of(evaluate(setup(clip), work(region, 8, None)), "encodes", 1)
-        identity = [1, "one", row["source"], region, 8, "none", "none", "none", 0.0, None, "a build"]
+        identity = [1, "one", row["source"], region, 8, "none", "none", "none", 0.0, None, "a build 0f"]
         assert row["encode"] == hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:20]
     # In region frame a margin is cut after decoding: the coded picture is the same.
     (wide,) = rows_of(evaluate(setup(clip, backends=["colour"]), work("frame", 8, None)), "encodes", 1)
@@ -524,10 +524,10 @@ def test_a_clip_that_cannot_be_used_fails_each_of_its_conditions(doubles, tmp_pa
 def failing_at(rate, error):
     honest = coder.encode
 
-    def encode(low, profile, variant, mode, asked, fps, folder):
+    def encode(low, profile, variant, mode, asked, fps, folder, limit=None):
         if asked == rate:
             raise error
-        return honest(low, profile, variant, mode, asked, fps, folder)
+        return honest(low, profile, variant, mode, asked, fps, folder, limit)
 
     return encode
 
@@ -549,7 +549,13 @@ def test_a_full_disk_ends_the_unit(doubles, monkeypatch):
 
 def test_work_leaves_no_files_behind(doubles, tmp_path, monkeypatch):
     monkeypatch.setenv("RDBENCH_CACHE", str(tmp_path))
-    evaluate(setup(), work("frame", 2, None, CRF))
+    made = setup()
+    evaluate(made, work("frame", 2, None, CRF))
+    (kept,) = (tmp_path / "work").iterdir()
+    assert not [file for file in kept.iterdir() if file.suffix == ".h264"]
+    evaluate(made, work("frame", 4, None, CRF))
+    assert kept not in set((tmp_path / "work").iterdir())
+    let_go(made)
     assert list((tmp_path / "work").iterdir()) == []
 
 

@@ -133,9 +133,7 @@ def test_another_experiment_is_refused_and_nothing_changes(tmp_path: Path) -> No
     with Store(tmp_path, IDENTITY) as store:
         store.add({"encodes": [encode(1)]})
     before = (tmp_path / "run.sqlite").read_bytes()
-    with pytest.raises(
-        InputError, match=r"different experiment \(weights changed: none there, x+\.\.\. now\)"
-    ):
+    with pytest.raises(InputError, match=r"another run \(weights: none there, x+\.\.\. now\)"):
         Store(tmp_path, {**IDENTITY, "weights": "x" * 200})
     assert (tmp_path / "run.sqlite").read_bytes() == before
     Store(tmp_path, IDENTITY).close()

@@ -55,7 +55,7 @@ def test_the_second_time_is_the_first(monkeypatch):
     first = prepare.prepare(clip_of(moving()))
     monkeypatch.setattr(prepare, "_look", None)
     assert_same(first, prepare.prepare(clip_of(moving())))
-    assert [file.name for file in first.folder.iterdir()] == ["track.npz"]
+    assert [file.name for file in first.folder.iterdir()] == ["track.npz", "track.npz.sha256"]
 
 
 def test_a_cache_that_was_emptied_is_filled_again():

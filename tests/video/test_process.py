@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import ffmpeg as graph
 import imageio_ffmpeg
@@ -176,7 +177,7 @@ def test_all_can_be_ended_at_once():
     ender = threading.Thread(target=end)
     ender.start()
     with (
-        pytest.raises(FormatError, match="exit code -9"),
+        pytest.raises(FormatError, match="killed by signal 9"),
         ffmpeg.running(python("import time; time.sleep(600)")) as process,
     ):
         process.stdout.read()
@@ -217,3 +218,90 @@ def test_no_frame_is_lost_between_two_processes():
     got = b"".join(ffmpeg.through(copy, ffmpeg.through(make, [], size, 8), size, 32))
     assert got == wanted
     assert len(got) == 70 * size
+
+
+# Limits, folders, ends
+
+
+def runs(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_process_that_runs_over_its_limit_is_ended_with_all_that_it_started(tmp_path):
+    script = tmp_path / "hang"
+    script.write_text(
+        f"#!/bin/sh\n{sys.executable} -c 'import time; time.sleep(600)' & echo $! > {tmp_path}/child\nwait\n"
+    )
+    script.chmod(0o755)
+    with pytest.raises(
+        EncodeError, match=r"had not ended after 2 s, its time limit \(--time-limit\), and was ended"
+    ):
+        ffmpeg.run([str(script)], limit=2)
+    child = int((tmp_path / "child").read_text())
+    end = time.monotonic() + 30
+    while runs(child):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_a_process_without_a_limit_may_run_as_long_as_it_works(monkeypatch):
+    monkeypatch.setattr(ffmpeg, "STALLED", 1.0)
+    with pytest.raises(EncodeError, match="did nothing for 1 s, and was ended"):
+        ffmpeg.run(python("import time; time.sleep(600)"))
+    busy = "import time\nend = time.monotonic() + 3\nwhile time.monotonic() < end: pass"
+    assert ffmpeg.run(python(busy)) == ""
+
+
+def test_each_works_in_an_empty_folder_that_goes_with_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code = "import os; assert os.listdir() == []; open('victim', 'w').close(); raise SystemExit(os.getcwd())"
+    with pytest.raises(FormatError) as caught:
+        ffmpeg.run(python(code))
+    place = Path(caught.value.stderr.strip())
+    assert place != tmp_path
+    assert not place.exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone ends children with their parent")
+def test_one_whose_parent_is_killed_ends_too(tmp_path):
+    child_code = (
+        f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(600)"
+    )
+    code = (
+        f"import sys\nfrom rdbench.video import process\nprocess.run([sys.executable, '-c', {child_code!r}])"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code])
+    end = time.monotonic() + 60
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    child = int((tmp_path / "pid").read_text())
+    parent.kill()
+    parent.wait()
+    while runs(child):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_who_was_killed_says_so_and_not_the_last_lines_of_its_log():
+    code = "import os, sys; print('frame= 12', file=sys.stderr, flush=True); os.kill(os.getpid(), {})"
+    with pytest.raises(FormatError, match=r"^FFmpeg was killed by signal 9 \(out of memory\?\)$"):
+        ffmpeg.run(python(code.format(9)))
+    with pytest.raises(FormatError, match=r"^FFmpeg was killed by signal 11$"):
+        ffmpeg.run(python(code.format(11)))
+
+
+def test_another_executable_of_the_same_name_and_version_is_another_one(tmp_path, monkeypatch):
+    prints = [ffmpeg.fingerprint()]
+    for number in range(2):
+        script = tmp_path / str(number) / "ffmpeg"
+        script.parent.mkdir()
+        script.write_text(f'#!/bin/sh\n# {number}\nexec {ffmpeg.executable()} "$@"\n')
+        script.chmod(0o755)
+        monkeypatch.setattr(ffmpeg, "executable", lambda script=script: str(script))
+        prints.append(ffmpeg.fingerprint.__wrapped__())
+    assert len(set(prints)) == 3
