@@ -30,6 +30,7 @@ __all__ = [
     "clips_are_subjects",
     "deltas_of",
     "differences_of",
+    "pairs_of",
     "parse_side",
     "relative_differences",
 ]
@@ -249,6 +250,19 @@ def differences_of(
         )
         for _, scope, a, b in _pairs(scopes, anchor, test)
     ]
+
+
+def pairs_of(
+    scopes: Scopes, anchor: str | Mapping[str, str], test: str | Mapping[str, str]
+) -> list[tuple[Scope, dict[str, str], dict[str, str]]]:
+    """Every pair of curves that `deltas_of` has a row for, in its order: the scope, and the keys of both.
+
+    Raises
+    ------
+    InputError, NotComparableError
+        As `deltas_of`.
+    """
+    return [(scope, a, b) for _, scope, a, b in _pairs(scopes, anchor, test)]
 
 
 def _pairs(
