@@ -22,7 +22,7 @@ class Way:
     name: str
     table: str
     column: str
-    spoil: Callable[[pd.DataFrame, pd.DataFrame], None]
+    spoil: Callable[[pd.DataFrame, pd.DataFrame], Tables | None]
 
 
 def _put(table: str, column: str, value: Any, name: str | None = None, rows: int = 1, at: int = 3) -> Way:
@@ -43,8 +43,8 @@ def _twice(table: str, column: str) -> Way:
     return Way(f"a row of {table} twice", table, column, spoil)
 
 
-def _orphan(encodes: pd.DataFrame, scores: pd.DataFrame) -> None:
-    encodes.drop(index=encodes.index[3], inplace=True)
+def _orphan(encodes: pd.DataFrame, scores: pd.DataFrame) -> Tables:
+    return encodes.drop(index=encodes.index[3]), scores
 
 
 WAYS = (
@@ -125,14 +125,13 @@ CLASS_WAYS = (
 def spoiled(tables: Tables, way: Way) -> Tables:
     """Copies of sound tables, spoiled in one way."""
     encodes, scores = (table.copy() for table in tables)
-    way.spoil(encodes, scores)
-    return encodes, scores
+    return way.spoil(encodes, scores) or (encodes, scores)
 
 
 def fuzzed(tables: Tables, seed: int) -> Tables:
     """Copies with one to three cells of any column replaced by any value, or rows doubled or lost."""
     rng = np.random.default_rng(seed)
-    encodes, scores = (table.copy().astype(object) for table in tables)
+    copies = [table.copy().astype(object) for table in tables]
     values = (
         -1,
         0,
@@ -152,18 +151,19 @@ def fuzzed(tables: Tables, seed: int) -> Tables:
         None,
     )
     for _ in range(rng.integers(1, 4)):
-        frame, columns = (encodes, list(ENCODES)) if rng.random() < 0.5 else (scores, list(SCORES))
+        which = int(rng.random() < 0.5)
+        frame, columns = copies[which], list((ENCODES, SCORES)[which])
         column = columns[rng.integers(len(columns))]
         kind = rng.random()
         if kind < 0.1:
             frame.loc[len(frame) + 7] = frame.iloc[rng.integers(len(frame))]
         elif kind < 0.2:
-            frame.drop(index=frame.index[rng.integers(len(frame), size=3)], inplace=True)
+            copies[which] = frame.drop(index=frame.index[rng.integers(len(frame), size=3)])
         elif kind < 0.4:
             frame[column] = [values[rng.integers(len(values))]] * len(frame)
         else:
             frame.at[frame.index[rng.integers(len(frame))], column] = values[rng.integers(len(values))]
-    return encodes, scores
+    return copies[0], copies[1]
 
 
 def write(folder: Any, tables: Tables) -> None:
