@@ -70,7 +70,7 @@ def losers_of(
         As `rdbench.curves.deltas.deltas_of`.
     """
     tables = []
-    for scope, a, b in pairs_of(scopes, anchor, test):
+    for _, scope, a, b in pairs_of(scopes, anchor, test):
         points = scope.points
         curves = [scope.curve(key, larger=larger) for key in (a, b)]
         own = [_own(points, curve) for curve in curves]
@@ -149,10 +149,10 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
         }
         row |= {"losing": int(own["loses"].sum()), "worst": "", "most_influential": ""}
         if delta.notna().any():
-            worst = own.loc[delta.idxmin()]
+            worst = own.iloc[int(np.nanargmin(delta))]
             row |= {"worst": worst["subject"], "worst_bd_accuracy": worst["bd_accuracy"]}
         if own["influence"].notna().any():
-            most = own.loc[own["influence"].abs().idxmax()]
+            most = own.iloc[int(np.nanargmax(own["influence"].abs()))]
             row |= {"most_influential": most["subject"], "without_bd_accuracy": most["without_bd_accuracy"]}
         row["face_correlation"] = _correlation(own["face_px"], delta)
         rows.append(row)
@@ -165,4 +165,4 @@ def _correlation(width: pd.Series, delta: pd.Series) -> float:
     ranks = [column[use].rank() for column in (width, delta)]
     if use.sum() < 4 or any(rank.nunique() < 2 for rank in ranks):
         return float("nan")
-    return float(np.corrcoef(*ranks)[0, 1])
+    return float(ranks[0].corr(ranks[1]))

@@ -124,7 +124,7 @@ def _against(row: Row, notes: _Notes) -> dict[str, str]:
         _between(row, "rate_difference_low", "rate_difference_high", _per_cent),
         _why(row, "rate_difference", "rate_difference_interval_reason"),
     )
-    bd = "none" if pd.isna(row["bd_rate"]) else _per_cent(row["bd_rate"])
+    bd: str = "none" if pd.isna(row["bd_rate"]) else _per_cent(row["bd_rate"])
     return {
         f"rate over {row['anchor']}": f"{change} ({ends})" if ends else change,
         "BD-rate": notes.mark(bd, row["bd_rate_reason"]),
@@ -140,7 +140,7 @@ def _keys(table: pd.DataFrame, row: Row) -> dict[str, str]:
 
 
 def _goal(row: Row) -> str:
-    level = "" if pd.isna(row["level"]) else _value(row["level"])
+    level: str = "" if pd.isna(row["level"]) else _value(row["level"])
     goal = str(row["goal"])
     return f"{goal} ({level})" if level and "%" in goal else goal
 
