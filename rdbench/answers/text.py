@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from rdbench.answers.losers import summary
+from rdbench.curves.scope import KEYS
 from rdbench.stats.metrics import METRIC_NAMES
 
-__all__ = ["rates_for_people", "targets_for_people"]
+__all__ = ["losers_for_people", "rates_for_people", "targets_for_people"]
 
 _KEYS = ("backend", "target", "gold", "scoring", "region", "variant", "mode")
 """Shown where they tell rows apart, or are not what one would think."""
@@ -75,6 +77,44 @@ def rates_for_people(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     return _filled(rows), notes.lines
 
 
+def losers_for_people(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """A table of `rdbench.answers.losers.losers_of` as text, and a sentence for each pair of curves below it."""
+    name = METRIC_NAMES.get(str(table["metric"].iloc[0]), str(table["metric"].iloc[0]))
+    rows = []
+    for row in table.to_dict("records"):
+        numbers = {
+            "face px": (row["face_px"], "{:.0f}"),
+            f"BD-{name}": (row["bd_accuracy"], "{:+.3f}"),
+            "BD-rate": (row["bd_rate"], "{:+.1f} %"),
+            "all others": (row["without_bd_accuracy"], "{:+.3f}"),
+        }
+        shown = {**_pair(table, row), "subject": str(row["subject"])}
+        rows.append(shown | {k: "" if pd.isna(v) else form.format(v) for k, (v, form) in numbers.items()})
+    return _filled(rows), [_loss_sentence(table, row) for row in summary(table).to_dict("records")]
+
+
+def _pair(table: pd.DataFrame, row: Row) -> dict[str, str]:
+    shown = {}
+    for key in KEYS:
+        anchor, test = table[f"anchor_{key}"].astype(str), table[f"test_{key}"].astype(str)
+        if (anchor != test).any():
+            shown[key] = f"{row[f'test_{key}']} over {row[f'anchor_{key}']}"
+        elif test.nunique() > 1:
+            shown[key] = str(row[f"test_{key}"])
+    return shown
+
+
+def _loss_sentence(table: pd.DataFrame, row: Row) -> str:
+    told = f"{', '.join(_pair(table, row).values())}: {row['losing']} of {row['with_delta']} subjects lose"
+    if row["worst"]:
+        told += f", most {row['worst']} ({row['worst_bd_accuracy']:+.3f})"
+    if row["most_influential"]:
+        told += f"; {row['most_influential']} decides most: {row['without_bd_accuracy']:+.3f} without"
+    if pd.notna(row["face_correlation"]):
+        told += f"; rank correlation with the width of the face {row['face_correlation']:+.2f}"
+    return told + "."
+
+
 def _against(row: Row, notes: _Notes) -> dict[str, str]:
     """What the curve needs over the anchor, and what BD-rate says of the same pair."""
     if not row["anchor"]:
@@ -84,7 +124,7 @@ def _against(row: Row, notes: _Notes) -> dict[str, str]:
         _between(row, "rate_difference_low", "rate_difference_high", _per_cent),
         _why(row, "rate_difference", "rate_difference_interval_reason"),
     )
-    bd = "none" if pd.isna(row["bd_rate"]) else _per_cent(row["bd_rate"])
+    bd: str = "none" if pd.isna(row["bd_rate"]) else _per_cent(row["bd_rate"])
     return {
         f"rate over {row['anchor']}": f"{change} ({ends})" if ends else change,
         "BD-rate": notes.mark(bd, row["bd_rate_reason"]),
@@ -100,7 +140,7 @@ def _keys(table: pd.DataFrame, row: Row) -> dict[str, str]:
 
 
 def _goal(row: Row) -> str:
-    level = "" if pd.isna(row["level"]) else _value(row["level"])
+    level: str = "" if pd.isna(row["level"]) else _value(row["level"])
     goal = str(row["goal"])
     return f"{goal} ({level})" if level and "%" in goal else goal
 

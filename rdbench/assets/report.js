@@ -737,6 +737,15 @@
       }
     }
   }
+  function drawAnswers() {
+    $("answers").hidden = !data.answers.length;
+    for (const part of data.answers) {
+      const box = $("answers-parts");
+      box.append(make("h3", { text: (data.runs.length > 1 ? `${part.run}: ` : "") + part.heading }));
+      if (part.rows.length) box.append(simpleTable(part.head, part.rows));
+      if (part.lines.length) box.append(make("ul", { class: "quiet" }, ...part.lines.map((text) => make("li", { text }))));
+    }
+  }
   function drawGold() {
     const golds = unique(points.filter((p) => passes(p)).map((p) => p.gold));
     const references = golds.map(pristine).filter(Boolean);
@@ -809,6 +818,7 @@
   $("more").addEventListener("click", () => { pageRows += PAGE; drawTable(); });
   $("csv").addEventListener("click", saveCsv);
   if (narrow()) $("filter-box").open = false;
+  drawAnswers();
   drawNotes();
   drawFilters();
   drawProvenance();

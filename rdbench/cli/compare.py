@@ -140,6 +140,7 @@ def _code(found: Sequence[Finding]) -> int:
     "--bootstrap", type=click.IntRange(0, 100_000), default=0, help="Resamples, as a second opinion."
 )
 @click.option("--plot", "picture", type=RUN, metavar="FILE", help="Draw where along the curves they differ.")
+@click.option("--by", type=click.Choice(["subject"]), help="Who loses: each subject's own deltas instead.")
 @click.option("--format", "format_", type=click.Choice(FORMATS), default="table", show_default=True)
 @tables_options
 def bd(
@@ -150,6 +151,7 @@ def bd(
     larger: bool,
     bootstrap: int,
     picture: Path | None,
+    by: str | None,
     format_: str,
     metric: str | None,
     bits: str,
@@ -169,7 +171,9 @@ def bd(
     rdbench bd results/quick --anchor codec=x264 --test codec=x265
     rdbench bd results/quick --anchor factor=1 --test factor=best --format json
     rdbench bd results/quick --anchor codec=x264 --test codec=x265 --plot x265.png
+    rdbench bd results/quick --anchor codec=x264 --test codec=x265 --by subject
     """
+    from rdbench.answers.losers import losers_of
     from rdbench.curves.deltas import deltas_of, differences_of
     from rdbench.curves.run import open_run
 
@@ -178,6 +182,10 @@ def bd(
     opened = open_run(run)
     basis = opened.basis(metric, bits=bits, charge_boxes=charge_boxes, partition=partition)
     scopes = opened.scopes(basis)
+    if by is not None:
+        if picture is not None or bootstrap:
+            raise click.UsageError("--by tells each subject's own deltas, without --plot and --bootstrap.")
+        return _print_losers(losers_of(scopes, anchor, test, method=method, larger=larger), format_)
     table = deltas_of(scopes, anchor, test, method=method, larger=larger, boot=bootstrap)
     drawing, nothing = None, None
     if picture is not None:
@@ -322,3 +330,17 @@ def _print_deltas(table: pd.DataFrame, format_: str) -> None:
         click.echo()
     for footnote in footnotes:
         click.echo(f"- {footnote}" if format_ == "markdown" else footnote)
+
+
+def _print_losers(table: pd.DataFrame, format_: str) -> int:
+    """Print each subject's own deltas; people get a sentence for each pair of curves below."""
+    if format_ in ("csv", "json"):
+        print_table(table, format_)
+    else:
+        from rdbench.answers.text import losers_for_people
+
+        shown, lines = losers_for_people(table)
+        print_table(shown, format_)
+        for line in lines:
+            click.echo(f"- {line}" if format_ == "markdown" else line)
+    return 0 if table["bd_accuracy"].notna().any() else 3

@@ -30,6 +30,7 @@ __all__ = [
     "clips_are_subjects",
     "deltas_of",
     "differences_of",
+    "pairs_of",
     "parse_side",
     "relative_differences",
 ]
@@ -182,7 +183,7 @@ def deltas_of(
     clips = _of_clips(scopes.arrays) if per_clip else []
     rows: list[dict[str, object]] = []
     deltas: list[tuple[Points, Delta, Delta]] = []
-    for number, scope, a, b in _pairs(scopes, anchor, test):
+    for number, scope, a, b in pairs_of(scopes, anchor, test):
         row, accuracy, rate = _row(scope, a, b, settings)
         row |= {"metric": scopes.basis.metric, "bits": scopes.basis.charged, "method": method}
         if per_clip:
@@ -247,14 +248,14 @@ def differences_of(
         relative_difference(
             *(scope.curve(key, larger=larger).side for key in (a, b)), method=method, larger=larger
         )
-        for _, scope, a, b in _pairs(scopes, anchor, test)
+        for _, scope, a, b in pairs_of(scopes, anchor, test)
     ]
 
 
-def _pairs(
+def pairs_of(
     scopes: Scopes, anchor: str | Mapping[str, str], test: str | Mapping[str, str]
 ) -> list[tuple[int, Scope, dict[str, str], dict[str, str]]]:
-    """Every pair of curves: the number of its scope, the scope, and the two curves' keys."""
+    """Every pair that `deltas_of` has a row for: the number of its scope, the scope, and the two curves' keys."""
     first = dict(parse_side(anchor) if isinstance(anchor, str) else anchor)
     second = dict(parse_side(test) if isinstance(test, str) else test)
     first, second = {**second, **first}, {**first, **second}

@@ -44,8 +44,6 @@ def export_run(path: Path, out: Path, kind: str) -> list[Path]:
     encodes = run.encodes.sort_values(order, kind="stable")
     rank = {encode: index for index, encode in enumerate(encodes["encode"])}
     keyed = run.scores.assign(order=run.scores["encode"].map(rank))
-    # A run that is being written may have gone on between the reading of the two tables.
-    keyed = keyed[keyed["order"].notna()]
     scores = keyed.sort_values(["order", "backend", "target", "gold", "scoring"], kind="stable").drop(
         columns="order"
     )

@@ -34,13 +34,14 @@ from rdbench.figures.deltas import delta_figures
 from rdbench.figures.envelope import envelope, envelope_figures
 from rdbench.figures.source import Named, Source
 from rdbench.figures.strip import strips
+from rdbench.figures.targets import target_figures
 from rdbench.files import replacing
 from rdbench.tables.basis import Basis
 from rdbench.tables.reading import default_metric, default_partition, require_partition
 
 __all__ = ["KINDS", "draw_all", "envelope", "methods", "rd", "rd_by_factor", "save", "standalone"]
 
-KINDS = ("rd", "envelope", "methods", "standalone", "bd", "confusion", "strip")
+KINDS = ("rd", "envelope", "methods", "standalone", "bd", "target", "confusion", "strip")
 """What `draw_all` draws; "methods" only where it is asked for, or a back-end was trained with several seeds."""
 
 _WITHOUT_METRIC = ("confusion", "strip")
@@ -137,6 +138,7 @@ def _figures(
         "methods": methods_figures,
         "standalone": standalone_figures,
         "bd": delta_figures,
+        "target": target_figures,
         "confusion": _confusion,
         "strip": strips,
     }

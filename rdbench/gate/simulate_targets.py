@@ -36,14 +36,14 @@ def _drawn(population: Population, subjects: int, rng: np.random.Generator) -> A
     return draw(three, subjects, rng)
 
 
-def _sides(stats: Array) -> tuple[list[Side], Array, Array]:
+def _sides(stats: Array) -> tuple[list[Side], float, Array]:
     """Anchor and test, and the CCC of uncoded pictures, whole and without each subject."""
     total, without = stats.sum(axis=0), delete_one(stats)
     with np.errstate(invalid="ignore", divide="ignore"):
         log_rate, log_rates = np.log(kbps(total)), np.log(kbps(without))
     value, values = metric_of_sums(total, CENTRE, "ccc"), metric_of_sums(without, CENTRE, "ccc")
     sides = [Side(log_rate[i], value[i], log_rates[:, i], values[:, i]) for i in (0, 1)]
-    return sides, value[2, -1], values[:, 2, -1]
+    return sides, float(value[2, -1]), values[:, 2, -1]
 
 
 def _answers(stats: Array, shares: Sequence[float]) -> dict[str, Answer]:

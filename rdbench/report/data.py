@@ -19,6 +19,7 @@ from rdbench.curves.envelope_tables import envelopes_of, gains_of, switch_points
 from rdbench.curves.run import Run
 from rdbench.errors import InputError, NotComparableError
 from rdbench.figures.style import Look, factor_look, looks
+from rdbench.report.answers import answers
 from rdbench.report.comparisons import bd_rows, compared, differences
 from rdbench.report.facts import gold_spread, left_out, run_facts
 from rdbench.report.pictures import Pictures, sample_pictures
@@ -83,6 +84,7 @@ def report_data(runs: Sequence[tuple[str, Run]], basis: Basis | None = None) -> 
         "series": page.series.kept,
         "pictures": page.pictures.urls,
         "samples": page.samples,
+        "answers": page.answers,
         "notes": page.notes,
         "provenance": page.provenance,
     }
@@ -97,6 +99,7 @@ class _Page:
         self.traces: list[Json] = []
         self.samples: list[Json] = []
         self.provenance: list[Json] = []
+        self.answers: list[Json] = []
         self.pictures = Pictures()
         self.series = SeriesPool()
         self._room = Room(TRACE_BYTES)
@@ -113,6 +116,8 @@ class _Page:
             )
         for kind, table in tables.items():
             self.take(kind, table.assign(run=name))
+        if "bd" in tables:
+            self.answers += [{"run": name, **part} for part in answers(run.scopes(basis))]
         told += stored_traces(name, run, self.traces, self.series, self._room)
         told += sample_pictures(name, run, self.samples, self.pictures)
         self.notes += [{"run": name, "section": section, "text": text} for section, text in told]

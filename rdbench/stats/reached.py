@@ -8,7 +8,6 @@ rate on it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,9 +23,9 @@ __all__ = ["Answer", "accuracy_at", "difference", "rate_at", "ratio"]
 
 NOT_REACHED = "not reached"
 BELOW = "reached below the lowest rate"
-_PLACES = 65
-"""At so many rates along a curve its accuracy is held against a level."""
-_BETWEEN = np.linspace(0, 1, 16, endpoint=False)
+_BEYOND = float(np.log(2))
+"""Where a curve has no rate without one subject, that end of the interval is open; for the other end the missing rate is
+taken to lie an octave beyond the curve, since at the curve's end it would make the interval too short."""
 
 
 @dataclass(frozen=True)
@@ -100,49 +99,8 @@ def rate_at(
     if not np.isfinite(value):
         beyond = {"least": last, "reason": NOT_REACHED} if value > 0 else {"most": first, "reason": BELOW}
         return Answer(np.nan, replicates=replicates, interval_reason=str(beyond["reason"]), **beyond)  # type: ignore[arg-type]
-    low, high, why = _compatible(curve, sign * level, sign * levels, confidence, min_subjects)
-    return Answer(value, min(low, value), max(high, value), replicates=replicates, interval_reason=why)
-
-
-def _compatible(
-    curve: Side, level: float, levels: Array, confidence: float, min_subjects: int
-) -> tuple[float, float, str]:
-    """The rates at which the accuracy cannot be told from the level (Fieller's way): lowest, highest, and why not so.
-
-    Where a curve is nearly level its rate at an accuracy has no error to speak of but its accuracy at a rate has, so it is
-    that which is judged. An end at which the curve's own end cannot be told from the level is open.
-    """
-    if few := str(jackknife(0.0, 0 * levels, level=confidence, min_subjects=min_subjects).reason[()]):
-        return np.nan, np.nan, few
-    n = len(levels)
-    at = np.linspace(curve.log_rate[0], curve.log_rate[-1], _PLACES)
-    above = _heights(curve.log_rate, curve.value, at) - level
-    without = np.array([_heights(x, y, at) for x, y in zip(curve.log_rates, curve.values, strict=True)])
-    error = jackknife_error(without - levels[:, None])
-    if not np.isfinite(error).all():
-        return np.nan, np.nan, "a leave-one-subject-out value is missing"
-    half = stdtrit(n - 1, (1 + confidence) / 2) * error
-    low = _first(at, above + half)
-    high = -_first(-at[::-1], (half - above)[::-1])
-    ends = [name for name, end in (("lowest", low), ("highest", high)) if np.isinf(end)]
-    reason = (
-        f"unbounded: at its {' and its '.join(ends)} rate the curve cannot be told from the target"
-        if ends
-        else ""
-    )
-    return low, high, reason
-
-
-def _first(at: Array, excess: Array) -> float:
-    """Where numbers first rise to 0, between places by a straight line; -inf where they are there from the start."""
-    if excess[0] >= 0:
-        return float(-np.inf)
-    inside = np.flatnonzero(excess >= 0)
-    if not len(inside):
-        return float(np.inf)
-    i = int(inside[0])
-    share = -excess[i - 1] / (excess[i] - excess[i - 1])
-    return float(at[i - 1] + share * (at[i] - at[i - 1]))
+    held = np.where(np.isinf(replicates), np.clip(replicates, first - _BEYOND, last + _BEYOND), replicates)
+    return _bounded(value, replicates, held, confidence, min_subjects)
 
 
 def accuracy_at(
@@ -248,12 +206,6 @@ def difference(
     )
 
 
-def transformed(answer: Answer, function: Callable[[float], float]) -> Answer:
-    """The same answer on another rising scale; replicates stay."""
-    ends = (function(x) for x in (answer.value, answer.low, answer.high, answer.least, answer.most))
-    return Answer(*ends, answer.replicates, answer.reason, answer.interval_reason)
-
-
 def _nothing(reason: str) -> Answer:
     return Answer(np.nan, reason=reason, interval_reason=reason)
 
@@ -293,18 +245,6 @@ def _crossing(log_rate: Array, value: Array, level: float) -> float:
     if len(levels) == 1:
         return float(rates[0])
     return float(evaluate(levels, rates, slopes(levels, rates, DEFAULT, rising=True), np.array([level]))[0])
-
-
-def _heights(log_rate: Array, value: Array, at: Array) -> Array:
-    """Accuracies of the rising fit at some log rates: what `_crossing` inverts, level beyond the ends."""
-    if not (np.isfinite(value).all() and np.isfinite(log_rate).all()):
-        return np.full(len(at), np.nan)
-    levels, rates = _knots(log_rate, value)
-    if len(levels) == 1:
-        return np.full(len(at), levels[0])
-    dense = np.append((levels[:-1, None] + np.diff(levels)[:, None] * _BETWEEN).ravel(), levels[-1])
-    along = evaluate(levels, rates, slopes(levels, rates, DEFAULT, rising=True), dense)
-    return np.interp(at, along, dense)
 
 
 def _height(log_rate: Array, value: Array, at: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -148,7 +149,7 @@ def first_of_group(group: NDArray[np.int64], use: NDArray[np.bool_]) -> NDArray[
     return np.where(found >= 0, found, np.arange(len(group)))
 
 
-def shown(value: object) -> str:
+def shown(value: Any) -> str:
     """A value in a sentence, short."""
     if pd.api.types.is_scalar(value) and pd.isna(value):
         return "missing"

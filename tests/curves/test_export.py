@@ -151,14 +151,13 @@ def test_factors_of_classes_are_chosen_by_accuracy(tmp_path: Path, subjects: int
         assert table["value"].between(0, 1).all()
 
 
-def test_a_run_that_goes_on_meanwhile_gives_whole_rows(tmp_path: Path) -> None:
+def test_scores_without_encodes_are_not_exported(tmp_path: Path) -> None:
     folder = made(tmp_path / "run")
     encodes = pd.read_csv(folder / "encodes.csv")
     encodes.iloc[:-3].to_csv(folder / "encodes.csv", index=False)
-    files = export_run(folder, tmp_path / "out", "csv")
-    scores = pd.read_csv(files[1])
-    assert len(scores)
-    assert set(scores["encode"]) <= set(pd.read_csv(files[0])["encode"])
+    with pytest.raises(InputError, match="encode should be one of the table encodes"):
+        export_run(folder, tmp_path / "out", "csv")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_failed_export_leaves_the_last_one(
