@@ -223,6 +223,12 @@ def bd(
 @click.option("--vary", "vary", multiple=True, type=click.Choice(["weights", "encoder", "profile"]))
 @click.option("--rate-only", is_flag=True, help="Compare bits alone, exactly.")
 @click.option("--allow-inconclusive", is_flag=True, help="Do not fail where the data cannot tell.")
+@click.option(
+    "--allow-lost",
+    multiple=True,
+    metavar="NAME=VALUE,...",
+    help="What the run may lack, such as clip=test03a or codec=x265,rate=8; else it exits with 1.",
+)
 @click.option("--format", "format_", type=click.Choice(["table", "json", "markdown"]), default="table")
 @click.option("--junit", type=RUN, metavar="FILE", help="Write JUnit XML too, one case a curve.")
 @click.option(
@@ -241,6 +247,7 @@ def check(
     vary: Sequence[str],
     rate_only: bool,
     allow_inconclusive: bool,
+    allow_lost: Sequence[str],
     format_: str,
     junit: Path | None,
     metric: str | None,
@@ -248,7 +255,7 @@ def check(
     charge_boxes: bool,
     partition: str | None,
 ) -> int:
-    """Give a verdict on a run against a reference, for CI: exit code 1 if accuracy per bit regressed.
+    """Give a verdict on a run against a reference, for CI: exit code 1 if accuracy per bit regressed or data were lost.
 
     \b
     rdbench check results/quick --against results/main --max-bd-rate 3%
@@ -267,6 +274,7 @@ def check(
         vary=vary,
         rate_only=rate_only,
         allow_inconclusive=allow_inconclusive,
+        allow_lost=allow_lost,
         metric=metric,
         bits=bits,
         charge_boxes=charge_boxes,

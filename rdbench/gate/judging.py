@@ -1,7 +1,7 @@
 """Verdicts by inference: each curve's loss against its tolerance, by intervals that hold for all curves at once.
 
 A curve is regressed where even the lower end is above the tolerance, improved where even the upper end is below minus
-the tolerance, same where the interval lies within, else inconclusive.
+the tolerance and no other measure may have got worse than its own, same where the interval lies within, else inconclusive.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ class Judged:
     high: float = np.nan
     detectable: float = np.nan
     verdict: str = "inconclusive"
+    no_worse: bool = False  # the interval excludes losses above the tolerance
     reason: str = ""
 
 
@@ -283,6 +284,7 @@ def _compare(judged: list[Judged], tolerance: dict[str, float | None]) -> None:
     for one in judged:
         limit = tolerance[one.measure]
         assert limit is not None
+        one.no_worse = bool(one.high <= limit)
         if np.isnan(one.low):
             one.reason = one.loss.reason or one.reason or one.loss.interval_reason
         elif one.low > limit:
@@ -307,7 +309,12 @@ def _settle(row: dict[str, object], judged: list[Judged]) -> None:
         }
     verdicts = {one.measure: one.verdict for one in judged}
     found = next((name for name in ("regressed", "improved") if name in verdicts.values()), None)
-    if found:
+    unsure = [one.measure for one in judged if not one.no_worse]
+    if found == "improved" and unsure:
+        better = " and ".join(measure for measure, verdict in verdicts.items() if verdict == found)
+        reason = f"{better} improved, but {' and '.join(unsure)} may have got worse than the tolerance"
+        row |= {"verdict": "inconclusive", "reason": reason}
+    elif found:
         which = [measure for measure, verdict in verdicts.items() if verdict == found]
         row |= {"verdict": found, "reason": " and ".join(which)}
     elif judged and set(verdicts.values()) == {"same"}:

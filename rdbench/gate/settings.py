@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rdbench.errors import InputError
+from rdbench.gate.lost import parse_allowed
 from rdbench.stats.interpolation import DEFAULT
 from rdbench.stats.intervals import LEVEL
 from rdbench.stats.metrics import METRICS
@@ -39,6 +40,8 @@ class Settings:
         Compare bits alone, exactly and without inference; scores are not looked at.
     allow_inconclusive : bool
         Inconclusive and underpowered curves do not fail the check, nor do single ones that are not comparable.
+    allow_lost : collection of str
+        What the reference has and the run may lack, as in `rdbench.gate.lost.parse_allowed`.
     metric : str, optional
         By default each curve's own: CCC, or accuracy where the target has classes. Curves that cannot give the
         metric that is asked for are listed and do not decide.
@@ -51,7 +54,7 @@ class Settings:
     Raises
     ------
     InputError
-        If `vary` names what cannot vary, the metric or the bits are unknown, or nothing is to be judged.
+        If `vary` names what cannot vary, `allow_lost` cannot be read, the metric or the bits are unknown, or nothing is to be judged.
     """
 
     max_bd_rate: float | None = 0.01
@@ -59,6 +62,7 @@ class Settings:
     vary: Collection[str] = ()
     rate_only: bool = False
     allow_inconclusive: bool = False
+    allow_lost: Collection[str] = ()
     metric: str | None = None
     method: str = DEFAULT
     bits: str = "payload"
@@ -72,6 +76,8 @@ class Settings:
                 raise InputError(
                     f"{name!r} cannot vary{did_you_mean(name, VARY) or '.'} There are {', '.join(VARY)}."
                 )
+        for text in self.allow_lost:
+            parse_allowed(text)
         self.basis(self.metric or METRICS[0])
         if self.max_bd_rate is None and (self.max_accuracy_drop is None or self.rate_only):
             raise InputError("Nothing is judged: give a tolerance for the rate or for accuracy.")
@@ -95,6 +101,7 @@ class Settings:
             "vary": sorted(self.vary),
             "rate_only": self.rate_only,
             "allow_inconclusive": self.allow_inconclusive,
+            "allow_lost": list(self.allow_lost),
             "level": self.level,
             "bits": self.bits,
             "charge_boxes": self.charge_boxes,

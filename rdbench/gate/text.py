@@ -17,6 +17,7 @@ __all__ = ["curve_name", "for_people", "to_json", "to_junit", "to_markdown"]
 
 _SIGNS = {
     "regressed": "❌ regressed",
+    "lost": "❌ lost",
     "improved": "✅ improved",
     "same": "✅ same",
     "inconclusive": "⚠️ inconclusive",
@@ -123,7 +124,7 @@ def _plain(text: object) -> str:
 
 
 def to_junit(verdict: Verdict) -> str:
-    """JUnit XML with one case a curve: regressed fails, what else fails the gate is an error, the rest is skipped.
+    """JUnit XML with one case a curve: regressed or lost fails, what else fails the gate is an error, the rest is skipped.
 
     What fails the gate and is of no single curve has a case of its own, so that no server shows green for a gate
     that is red.
@@ -133,8 +134,8 @@ def to_junit(verdict: Verdict) -> str:
     for row in verdict.rows.to_dict("records"):
         case = _case(suite, curve_name(row))
         reason, found = _xml(row["reason"]), row["verdict"]
-        if found == "regressed":
-            ElementTree.SubElement(case, "failure", message=f"regressed: {reason}", type="regressed")
+        if found in ("regressed", "lost"):
+            ElementTree.SubElement(case, "failure", message=f"{found}: {reason}", type=found)
         elif found in ("inconclusive", "not comparable"):
             if strict and row["decides"]:
                 ElementTree.SubElement(case, "error", message=f"{found}: {reason}", type=found)
