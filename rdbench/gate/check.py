@@ -35,6 +35,7 @@ COLUMNS = (
     *("bd_accuracy", "bd_accuracy_low", "bd_accuracy_high", "bd_accuracy_detectable"),
     "underpowered",
     *("encodes", "encodes_changed", "payload_bits", "payload_bits_change", "payload_change"),
+    *("quantiser_rate", "psnr_change"),
     *("largest_value_change", "warning"),
 )
 """The columns of `Verdict.rows`. ``decides`` is whether the curve counts for the exit code: one that only one side
@@ -42,8 +43,9 @@ has, or that has no value on either, does not. ``bd_rate`` is in per cent (posit
 ``bd_accuracy`` in units of the metric (negative: the run recognises worse), their ends are simultaneous,
 ``_detectable`` is the smallest loss that is found 8 times in 10, and ``underpowered`` whether it exceeds the
 tolerance. The last ones are exact: encodes in common and those that differ anywhere; the reference's bits (those
-that are charged) over the encodes that have bits on both sides, the difference in bits and in per cent; and the
-largest change of the pooled metric at any point."""
+that are charged) over the encodes that have bits on both sides, the difference in bits and in per cent; where
+bits alone are compared, the mean change of bits over the points at equal quantisers in per cent, and that of PSNR in
+dB; and the largest change of the pooled metric at any point."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,10 @@ def verdict_on(run_tables: Tables, reference_tables: Tables, asked: Settings, *,
     told, tolerance = asked.told(), asked.tolerance()
     if asked.rate_only:
         rows = exact_rows(cells, charged, tolerance[RATE] or 0.0)
-        notes = ["Bits are compared exactly, on these clips alone; nothing is inferred about others."]
+        notes = [
+            "Bits are compared exactly at equal quantisers, on these clips alone; nothing is inferred about others, "
+            "or about recognition."
+        ]
         left_out = cells.left_out
     else:
         rows, notes, left_out = judged_rows(cells, charged, asked)

@@ -50,8 +50,8 @@ def for_people(verdict: Verdict) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns ``curve``, ``verdict``, ``bits at equal accuracy``, ``accuracy at equal bits``, ``bits, exact`` and
-        ``why``, all text.
+        Columns ``curve``, ``verdict``, ``bits at equal accuracy``, ``accuracy at equal bits`` (where bits alone are
+        compared ``bits at equal quantiser`` and ``PSNR``), ``bits, exact`` and ``why``, all text.
     """
     order = {name: i for i, name in enumerate(VERDICTS)}
     rows = verdict.rows.sort_values("verdict", key=lambda names: names.map(order), kind="stable")
@@ -64,16 +64,34 @@ def for_people(verdict: Verdict) -> pd.DataFrame:
             {
                 "curve": curve_name(row),
                 "verdict": row["verdict"] + (" (underpowered)" if row["underpowered"] else ""),
-                "bits at equal accuracy": _with_ends(row, "bd_rate", "{:+.2f} %"),
-                "accuracy at equal bits": _with_ends(row, "bd_accuracy", "{:+.4f}"),
+                **_measured(row, alone=bool(verdict.settings["rate_only"])),
                 "bits, exact": exact,
                 "why": "" if pd.isna(row["reason"]) else str(row["reason"]),
             }
         )
-    return pd.DataFrame(shown, columns=list(_READ))
+    return pd.DataFrame(shown, columns=_headings(verdict))
 
 
-_READ = ("curve", "verdict", "bits at equal accuracy", "accuracy at equal bits", "bits, exact", "why")
+def _headings(verdict: Verdict) -> list[str]:
+    measures = ["bits at equal accuracy", "accuracy at equal bits"]
+    if verdict.settings["rate_only"]:
+        measures = ["bits at equal quantiser", "PSNR"]
+    return ["curve", "verdict", *measures, "bits, exact", "why"]
+
+
+def _measured(row: dict[Any, Any], *, alone: bool) -> dict[str, str]:
+    if not alone:
+        return {
+            "bits at equal accuracy": _with_ends(row, "bd_rate", "{:+.2f} %"),
+            "accuracy at equal bits": _with_ends(row, "bd_accuracy", "{:+.4f}"),
+        }
+    figures = {
+        "bits at equal quantiser": ("quantiser_rate", "{:+.2f} %"),
+        "PSNR": ("psnr_change", "{:+.2f} dB"),
+    }
+    return {
+        head: "" if pd.isna(row[name]) else form.format(row[name]) for head, (name, form) in figures.items()
+    }
 
 
 def to_markdown(verdict: Verdict) -> str:
@@ -82,7 +100,7 @@ def to_markdown(verdict: Verdict) -> str:
     lines = [f"### rdbench check: {verdict.overall}", "", f"{counts or 'no curves'}.", ""]
     shown = for_people(verdict)
     if len(shown):
-        lines += ["| " + " | ".join(_READ) + " |", "|" + "---|" * len(_READ)]
+        lines += ["| " + " | ".join(shown.columns) + " |", "|" + "---|" * len(shown.columns)]
     for curve, judged, *figures, why in shown.itertuples(index=False, name=None):
         word, _, weak = judged.partition(" (")
         sign = _SIGNS[word] + (" (⚠️ underpowered)" if weak else "")
