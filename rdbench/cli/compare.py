@@ -229,6 +229,12 @@ def bd(
     metavar="NAME=VALUE,...",
     help="What the run may lack, such as clip=test03a or codec=x265,rate=8; else it exits with 1.",
 )
+@click.option(
+    "--primary",
+    multiple=True,
+    metavar="NAME=VALUE,...",
+    help="The curves that must be shown to be no worse, such as codec=x265,target=valence; all unless given.",
+)
 @click.option("--format", "format_", type=click.Choice(["table", "json", "markdown"]), default="table")
 @click.option("--junit", type=RUN, metavar="FILE", help="Write JUnit XML too, one case a curve.")
 @click.option(
@@ -248,6 +254,7 @@ def check(
     rate_only: bool,
     allow_inconclusive: bool,
     allow_lost: Sequence[str],
+    primary: Sequence[str],
     format_: str,
     junit: Path | None,
     metric: str | None,
@@ -275,6 +282,7 @@ def check(
         rate_only=rate_only,
         allow_inconclusive=allow_inconclusive,
         allow_lost=allow_lost,
+        primary=primary,
         metric=metric,
         bits=bits,
         charge_boxes=charge_boxes,

@@ -25,7 +25,7 @@ from rdbench.tables.schema import CURVE
 
 __all__ = ["COLUMNS", "VERDICTS", "Verdict", "check", "parse_share", "verdict_on"]
 
-VERDICTS = ("regressed", "lost", "improved", "same", "inconclusive", "not comparable")
+VERDICTS = ("regressed", "lost", "improved", "same", "not worse", "inconclusive", "not comparable")
 """What a curve, or all of them, may be found to be."""
 
 COLUMNS = (
@@ -33,7 +33,7 @@ COLUMNS = (
     *("metric", "verdict", "reason", "decides", "identical", "points", "subjects", "clips"),
     *("bd_rate", "bd_rate_low", "bd_rate_high", "bd_rate_detectable"),
     *("bd_accuracy", "bd_accuracy_low", "bd_accuracy_high", "bd_accuracy_detectable"),
-    "underpowered",
+    *("unchanged_passes", "underpowered"),
     *("encodes", "encodes_changed", "payload_bits", "payload_bits_change", "payload_change"),
     *("quantiser_rate", "psnr_change"),
     *("largest_value_change", "warning"),
@@ -41,8 +41,9 @@ COLUMNS = (
 """The columns of `Verdict.rows`. ``decides`` is whether the curve counts for the exit code: one that only one side
 has, or that has no value on either, does not. ``bd_rate`` is in per cent (positive: the run needs more bits),
 ``bd_accuracy`` in units of the metric (negative: the run recognises worse), their ends are simultaneous,
-``_detectable`` is the smallest loss that is found 8 times in 10, and ``underpowered`` whether it exceeds the
-tolerance. The last ones are exact: encodes in common and those that differ anywhere; the reference's bits (those
+``_detectable`` is the loss that is called regressed 8 times in 10 (so it exceeds the tolerance),
+``unchanged_passes`` how often the curve of an unchanged build is shown to be no worse, and ``underpowered`` whether
+that is less than 8 times in 10. The last ones are exact: encodes in common and those that differ anywhere; the reference's bits (those
 that are charged) over the encodes that have bits on both sides, the difference in bits and in per cent; where
 bits alone are compared, the mean change of bits over the points at equal quantisers in per cent, and that of PSNR in
 dB; and the largest change of the pooled metric at any point."""
@@ -151,6 +152,8 @@ def verdict_on(run_tables: Tables, reference_tables: Tables, asked: Settings, *,
             "metric": asked.metric or (str(used.pop()) if len(used) == 1 else None),
             "method": asked.method,
         }
+    for row, primary in zip(rows, asked.is_primary(cells.curves), strict=True):
+        row["decides"] = bool(row["decides"]) and bool(primary)
     _mark(rows, lost)
     left_out = [*left_out, *lost.allowed]
     table = pd.DataFrame(rows, columns=list(COLUMNS))
@@ -188,10 +191,11 @@ def _verdict(
 ) -> Verdict:
     verdicts = rows["verdict"]
     lost = bool((verdicts == "lost").any())
-    compared = verdicts.isin(("regressed", "improved", "same", "inconclusive"))
+    compared = verdicts.isin(("regressed", "improved", "same", "not worse", "inconclusive"))
     # A curve that only one side has was never asked for there; one that both have must not drop out unseen.
     decides, weak = (rows[name].to_numpy(dtype=bool) for name in ("decides", "underpowered"))
-    open_ends = (verdicts == "inconclusive") | ((verdicts == "not comparable") & decides) | weak
+    open_ends = decides & (verdicts.isin(("inconclusive", "not comparable")).to_numpy() | weak)
+    shown = verdicts[decides] if decides.any() else verdicts
     if (verdicts == "regressed").any():
         overall = "regressed"
     elif lost:
@@ -202,8 +206,10 @@ def _verdict(
         notes = ["The run and the reference share nothing that may be compared.", *notes]
     elif open_ends.any():
         overall = "inconclusive"
-    elif (verdicts == "improved").any():
+    elif (shown == "improved").any():
         overall = "improved"
+    elif (shown == "not worse").any():
+        overall = "not worse"
     else:
         overall = "same"
     if failed:

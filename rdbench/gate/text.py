@@ -20,6 +20,7 @@ _SIGNS = {
     "lost": "❌ lost",
     "improved": "✅ improved",
     "same": "✅ same",
+    "not worse": "✅ not worse",
     "inconclusive": "⚠️ inconclusive",
     "not comparable": "➖ not comparable",
 }
@@ -159,8 +160,8 @@ def to_junit(verdict: Verdict) -> str:
                 ElementTree.SubElement(case, "error", message=f"{found}: {reason}", type=found)
             else:
                 ElementTree.SubElement(case, "skipped", message=f"{found}: {reason}")
-        elif row["underpowered"] and strict:
-            message = f"{found}, but larger losses than the tolerance would often go unseen"
+        elif row["underpowered"] and strict and row["decides"]:
+            message = f"{found}, but an unchanged build would often not pass"
             ElementTree.SubElement(case, "error", message=message, type="underpowered")
         out = ElementTree.SubElement(case, "system-out")
         out.text = _xml("\n".join(f"{key}: {value}" for key, value in row.items() if not _missing(value)))

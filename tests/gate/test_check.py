@@ -12,6 +12,7 @@ from made_tables import made
 from rdbench.errors import InputError
 from rdbench.gate import text as verdict_formats
 from rdbench.gate.check import COLUMNS, check, parse_share
+from rdbench.gate.judging import judge
 from rdbench.tables.schema import MOMENTS
 
 NAME = "<img src=x onerror=alert(1)>|`@x\x00"
@@ -718,3 +719,64 @@ def test_every_format_takes_a_verdict_of_bits_alone(tables):
     assert "frame x265/ra 1/4 crf" in verdict_formats.to_markdown(found)
     ElementTree.fromstring(verdict_formats.to_junit(found).encode())
     json.loads(verdict_formats.to_json(found))
+
+
+def test_fewer_bits_at_a_quantiser_are_no_gain_where_the_picture_is_coarser(tables):
+    encodes, scores = tables
+    for share, decibels, verdict in (
+        (-0.19, -0.6, "inconclusive"),
+        (-0.19, 0.6, "improved"),
+        (0.19, 0.6, "inconclusive"),
+        (0.19, -0.6, "regressed"),
+        (0.19, np.nan, "inconclusive"),
+        (0.0, -0.6, "inconclusive"),
+        (0.0, 0.6, "same"),
+    ):
+        psnr = encodes.psnr.astype(float) + np.where(encodes.codec == "x265", decibels, 0.0)
+        run = dearer(encodes, share).assign(psnr=psnr), scores
+        found = check(run, tables, rate_only=True).rows
+        x265 = found[found.codec == "x265"]
+        assert set(x265.verdict) == {verdict}
+        assert x265.bd_rate.isna().all(), "nothing is said of bits at equal accuracy"
+        assert x265.quantiser_rate.to_numpy() == pytest.approx(100 * share, abs=0.01)
+    shown = verdict_formats.for_people(check(run, tables, rate_only=True))
+    assert "bits at equal quantiser" in shown
+    assert "bits at equal accuracy" not in shown
+
+
+@pytest.mark.parametrize(
+    ("drop", "spread", "verdict"),
+    [(0.0, 0.001, "improved"), (0.0, 0.05, "inconclusive"), (0.1, 0.001, "regressed")],
+)
+def test_improved_needs_that_nothing_may_have_got_worse(drop, spread, verdict):
+    rng = np.random.default_rng(2)
+    cheaper, accuracy = rng.normal(-0.4, 0.01, 12), rng.normal(0, spread, 12)
+    accuracy += -drop - accuracy.mean()
+    measures = [(x.mean(keepdims=True), ((x.sum() - x) / (len(x) - 1))[None]) for x in (cheaper, accuracy)]
+    assert judge(*measures, tolerances=[(0.03, 0.01)]) == [[verdict]]
+    assert judge(measures[0], tolerances=[(0.03, None)]) == [["improved"]]
+
+
+def test_only_primary_curves_must_be_shown_to_be_no_worse(tables):
+    encodes, scores = tables
+    noisy = dearer(encodes, 0.01, sd=0.08, seed=4), scores
+    options = {"max_accuracy_drop": None}
+    assert check(noisy, tables, **options).exit_code == 3
+    found = check(noisy, tables, primary=["codec=x264"], **options)
+    assert (found.overall, found.exit_code) == ("same", 0)
+    assert set(found.rows.codec[found.rows.decides]) == {"x264"}
+    assert check(noisy, tables, primary=["codec=x265,factor=4"], **options).exit_code == 3
+    worse = dearer(encodes, 0.4), scores
+    assert check(worse, tables, primary=["codec=x264"], **options).exit_code == 1, "what is seen is seen"
+    for text, says in (("codec=vp9", "names no curve"), ("rate=4", "of no whole curve")):
+        with pytest.raises(InputError, match=says):
+            check(noisy, tables, primary=[text])
+
+
+def test_a_gain_that_may_be_large_is_no_reason_to_fail(tables):
+    encodes, scores = tables
+    found = check(
+        (dearer(encodes, -0.03, sd=0.012, seed=4), scores), tables, max_bd_rate=0.03, max_accuracy_drop=None
+    )
+    assert set(found.rows.verdict[found.rows.codec == "x265"]) == {"not worse"}
+    assert (found.overall, found.exit_code) == ("not worse", 0)
