@@ -231,6 +231,18 @@ def bd(
 @click.option("--vary", "vary", multiple=True, type=click.Choice(["weights", "encoder", "profile"]))
 @click.option("--rate-only", is_flag=True, help="Compare bits alone, exactly.")
 @click.option("--allow-inconclusive", is_flag=True, help="Do not fail where the data cannot tell.")
+@click.option(
+    "--allow-lost",
+    multiple=True,
+    metavar="NAME=VALUE,...",
+    help="What the run may lack, such as clip=test03a or codec=x265,rate=8; else it exits with 1.",
+)
+@click.option(
+    "--primary",
+    multiple=True,
+    metavar="NAME=VALUE,...",
+    help="The curves that must be shown to be no worse, such as codec=x265,target=valence; all unless given.",
+)
 @click.option("--format", "format_", type=click.Choice(["table", "json", "markdown"]), default="table")
 @click.option("--junit", type=RUN, metavar="FILE", help="Write JUnit XML too, one case a curve.")
 @click.option(
@@ -249,6 +261,8 @@ def check(
     vary: Sequence[str],
     rate_only: bool,
     allow_inconclusive: bool,
+    allow_lost: Sequence[str],
+    primary: Sequence[str],
     format_: str,
     junit: Path | None,
     metric: str | None,
@@ -256,7 +270,7 @@ def check(
     charge_boxes: bool,
     partition: str | None,
 ) -> int:
-    """Give a verdict on a run against a reference, for CI: exit code 1 if accuracy per bit regressed.
+    """Give a verdict on a run against a reference, for CI: exit code 1 if accuracy per bit regressed or data were lost.
 
     \b
     rdbench check results/quick --against results/main --max-bd-rate 3%
@@ -275,6 +289,8 @@ def check(
         vary=vary,
         rate_only=rate_only,
         allow_inconclusive=allow_inconclusive,
+        allow_lost=allow_lost,
+        primary=primary,
         metric=metric,
         bits=bits,
         charge_boxes=charge_boxes,

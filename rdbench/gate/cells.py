@@ -28,7 +28,7 @@ from rdbench.tables.schema import BITS, CURVE, SCORE_KEY
 __all__ = ["Cells", "both_sides", "paired_cells", "unscored"]
 
 
-_BITS = (*(f"{name}_bits" for name in BITS), "box_bits")
+_BITS = (*(f"{name}_bits" for name in BITS), "box_bits", "psnr")
 
 
 @dataclass
@@ -44,7 +44,9 @@ class Cells:
     kind: NDArray[np.object_]  # "continuous", "classes", or "" where neither side has a score
     run: tuple[pd.DataFrame, pd.DataFrame]  # the partition's encodes, all scores
     reference: tuple[pd.DataFrame, pd.DataFrame]
-    bits: tuple[pd.DataFrame, pd.DataFrame]  # curve, point, clip, subject, bit counts of the cells in common
+    bits: tuple[
+        pd.DataFrame, pd.DataFrame
+    ]  # curve, point, clip, subject, bit counts and PSNR of the cells in common
     left_out: list[str]  # what takes no part because one side lacks it, or an encoder refused it
 
     def same(self) -> NDArray[np.bool_]:
@@ -138,7 +140,7 @@ def _reasons(
 
 
 def _bits_in_common(paired: Paired) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Curve, point, clip, subject and bit counts of the cells that both sides have."""
+    """Curve, point, clip, subject, bit counts and PSNR of the cells that both sides have."""
     mine, side = paired.common[0], paired.sides[0]
     names = {
         "curve": side.curve[paired.at],

@@ -7,6 +7,7 @@ nor a complete clip; the exact differences on this very set of clips are told be
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,13 +18,14 @@ from rdbench.errors import InputError
 from rdbench.gate.cells import paired_cells, unscored
 from rdbench.gate.exact import Charged, exact_rows
 from rdbench.gate.judging import judged_rows
+from rdbench.gate.lost import Lost, Tables, lost_cells
 from rdbench.gate.settings import RATE, Settings
 from rdbench.tables.reading import default_partition
 from rdbench.tables.schema import CURVE
 
 __all__ = ["COLUMNS", "VERDICTS", "Verdict", "check", "parse_share", "verdict_on"]
 
-VERDICTS = ("regressed", "improved", "same", "inconclusive", "not comparable")
+VERDICTS = ("regressed", "lost", "improved", "same", "not worse", "inconclusive", "not comparable")
 """What a curve, or all of them, may be found to be."""
 
 COLUMNS = (
@@ -31,17 +33,20 @@ COLUMNS = (
     *("metric", "verdict", "reason", "decides", "identical", "points", "subjects", "clips"),
     *("bd_rate", "bd_rate_low", "bd_rate_high", "bd_rate_detectable"),
     *("bd_accuracy", "bd_accuracy_low", "bd_accuracy_high", "bd_accuracy_detectable"),
-    "underpowered",
+    *("unchanged_passes", "underpowered"),
     *("encodes", "encodes_changed", "payload_bits", "payload_bits_change", "payload_change"),
+    *("quantiser_rate", "psnr_change"),
     *("largest_value_change", "warning"),
 )
 """The columns of `Verdict.rows`. ``decides`` is whether the curve counts for the exit code: one that only one side
 has, or that has no value on either, does not. ``bd_rate`` is in per cent (positive: the run needs more bits),
 ``bd_accuracy`` in units of the metric (negative: the run recognises worse), their ends are simultaneous,
-``_detectable`` is the smallest loss that is found 8 times in 10, and ``underpowered`` whether it exceeds the
-tolerance. The last ones are exact: encodes in common and those that differ anywhere; the reference's bits (those
-that are charged) over the encodes that have bits on both sides, the difference in bits and in per cent; and the
-largest change of the pooled metric at any point."""
+``_detectable`` is the loss that is called regressed 8 times in 10 (so it exceeds the tolerance),
+``unchanged_passes`` how often the curve of an unchanged build is shown to be no worse, and ``underpowered`` whether
+that is less than 8 times in 10. The last ones are exact: encodes in common and those that differ anywhere; the reference's bits (those
+that are charged) over the encodes that have bits on both sides, the difference in bits and in per cent; where
+bits alone are compared, the mean change of bits over the points at equal quantisers in per cent, and that of PSNR in
+dB; and the largest change of the pooled metric at any point."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class Verdict:
     overall : str
         One of `VERDICTS`.
     exit_code : int
-        0 good; 1 regressed; 3 nothing comparable, inconclusive, or a curve underpowered; 4 some units of the run
+        0 good; 1 regressed, or something was lost; 3 nothing comparable, inconclusive, or a curve underpowered; 4 some units of the run
         had failed.
     settings : dict
         The tolerances and what may vary.
@@ -101,10 +106,6 @@ def parse_share(text: str) -> float | None:
     return value
 
 
-Tables = tuple[pd.DataFrame, pd.DataFrame]
-"""Encodes and scores, with the columns of `rdbench.tables.schema`."""
-
-
 def check(run_tables: Tables, reference_tables: Tables, *, failed: int = 0, **settings: Any) -> Verdict:
     """Compare a run with a reference, curve by curve.
 
@@ -128,15 +129,21 @@ def verdict_on(run_tables: Tables, reference_tables: Tables, asked: Settings, *,
     """The verdict of `check`."""
     chosen = default_partition(run_tables[0]) if asked.partition is None else asked.partition
     asked = replace(asked, partition=chosen)
-    tables = (run_tables, reference_tables)
-    cells = paired_cells(*tables, chosen, asked.vary, scored=not asked.rate_only)
-    if not asked.rate_only and cells.curves.empty:
-        cells = unscored(paired_cells(*tables, chosen, asked.vary, scored=False))
+    scored = not asked.rate_only and _any_scores((run_tables, reference_tables), chosen)
+    lost = lost_cells(
+        run_tables, reference_tables, chosen, bits=asked.bits, scored=scored, allow=asked.allow_lost
+    )
+    cells = paired_cells(lost.run, lost.reference, chosen, asked.vary, scored=scored)
+    if not asked.rate_only and not scored:
+        cells = unscored(cells)
     charged = Charged(cells, asked.bits, asked.charge_boxes)
     told, tolerance = asked.told(), asked.tolerance()
     if asked.rate_only:
         rows = exact_rows(cells, charged, tolerance[RATE] or 0.0)
-        notes = ["Bits are compared exactly, on these clips alone; nothing is inferred about others."]
+        notes = [
+            "Bits are compared exactly at equal quantisers, on these clips alone; nothing is inferred about others, "
+            "or about recognition."
+        ]
         left_out = cells.left_out
     else:
         rows, notes, left_out = judged_rows(cells, charged, asked)
@@ -145,8 +152,33 @@ def verdict_on(run_tables: Tables, reference_tables: Tables, asked: Settings, *,
             "metric": asked.metric or (str(used.pop()) if len(used) == 1 else None),
             "method": asked.method,
         }
+    for row, primary in zip(rows, asked.is_primary(cells.curves), strict=True):
+        row["decides"] = bool(row["decides"]) and bool(primary)
+    _mark(rows, lost)
+    left_out = [*left_out, *lost.allowed]
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     return _verdict(table, told, notes, left_out, asked.allow_inconclusive, failed)
+
+
+def _any_scores(sides: Sequence[Tables], partition: str) -> bool:
+    """Whether anything of the partition was scored on either side."""
+    return any(
+        scores["encode"].isin(encodes.loc[encodes["partition"] == partition, "encode"]).any()
+        for encodes, scores in sides
+    )
+
+
+def _mark(rows: list[dict[str, object]], lost: Lost) -> None:
+    """Call the curves lost that have lost something, but a regression stays one."""
+    for row in rows:
+        text = lost.told.get(tuple(str(row[name]) for name in lost.columns))
+        if text is None:
+            continue
+        seen = str(row.get("reason", ""))
+        if row["verdict"] == "regressed":
+            row["reason"] = f"{seen}; lost: {text}"
+        else:
+            row |= {"verdict": "lost", "reason": f"{text}, which the reference has", "decides": True}
 
 
 def _verdict(
@@ -158,24 +190,31 @@ def _verdict(
     failed: int,
 ) -> Verdict:
     verdicts = rows["verdict"]
-    compared = verdicts.isin(("regressed", "improved", "same", "inconclusive"))
+    lost = bool((verdicts == "lost").any())
+    compared = verdicts.isin(("regressed", "improved", "same", "not worse", "inconclusive"))
     # A curve that only one side has was never asked for there; one that both have must not drop out unseen.
     decides, weak = (rows[name].to_numpy(dtype=bool) for name in ("decides", "underpowered"))
-    open_ends = (verdicts == "inconclusive") | ((verdicts == "not comparable") & decides) | weak
-    if not compared.any():
+    open_ends = decides & (verdicts.isin(("inconclusive", "not comparable")).to_numpy() | weak)
+    shown = verdicts[decides] if decides.any() else verdicts
+    if (verdicts == "regressed").any():
+        overall = "regressed"
+    elif lost:
+        overall = "lost"
+        notes = ["The run lacks what the reference has; --allow-lost names what may be missing.", *notes]
+    elif not compared.any():
         overall = "not comparable"
         notes = ["The run and the reference share nothing that may be compared.", *notes]
-    elif (verdicts == "regressed").any():
-        overall = "regressed"
     elif open_ends.any():
         overall = "inconclusive"
-    elif (verdicts == "improved").any():
+    elif (shown == "improved").any():
         overall = "improved"
+    elif (shown == "not worse").any():
+        overall = "not worse"
     else:
         overall = "same"
     if failed:
         code = 4
-    elif overall == "regressed":
+    elif overall in ("regressed", "lost"):
         code = 1
     elif overall == "not comparable" or (open_ends.any() and not allow_inconclusive):
         code = 3

@@ -1,4 +1,8 @@
-"""The bits that are charged, compared exactly on these clips alone."""
+"""The bits that are charged, compared exactly on these clips alone.
+
+Fewer bits at an equal quantiser may be a better encoder or a coarser picture. So a change of bits is a loss or a gain
+only where PSNR tells that the picture has not changed the other way.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,10 @@ from numpy.typing import NDArray
 from rdbench.gate.cells import SIDES, Cells
 from rdbench.stats.bd import percent
 
-__all__ = ["Charged", "exact_rows", "named_rows"]
+__all__ = ["PSNR_STEP", "Charged", "exact_rows", "named_rows"]
+
+PSNR_STEP = 0.01
+"""dB; smaller changes of a point's mean PSNR are taken for none."""
 
 
 class Charged:
@@ -22,6 +29,7 @@ class Charged:
         self.cells = cells.bits[0][["curve", "point", "clip", "subject"]]
         self.value: list[NDArray[np.int64]] = []
         self.have: list[NDArray[np.bool_]] = []
+        self.psnr: list[NDArray[np.float64]] = []
         for table in cells.bits:
             count = table[f"{bits}_bits"]
             value = count.to_numpy(np.int64, na_value=0)
@@ -29,6 +37,7 @@ class Charged:
                 value = value + table["box_bits"].to_numpy(np.int64, na_value=0)
             self.value.append(value)
             self.have.append(count.notna().to_numpy())
+            self.psnr.append(table["psnr"].to_numpy(np.float64, na_value=np.nan))
         self.both = self.have[0] & self.have[1]
 
     def columns(self, cells: Cells) -> list[dict[str, object]]:
@@ -59,6 +68,15 @@ class Charged:
         after, before = (np.bincount(label, value[use]) for value in self.value)
         with np.errstate(invalid="ignore", divide="ignore"):
             return float(np.log(after / before).mean())
+
+    def psnr_change(self, use: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Mean change of PSNR over these cells, in dB, for each point; NaN where a clip has none on either side."""
+        label = np.unique(self.cells["point"].to_numpy()[use], return_inverse=True)[1]
+        after, before = (psnr[use] for psnr in self.psnr)
+        with np.errstate(invalid="ignore"):
+            # Lossless pictures have no finite PSNR, and have not changed.
+            change = np.where(after == before, 0.0, after - before)
+        return np.asarray(np.bincount(label, change) / np.bincount(label))
 
     def sizes(self, cells: Cells, use: NDArray[np.bool_] | None = None) -> list[dict[str, int]]:
         """How many points, subjects and clips the cells in common (or some of them) are of, for each curve."""
@@ -97,16 +115,16 @@ def exact_rows(cells: Cells, charged: Charged, tolerance: float) -> list[dict[st
             if (count := int((own & have & ~charged.both).sum()))
         ]
         if same:
-            row |= {"verdict": "same", "reason": "identical", "bd_rate": 0.0}
+            row |= {"verdict": "same", "reason": "identical", "quantiser_rate": 0.0, "psnr_change": 0.0}
         elif alone:
             row |= {"verdict": "not comparable", "reason": " and ".join(alone)}
         elif not use.any():
             reason = "neither side has bits, so it does not decide"
             row |= {"verdict": "not comparable", "reason": reason, "decides": False}
         else:
-            ratio = charged.log_ratio(use)
-            row["bd_rate"] = float(percent(ratio))
-            row |= dict(zip(("verdict", "reason"), _exact_verdict(ratio, tolerance), strict=True))
+            ratio, psnr = charged.log_ratio(use), charged.psnr_change(use)
+            row |= {"quantiser_rate": float(percent(ratio)), "psnr_change": float(psnr.mean())}
+            row |= dict(zip(("verdict", "reason"), _exact_verdict(ratio, psnr, tolerance), strict=True))
     return rows
 
 
@@ -125,11 +143,15 @@ def named_rows(cells: Cells, charged: Charged) -> list[dict[str, object]]:
     return rows
 
 
-def _exact_verdict(ratio: float, tolerance: float) -> tuple[str, str]:
+def _exact_verdict(ratio: float, psnr: NDArray[np.float64], tolerance: float) -> tuple[str, str]:
     if not np.isfinite(ratio):
         return "inconclusive", "there are no bits to compare"
-    if ratio > tolerance:
-        return "regressed", f"{percent(ratio):+.3f} % bits"
-    if ratio < -tolerance:
-        return "improved", f"{percent(ratio):+.3f} % bits"
-    return "same", ""
+    known = bool(np.isfinite(psnr).all())
+    bits = f"{percent(ratio):+.3f} % bits at equal quantiser"
+    quality = f"PSNR {psnr.min():+.2f} to {psnr.max():+.2f} dB" if known else "no PSNR on both sides"
+    lower, higher = known and bool(psnr.min() < -PSNR_STEP), known and bool(psnr.max() > PSNR_STEP)
+    if abs(ratio) <= tolerance:
+        return ("inconclusive", f"{bits}, {quality}") if lower else ("same", "")
+    if not known or (higher if ratio > 0 else lower):
+        return "inconclusive", f"{bits}, {quality}: which of the two weighs more cannot be told from them"
+    return "regressed" if ratio > 0 else "improved", f"{bits}, {quality}"

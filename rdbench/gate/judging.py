@@ -1,7 +1,8 @@
 """Verdicts by inference: each curve's loss against its tolerance, by intervals that hold for all curves at once.
 
-A curve is regressed where even the lower end is above the tolerance, improved where even the upper end is below minus
-the tolerance, same where the interval lies within, else inconclusive.
+A curve is regressed where even the lower end is above the tolerance; improved where even the upper end is below minus
+the tolerance and no other measure may have got worse than its own; same where the interval lies within; not worse where
+it excludes losses above the tolerance, but not gains; else inconclusive.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import stdtrit
+from scipy.special import nctdtrinc, stdtr
 
 from rdbench.curves.arrays import codes
 from rdbench.curves.points import Points
@@ -29,7 +30,7 @@ from rdbench.tables.schema import CURVE, SCOPE
 __all__ = ["POWER", "Judged", "judge", "judged_rows"]
 
 POWER = 0.8
-"""The smallest detectable loss is the one that is found this often."""
+"""The detectable loss is called regressed this often, and a gate must pass an unchanged build as often."""
 
 # The metric of each kind of score unless another is asked for, and those that it can give.
 _DEFAULT = {"continuous": "ccc", "classes": "accuracy", "": ""}
@@ -51,8 +52,14 @@ class Judged:
     subjects: tuple[str, ...]
     low: float = np.nan
     high: float = np.nan
+    primary: bool = True
+    reach: float = np.nan  # how far above the tolerance a loss is found 8 times in 10
+    critical: float = np.nan
+    error: float = np.nan
     detectable: float = np.nan
+    passes: float = np.nan  # how often an unchanged build is shown to be no worse
     verdict: str = "inconclusive"
+    no_worse: bool = False  # the interval excludes losses above the tolerance
     reason: str = ""
 
 
@@ -103,9 +110,12 @@ def judged_rows(
             clips = points.left_out[points.left_out["kind"] == "clip"]
             left_out += list(clips["kind"] + " " + clips["name"] + " " + clips["reason"])
             judged += _deltas(points, cells, members, rows, asked)
+    primary = asked.is_primary(cells.curves)
+    for one in judged:
+        one.primary = bool(primary[one.curve])
     _intervals(judged, asked.level)
     _compare(judged, tolerance)
-    weak = _underpowered(judged, tolerance)
+    weak = _underpowered(judged)
     of_curve: dict[int, list[Judged]] = {}
     for one in judged:
         of_curve.setdefault(one.curve, []).append(one)
@@ -113,6 +123,7 @@ def judged_rows(
         if "verdict" not in rows[i]:
             _settle(rows[i], of_curve.get(i, []))
         rows[i]["underpowered"] = i in weak
+        rows[i]["unchanged_passes"] = min((one.passes for one in of_curve.get(i, [])), default=np.nan)
     return rows, _power_notes(judged, tolerance), sorted(set(left_out))
 
 
@@ -122,7 +133,7 @@ def _no_value(metric: str) -> dict[str, object]:
 
 
 def _unchanged(tolerance: dict[str, float | None], coded: bool) -> dict[str, object]:
-    row: dict[str, object] = {"verdict": "same", "reason": "identical"}
+    row: dict[str, object] = {"verdict": "same", "reason": "identical", "unchanged_passes": 1.0}
     row |= {"largest_value_change": 0.0, "warning": ""}
     for measure, name in ((RATE, "bd_rate"), (ACCURACY, "bd_accuracy")):
         if tolerance[measure] is not None and (coded or measure == ACCURACY):
@@ -251,38 +262,45 @@ def _largest_change(
 
 
 def _intervals(judged: list[Judged], level: float, draws: int = 4000) -> None:
-    families: dict[tuple[str, ...], list[Judged]] = {}
+    families: dict[tuple[bool, tuple[str, ...]], list[Judged]] = {}
     for one in judged:
         if len(one.loss.replicates) == len(one.subjects) and np.isfinite(one.loss.value):
             # A curve that does not move at all needs no room in the family.
             if np.any(one.loss.replicates != one.loss.value):
-                families.setdefault(one.subjects, []).append(one)
+                families.setdefault((one.primary, one.subjects), []).append(one)
             elif len(one.subjects) >= MIN_SUBJECTS:
                 one.low = one.high = one.sign * one.loss.value
-                one.detectable = 0.0
-    for subjects, family in families.items():
-        # Families over different subjects share the allowance for error.
-        own_level = 1 - (1 - level) / len(families)
+                one.reach = one.critical = one.error = 0.0
+    for (primary, subjects), family in families.items():
+        # Families over different subjects share the allowance for error; primary curves share it with no others.
+        own_level = 1 - (1 - level) / sum(other == primary for other, _ in families)
         values = np.array([one.sign * one.loss.value for one in family])
         replicates = np.stack([one.sign * one.loss.replicates for one in family], axis=1)
         found = simultaneous(values, replicates, level=own_level, draws=draws)
-        reach = found.critical + stdtrit(max(len(subjects) - 1, 1), POWER)
+        # Of a noncentral t: the lower end is above the tolerance where the estimate exceeds it by the critical value.
+        reach = float(nctdtrinc(max(len(subjects) - 1, 1), 1 - POWER, found.critical))
         for k, one in enumerate(family):
             one.low, one.high = float(found.interval.low[k]), float(found.interval.high[k])
-            one.detectable = float(reach * found.interval.error[k])
+            one.error, one.critical = float(found.interval.error[k]), float(found.critical)
+            one.reach = reach * one.error
             one.reason = str(found.interval.reason[k])
 
 
-def _underpowered(judged: list[Judged], tolerance: dict[str, float | None]) -> set[int]:
-    """Curves of which larger losses than the tolerance would often go unseen."""
-    limits = [(one, tolerance[one.measure]) for one in judged]
-    return {one.curve for one, limit in limits if limit is not None and one.detectable > limit}
+def _underpowered(judged: list[Judged]) -> set[int]:
+    """Curves that an unchanged build would often not be shown to be no worse in."""
+    return {one.curve for one in judged if one.passes < POWER}
 
 
 def _compare(judged: list[Judged], tolerance: dict[str, float | None]) -> None:
     for one in judged:
         limit = tolerance[one.measure]
         assert limit is not None
+        one.no_worse = bool(one.high <= limit)
+        one.detectable = limit + one.reach
+        if one.error == 0:
+            one.passes = 1.0
+        elif np.isfinite(one.error):
+            one.passes = float(stdtr(max(len(one.subjects) - 1, 1), limit / one.error - one.critical))
         if np.isnan(one.low):
             one.reason = one.loss.reason or one.reason or one.loss.interval_reason
         elif one.low > limit:
@@ -307,11 +325,18 @@ def _settle(row: dict[str, object], judged: list[Judged]) -> None:
         }
     verdicts = {one.measure: one.verdict for one in judged}
     found = next((name for name in ("regressed", "improved") if name in verdicts.values()), None)
-    if found:
+    unsure = [one.measure for one in judged if not one.no_worse]
+    if found == "improved" and unsure:
+        better = " and ".join(measure for measure, verdict in verdicts.items() if verdict == found)
+        reason = f"{better} improved, but {' and '.join(unsure)} may have got worse than the tolerance"
+        row |= {"verdict": "inconclusive", "reason": reason}
+    elif found:
         which = [measure for measure, verdict in verdicts.items() if verdict == found]
         row |= {"verdict": found, "reason": " and ".join(which)}
     elif judged and set(verdicts.values()) == {"same"}:
         row |= {"verdict": "same", "reason": ""}
+    elif judged and not unsure:
+        row |= {"verdict": "not worse", "reason": "losses above the tolerance are excluded, gains are not"}
     elif judged:
         texts = [f"{one.measure}: {one.reason}" for one in judged if one.verdict == "inconclusive"]
         row |= {"verdict": "inconclusive", "reason": "; ".join(texts)}
@@ -326,21 +351,23 @@ def _power_notes(judged: list[Judged], tolerance: dict[str, float | None]) -> li
         some = [
             one.detectable
             for one in judged
-            if one.measure == measure and np.isfinite(one.detectable) and one.detectable > 0
+            if one.measure == measure and one.primary and np.isfinite(one.detectable) and one.error > 0
         ]
+        passes = [one.passes for one in judged if one.measure == measure and one.primary and one.error > 0]
         limit = tolerance[measure]
         if not some or limit is None:
             continue
         scale, unit = (percent, " %") if measure == RATE else (float, "")
         name = "BD-rate" if measure == RATE else "accuracy"
         text = (
-            f"The smallest loss of {name} that is found {round(10 * POWER)} times in 10: "
-            f"{scale(min(some)):.3g} to {scale(max(some)):.3g}{unit}; the tolerance is {scale(limit):.3g}{unit}."
+            f"The loss of {name} that is called regressed {round(10 * POWER)} times in 10: "
+            f"{scale(min(some)):.3g} to {scale(max(some)):.3g}{unit}; the tolerance is {scale(limit):.3g}{unit}. "
+            f"An unchanged build is shown to be no worse in {min(passes):.0%} to {max(passes):.0%} of cases."
         )
-        if max(some) > limit:
+        if min(passes) < POWER:
             text += (
-                " Where it exceeds the tolerance the gate cannot tell, whatever its verdict: it takes more subjects, "
-                "fewer curves or a wider tolerance."
+                f" Where that is under {POWER:.0%} the gate cannot tell, whatever its verdict: it takes more "
+                "subjects, fewer primary curves or a wider tolerance."
             )
         notes.append(text)
     return notes

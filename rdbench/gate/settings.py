@@ -6,12 +6,16 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from rdbench.errors import InputError
+from rdbench.gate.lost import parse_allowed
 from rdbench.stats.interpolation import DEFAULT
 from rdbench.stats.intervals import LEVEL
 from rdbench.stats.metrics import METRICS
 from rdbench.tables.basis import Basis
+from rdbench.tables.schema import CURVE
 from rdbench.words import did_you_mean
 
 __all__ = ["ACCURACY", "RATE", "VARY", "Settings"]
@@ -39,6 +43,11 @@ class Settings:
         Compare bits alone, exactly and without inference; scores are not looked at.
     allow_inconclusive : bool
         Inconclusive and underpowered curves do not fail the check, nor do single ones that are not comparable.
+    allow_lost : collection of str
+        What the reference has and the run may lack, as in `rdbench.gate.lost.parse_allowed`.
+    primary : collection of str
+        The curves that must be shown to be no worse, such as ``codec=x265,target=valence``; they are judged as a
+        family of their own. Of the others only what regressed or was lost decides. Without any, all are primary.
     metric : str, optional
         By default each curve's own: CCC, or accuracy where the target has classes. Curves that cannot give the
         metric that is asked for are listed and do not decide.
@@ -51,7 +60,7 @@ class Settings:
     Raises
     ------
     InputError
-        If `vary` names what cannot vary, the metric or the bits are unknown, or nothing is to be judged.
+        If `vary` names what cannot vary, `allow_lost` or `primary` cannot be read, the metric or the bits are unknown, or nothing is to be judged.
     """
 
     max_bd_rate: float | None = 0.01
@@ -59,6 +68,8 @@ class Settings:
     vary: Collection[str] = ()
     rate_only: bool = False
     allow_inconclusive: bool = False
+    allow_lost: Collection[str] = ()
+    primary: Collection[str] = ()
     metric: str | None = None
     method: str = DEFAULT
     bits: str = "payload"
@@ -72,9 +83,37 @@ class Settings:
                 raise InputError(
                     f"{name!r} cannot vary{did_you_mean(name, VARY) or '.'} There are {', '.join(VARY)}."
                 )
+        for text in self.allow_lost:
+            parse_allowed(text)
+        for text in self.primary:
+            for name in parse_allowed(text):
+                if name not in CURVE:
+                    raise InputError(
+                        f"{name!r} in {text!r} is of no whole curve; curves have {', '.join(CURVE)}."
+                    )
         self.basis(self.metric or METRICS[0])
         if self.max_bd_rate is None and (self.max_accuracy_drop is None or self.rate_only):
             raise InputError("Nothing is judged: give a tolerance for the rate or for accuracy.")
+
+    def is_primary(self, curves: pd.DataFrame) -> NDArray[np.bool_]:
+        """Which of these curves are primary.
+
+        Raises
+        ------
+        InputError
+            If one of `primary` names none of them.
+        """
+        if not self.primary:
+            return np.ones(len(curves), dtype=bool)
+        chosen = np.zeros(len(curves), dtype=bool)
+        for text in self.primary:
+            fits = np.ones(len(curves), dtype=bool)
+            for name, value in parse_allowed(text).items():
+                fits &= (curves[name].astype(str) == value).to_numpy(bool)
+            if not fits.any():
+                raise InputError(f"--primary {text} names no curve of the run or the reference.")
+            chosen |= fits
+        return chosen
 
     def basis(self, metric: str) -> Basis:
         """What curves of a metric are computed from."""
@@ -95,6 +134,8 @@ class Settings:
             "vary": sorted(self.vary),
             "rate_only": self.rate_only,
             "allow_inconclusive": self.allow_inconclusive,
+            "allow_lost": list(self.allow_lost),
+            "primary": list(self.primary),
             "level": self.level,
             "bits": self.bits,
             "charge_boxes": self.charge_boxes,

@@ -17,8 +17,10 @@ __all__ = ["curve_name", "for_people", "to_json", "to_junit", "to_markdown"]
 
 _SIGNS = {
     "regressed": "❌ regressed",
+    "lost": "❌ lost",
     "improved": "✅ improved",
     "same": "✅ same",
+    "not worse": "✅ not worse",
     "inconclusive": "⚠️ inconclusive",
     "not comparable": "➖ not comparable",
 }
@@ -49,8 +51,8 @@ def for_people(verdict: Verdict) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns ``curve``, ``verdict``, ``bits at equal accuracy``, ``accuracy at equal bits``, ``bits, exact`` and
-        ``why``, all text.
+        Columns ``curve``, ``verdict``, ``bits at equal accuracy``, ``accuracy at equal bits`` (where bits alone are
+        compared ``bits at equal quantiser`` and ``PSNR``), ``bits, exact`` and ``why``, all text.
     """
     order = {name: i for i, name in enumerate(VERDICTS)}
     rows = verdict.rows.sort_values("verdict", key=lambda names: names.map(order), kind="stable")
@@ -63,16 +65,34 @@ def for_people(verdict: Verdict) -> pd.DataFrame:
             {
                 "curve": curve_name(row),
                 "verdict": row["verdict"] + (" (underpowered)" if row["underpowered"] else ""),
-                "bits at equal accuracy": _with_ends(row, "bd_rate", "{:+.2f} %"),
-                "accuracy at equal bits": _with_ends(row, "bd_accuracy", "{:+.4f}"),
+                **_measured(row, alone=bool(verdict.settings["rate_only"])),
                 "bits, exact": exact,
                 "why": "" if pd.isna(row["reason"]) else str(row["reason"]),
             }
         )
-    return pd.DataFrame(shown, columns=list(_READ))
+    return pd.DataFrame(shown, columns=_headings(verdict))
 
 
-_READ = ("curve", "verdict", "bits at equal accuracy", "accuracy at equal bits", "bits, exact", "why")
+def _headings(verdict: Verdict) -> list[str]:
+    measures = ["bits at equal accuracy", "accuracy at equal bits"]
+    if verdict.settings["rate_only"]:
+        measures = ["bits at equal quantiser", "PSNR"]
+    return ["curve", "verdict", *measures, "bits, exact", "why"]
+
+
+def _measured(row: dict[Any, Any], *, alone: bool) -> dict[str, str]:
+    if not alone:
+        return {
+            "bits at equal accuracy": _with_ends(row, "bd_rate", "{:+.2f} %"),
+            "accuracy at equal bits": _with_ends(row, "bd_accuracy", "{:+.4f}"),
+        }
+    figures = {
+        "bits at equal quantiser": ("quantiser_rate", "{:+.2f} %"),
+        "PSNR": ("psnr_change", "{:+.2f} dB"),
+    }
+    return {
+        head: "" if pd.isna(row[name]) else form.format(row[name]) for head, (name, form) in figures.items()
+    }
 
 
 def to_markdown(verdict: Verdict) -> str:
@@ -81,7 +101,7 @@ def to_markdown(verdict: Verdict) -> str:
     lines = [f"### rdbench check: {verdict.overall}", "", f"{counts or 'no curves'}.", ""]
     shown = for_people(verdict)
     if len(shown):
-        lines += ["| " + " | ".join(_READ) + " |", "|" + "---|" * len(_READ)]
+        lines += ["| " + " | ".join(shown.columns) + " |", "|" + "---|" * len(shown.columns)]
     for curve, judged, *figures, why in shown.itertuples(index=False, name=None):
         word, _, weak = judged.partition(" (")
         sign = _SIGNS[word] + (" (⚠️ underpowered)" if weak else "")
@@ -123,7 +143,7 @@ def _plain(text: object) -> str:
 
 
 def to_junit(verdict: Verdict) -> str:
-    """JUnit XML with one case a curve: regressed fails, what else fails the gate is an error, the rest is skipped.
+    """JUnit XML with one case a curve: regressed or lost fails, what else fails the gate is an error, the rest is skipped.
 
     What fails the gate and is of no single curve has a case of its own, so that no server shows green for a gate
     that is red.
@@ -133,15 +153,15 @@ def to_junit(verdict: Verdict) -> str:
     for row in verdict.rows.to_dict("records"):
         case = _case(suite, curve_name(row))
         reason, found = _xml(row["reason"]), row["verdict"]
-        if found == "regressed":
-            ElementTree.SubElement(case, "failure", message=f"regressed: {reason}", type="regressed")
+        if found in ("regressed", "lost"):
+            ElementTree.SubElement(case, "failure", message=f"{found}: {reason}", type=found)
         elif found in ("inconclusive", "not comparable"):
             if strict and row["decides"]:
                 ElementTree.SubElement(case, "error", message=f"{found}: {reason}", type=found)
             else:
                 ElementTree.SubElement(case, "skipped", message=f"{found}: {reason}")
-        elif row["underpowered"] and strict:
-            message = f"{found}, but larger losses than the tolerance would often go unseen"
+        elif row["underpowered"] and strict and row["decides"]:
+            message = f"{found}, but an unchanged build would often not pass"
             ElementTree.SubElement(case, "error", message=message, type="underpowered")
         out = ElementTree.SubElement(case, "system-out")
         out.text = _xml("\n".join(f"{key}: {value}" for key, value in row.items() if not _missing(value)))

@@ -12,6 +12,7 @@ from made_tables import made
 from rdbench.errors import InputError
 from rdbench.gate import text as verdict_formats
 from rdbench.gate.check import COLUMNS, check, parse_share
+from rdbench.gate.judging import judge
 from rdbench.tables.schema import MOMENTS
 
 NAME = "<img src=x onerror=alert(1)>|`@x\x00"
@@ -173,10 +174,8 @@ def test_curves_that_cannot_give_the_metric_are_listed_and_do_not_decide(mixed, 
     assert found.rows.decides.sum() == len(found.rows) - 1
     assert set(out.reason) == {f"neither side has a value of {metric}, so it does not decide"}
     only = scores[scores.target == lacks]
-    assert (
-        check((changed[0], only[only.encode.str.contains("x265")]), (encodes, only), metric=metric).exit_code
-        == 3
-    )
+    part = only[only.encode.str.contains("x265")]
+    assert check((changed[0], part), (encodes, part), metric=metric).exit_code == 3
 
 
 @pytest.mark.parametrize("spoil", [constant_gold, nothing_scored])
@@ -190,10 +189,8 @@ def test_a_target_without_a_value_on_either_side_does_not_decide(spoil):
     assert found.exit_code == 0
     none = scores.mean_pred.where(scores.target != "valence")
     lost = check((dearer(encodes, 0.05), scores.assign(mean_pred=none)), (encodes, scores), **wide)
-    assert lost.exit_code == 3, "but one that has lost its value does"
-    assert set(lost.rows.reason[lost.rows.target == "valence"]) == {
-        "no point has a value of ccc on both sides"
-    }
+    assert lost.exit_code == 1, "but one that has lost its value does"
+    assert set(lost.rows.reason[lost.rows.target == "valence"]) == {"every score, which the reference has"}
 
 
 def test_a_scope_without_a_complete_clip_leaves_the_others_judged(mixed):
@@ -372,15 +369,18 @@ def test_another_gold_is_not_comparable(tables):
     )
 
 
-def test_curves_of_one_side_only_are_listed_and_do_not_decide(tables):
+def test_curves_of_the_run_only_are_listed_and_do_not_decide(tables):
     encodes, scores = tables
     only = encodes[encodes.codec != "x265"]
     found = check((only, scores[scores.encode.isin(only.encode)]), tables)
-    assert found.exit_code == 0
-    assert set(found.rows[found.rows.codec == "x265"].reason) == {"only in the reference"}
+    assert (found.overall, found.exit_code) == ("lost", 1)
+    lost = found.rows[found.rows.codec == "x265"]
+    assert set(lost.reason) == {"the whole curve, which the reference has"}
+    assert set(lost.verdict) == {"lost"}
     back = check(tables, (only, scores[scores.encode.isin(only.encode)]))
     assert set(back.rows[back.rows.codec == "x265"].reason) == {"only in the run"}
-    nothing = check((only, scores), (encodes[encodes.codec == "x265"], scores))
+    assert back.exit_code == 0
+    nothing = check((only, scores), (encodes[encodes.codec == "x265"], scores), allow_lost=["codec=x265"])
     assert nothing.exit_code == 3
     assert nothing.overall == "not comparable"
 
@@ -389,7 +389,8 @@ def test_curves_of_one_side_only_are_listed_and_do_not_decide(tables):
 def test_empty_tables_are_nothing_comparable(tables, rate_only):
     encodes, scores = tables
     nothing = encodes.iloc[:0], scores.iloc[:0]
-    for pair in ((nothing, tables), (tables, nothing), (nothing, nothing)):
+    assert check(nothing, tables, rate_only=rate_only).exit_code == 1, "all of it is lost"
+    for pair in ((tables, nothing), (nothing, nothing)):
         found = check(*pair, rate_only=rate_only)
         assert (found.overall, found.exit_code) == ("not comparable", 3)
         assert "| equal |" not in verdict_formats.to_markdown(found)
@@ -419,7 +420,7 @@ def test_bits_alone_are_compared_exactly(tables):
     found = check((dearer(encodes, 0.02), nothing), (encodes, nothing), rate_only=True)
     assert found.exit_code == 1
     x265 = found.rows[found.rows.codec == "x265"]
-    assert x265.bd_rate.to_numpy() == pytest.approx(2, abs=1e-3)
+    assert x265.quantiser_rate.to_numpy() == pytest.approx(2, abs=1e-3)
     assert (
         check(
             (dearer(encodes, 0.02), nothing), (encodes, nothing), rate_only=True, max_bd_rate=0.03
@@ -434,13 +435,15 @@ FOUR = ("test00a", "test01a", "test02a", "test03a")
 
 def test_a_refused_encode_is_none_of_zero_bits(mixed):
     lost = refused(mixed, [4], FOUR)
-    for run, reference, side in ((lost, mixed, "reference"), (mixed, lost, "run")):
+    alone = "not comparable", "4 encodes have bits in the run alone", 3
+    bits = [f"bit count of clip {clip} at rate 4" for clip in FOUR]
+    gone = "lost", f"{', '.join(bits)}, which the reference has", 1
+    for run, reference, expected in ((lost, mixed, gone), (mixed, lost, alone)):
         found = check(run, reference, rate_only=True, max_bd_rate=0.05)
         row = found.rows.set_index("codec").loc["x265"]
-        assert (row.verdict, row.reason) == ("not comparable", f"4 encodes have bits in the {side} alone")
+        assert (row.verdict, row.reason, found.exit_code) == expected
         assert row.payload_bits_change == 0, "what is summed has bits on both sides"
         assert row.decides
-        assert found.exit_code == 3
 
 
 def test_points_refused_on_both_sides_are_dropped(mixed):
@@ -448,10 +451,10 @@ def test_points_refused_on_both_sides_are_dropped(mixed):
     found = check((one_byte_more(reference[0]), reference[1]), reference, rate_only=True)
     row = found.rows.set_index("codec").loc["x265"]
     assert (row.verdict, row.points, row.payload_bits_change) == ("same", 4, 8)
-    assert 0 < row.bd_rate < 0.01
+    assert 0 < row.quantiser_rate < 0.01
     assert found.exit_code == 0
     dear = check((dearer(reference[0], 0.02), reference[1]), reference, rate_only=True)
-    assert dear.rows.set_index("codec").bd_rate["x265"] == pytest.approx(2, abs=1e-3)
+    assert dear.rows.set_index("codec").quantiser_rate["x265"] == pytest.approx(2, abs=1e-3)
     some = refused(mixed, [4], FOUR)
     found = check((one_byte_more(some[0]), some[1]), some, rate_only=True)
     assert found.rows.set_index("codec").points["x265"] == 5, "of the clips that have bits on both sides"
@@ -476,7 +479,12 @@ def test_bits_alone_list_what_one_side_lacks(mixed):
         "clip test00a is only in the reference",
         "point frame 1 x265 ra crf 8 is only in the reference for 3 clips",
     ]
-    assert found.exit_code == 0
+    assert found.exit_code == 1
+    assert found.rows.reason[1].startswith("subject test00, row of clip test01a at rate 8, row of")
+    some = check(
+        (encodes[~gone], scores), mixed, rate_only=True, allow_lost=["clip=test00a", "codec=x265,rate=8"]
+    )
+    assert (some.overall, some.exit_code) == ("same", 0)
     assert found.rows.clips.tolist() == [7, 7]
     assert (
         check(mixed, (encodes[~gone], scores), rate_only=True).left_out[0]
@@ -487,6 +495,7 @@ def test_bits_alone_list_what_one_side_lacks(mixed):
 def test_a_newly_refused_point_is_left_out_and_told(mixed):
     lost = refused(mixed, [4], FOUR)
     found = check(lost, mixed, max_bd_rate=0.1, max_accuracy_drop=0.1)
+    assert found.exit_code == 1
     assert "point frame 1 x265 ra crf 4 was refused for 4 of 8 clips in the run" in found.left_out
     changed = found.rows[~found.rows.identical]
     assert set(changed.points) == {4}
@@ -502,11 +511,16 @@ def test_a_newly_refused_point_is_left_out_and_told(mixed):
 def test_a_codec_that_is_refused_altogether_does_not_drop_out_unseen(mixed, rate_only):
     found = check(refused(mixed, [4, 8, 16, 32, 64]), mixed, rate_only=rate_only)
     gone = found.rows[found.rows.codec == "x265"]
-    assert found.exit_code == 3
+    assert found.exit_code == 1
     assert gone.decides.all()
-    assert gone.reason.str.contains(
-        "every encode was refused in the run|have bits in the reference alone"
-    ).all()
+    assert set(gone.verdict) == {"lost"}
+    back = check(mixed, refused(mixed, [4, 8, 16, 32, 64]), rate_only=rate_only)
+    assert back.exit_code == 3
+    assert (
+        back.rows[back.rows.codec == "x265"]
+        .reason.str.contains("every encode was refused in the reference|have bits in the run alone")
+        .all()
+    )
 
 
 @pytest.mark.parametrize("rate_only", [False, True])
@@ -521,7 +535,8 @@ def test_boxes_are_charged_where_asked_for(mixed, rate_only):
     charged = check((run, scores), mixed, charge_boxes=True, **options)
     coded = charged.rows[charged.rows.codec != "none"]
     assert set(coded.verdict) == {"regressed"}
-    assert coded.bd_rate.to_numpy() == pytest.approx(100, abs=6)
+    measure = coded.quantiser_rate if rate_only else coded.bd_rate
+    assert measure.to_numpy() == pytest.approx(100, abs=6)
     own = encodes[encodes.codec == "x265"]
     expected = own.payload_bits.sum() + own.box_bits.sum()
     assert set(coded.payload_bits[coded.codec == "x265"]) == {expected}
@@ -670,10 +685,14 @@ def test_junit_tells_failed_units(tables):
 def test_junit_skips_what_does_not_decide(tables, rate_only):
     encodes, scores = tables
     only = encodes[encodes.codec != "x265"]
-    found = check((only, scores[scores.encode.isin(only.encode)]), tables, rate_only=rate_only)
+    less = only, scores[scores.encode.isin(only.encode)]
+    found = check(tables, less, rate_only=rate_only)
     errors, cases = junit(found)
     assert (found.exit_code, errors, list(cases.values()).count("skipped")) == (0, 0, 2)
-    nothing = check((only, scores), (encodes[encodes.codec == "x265"], scores), rate_only=rate_only)
+    errors, cases = junit(check(less, tables, rate_only=rate_only))
+    assert (errors, list(cases.values()).count("failure")) == (0, 2)
+    other = encodes[encodes.codec == "x265"], scores
+    nothing = check((only, scores), other, rate_only=rate_only, allow_lost=["codec=x265"])
     errors, cases = junit(nothing)
     assert (nothing.exit_code, errors) == (3, 1)
     assert cases.pop("comparison") == "error"
@@ -700,3 +719,64 @@ def test_every_format_takes_a_verdict_of_bits_alone(tables):
     assert "frame x265/ra 1/4 crf" in verdict_formats.to_markdown(found)
     ElementTree.fromstring(verdict_formats.to_junit(found).encode())
     json.loads(verdict_formats.to_json(found))
+
+
+def test_fewer_bits_at_a_quantiser_are_no_gain_where_the_picture_is_coarser(tables):
+    encodes, scores = tables
+    for share, decibels, verdict in (
+        (-0.19, -0.6, "inconclusive"),
+        (-0.19, 0.6, "improved"),
+        (0.19, 0.6, "inconclusive"),
+        (0.19, -0.6, "regressed"),
+        (0.19, np.nan, "inconclusive"),
+        (0.0, -0.6, "inconclusive"),
+        (0.0, 0.6, "same"),
+    ):
+        psnr = encodes.psnr.astype(float) + np.where(encodes.codec == "x265", decibels, 0.0)
+        run = dearer(encodes, share).assign(psnr=psnr), scores
+        found = check(run, tables, rate_only=True).rows
+        x265 = found[found.codec == "x265"]
+        assert set(x265.verdict) == {verdict}
+        assert x265.bd_rate.isna().all(), "nothing is said of bits at equal accuracy"
+        assert x265.quantiser_rate.to_numpy() == pytest.approx(100 * share, abs=0.01)
+    shown = verdict_formats.for_people(check(run, tables, rate_only=True))
+    assert "bits at equal quantiser" in shown
+    assert "bits at equal accuracy" not in shown
+
+
+@pytest.mark.parametrize(
+    ("drop", "spread", "verdict"),
+    [(0.0, 0.001, "improved"), (0.0, 0.05, "inconclusive"), (0.1, 0.001, "regressed")],
+)
+def test_improved_needs_that_nothing_may_have_got_worse(drop, spread, verdict):
+    rng = np.random.default_rng(2)
+    cheaper, accuracy = rng.normal(-0.4, 0.01, 12), rng.normal(0, spread, 12)
+    accuracy += -drop - accuracy.mean()
+    measures = [(x.mean(keepdims=True), ((x.sum() - x) / (len(x) - 1))[None]) for x in (cheaper, accuracy)]
+    assert judge(*measures, tolerances=[(0.03, 0.01)]) == [[verdict]]
+    assert judge(measures[0], tolerances=[(0.03, None)]) == [["improved"]]
+
+
+def test_only_primary_curves_must_be_shown_to_be_no_worse(tables):
+    encodes, scores = tables
+    noisy = dearer(encodes, 0.01, sd=0.08, seed=4), scores
+    options = {"max_accuracy_drop": None}
+    assert check(noisy, tables, **options).exit_code == 3
+    found = check(noisy, tables, primary=["codec=x264"], **options)
+    assert (found.overall, found.exit_code) == ("same", 0)
+    assert set(found.rows.codec[found.rows.decides]) == {"x264"}
+    assert check(noisy, tables, primary=["codec=x265,factor=4"], **options).exit_code == 3
+    worse = dearer(encodes, 0.4), scores
+    assert check(worse, tables, primary=["codec=x264"], **options).exit_code == 1, "what is seen is seen"
+    for text, says in (("codec=vp9", "names no curve"), ("rate=4", "of no whole curve")):
+        with pytest.raises(InputError, match=says):
+            check(noisy, tables, primary=[text])
+
+
+def test_a_gain_that_may_be_large_is_no_reason_to_fail(tables):
+    encodes, scores = tables
+    found = check(
+        (dearer(encodes, -0.03, sd=0.012, seed=4), scores), tables, max_bd_rate=0.03, max_accuracy_drop=None
+    )
+    assert set(found.rows.verdict[found.rows.codec == "x265"]) == {"not worse"}
+    assert (found.overall, found.exit_code) == ("not worse", 0)
