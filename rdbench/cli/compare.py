@@ -53,9 +53,9 @@ def methods(
     rdbench methods results/standalone --metric ccc --format markdown -o table.md
     """
     from rdbench.curves.run import open_run
+    from rdbench.curves.several import joined
     from rdbench.methods.table import method_table
     from rdbench.methods.text import for_people
-    from rdbench.tables.several import joined
 
     encodes, scores = joined([open_run(run) for run in runs])
     table = method_table(encodes, scores, metrics=metrics or None, partition=partition, boot=bootstrap)
@@ -101,10 +101,10 @@ def claims(
     rdbench claims results/mine --claims mine.toml --format markdown -o claims.md
     """
     from rdbench.curves.run import open_run
+    from rdbench.curves.several import joined
     from rdbench.methods import text as claims_formats
     from rdbench.methods.claims import load_claims
     from rdbench.methods.findings import evaluate
-    from rdbench.tables.several import joined
 
     listed = load_claims(file)
     encodes, scores = joined([open_run(run) for run in runs])

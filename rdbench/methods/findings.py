@@ -105,7 +105,7 @@ def evaluate(
     ----------
     claim : Claim
     encodes, scores : DataFrame
-        With the columns of `rdbench.tables`; `rdbench.tables.several.joined` gives those of several runs.
+        With the columns of `rdbench.tables`; `rdbench.curves.several.joined` gives those of several runs.
     bits, charge_boxes
         What makes the rate, for BD.
     partition : str, optional

@@ -12,11 +12,11 @@ from rdbench.curves.arrays import Arrays
 from rdbench.curves.deltas import deltas_of
 from rdbench.curves.run import Run
 from rdbench.curves.scope import Scopes
+from rdbench.curves.several import FIRST, SECOND, together
 from rdbench.errors import NotComparableError
 from rdbench.report.plain import Json
 from rdbench.stats.bd import Side, relative_difference
 from rdbench.tables.basis import Basis
-from rdbench.tables.several import FIRST, SECOND, together
 
 __all__ = ["Curve", "bd_rows", "compared", "differences"]
 

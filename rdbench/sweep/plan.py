@@ -86,12 +86,7 @@ def make_plan(
     profiles = load_profiles(profiles_folder())
     grid = conditions(experiment, profiles)
     choice = experiment.dataset
-    # Workers may have been started in another folder.
-    place = Path(choice.name)
-    name = str(place.absolute()) if choice.name not in NAMES and place.exists() else choice.name
-    dataset: Dataset = open_dataset(name, None if choice.root is None else Path(choice.root).absolute())
-    if choice.seconds is not None:
-        dataset = dataset.shortened(choice.seconds)
+    dataset = _opened(choice)
     clips, partition = select_clips(dataset, choice)
     names = list(
         dict.fromkeys([*experiment.backends, *([experiment.reference] if experiment.reference else [])])
@@ -141,6 +136,14 @@ def make_plan(
             f"Region face: the coded crop is {1 + margin:g} times the face box, as every back-end asks for."
         )
     return Plan(chosen, setup, clips, grid, identity, notes)
+
+
+def _opened(choice: DatasetChoice) -> Dataset:
+    # Workers may have been started in another folder.
+    place = Path(choice.name)
+    name = str(place.absolute()) if choice.name not in NAMES and place.exists() else choice.name
+    dataset = open_dataset(name, None if choice.root is None else Path(choice.root).absolute())
+    return dataset if choice.seconds is None else dataset.shortened(choice.seconds)
 
 
 def run_plan(

@@ -5,7 +5,7 @@ import pytest
 from made_runs import made_tables
 
 from rdbench.curves.deltas import bd_table
-from rdbench.tables.several import FIRST, SECOND, together
+from rdbench.curves.several import FIRST, SECOND, together
 
 SMALL = {"subjects": 6, "factors": (1, 4), "rates": 5, "backends": ("direct@lite",), "targets": ("valence",)}
 

@@ -10,10 +10,10 @@ from made_runs import csv_run, made_tables
 from pandas.testing import assert_frame_equal
 
 from rdbench.curves.run import Run, open_run
+from rdbench.curves.several import joined
 from rdbench.errors import InputError
 from rdbench.methods.table import method_table
 from rdbench.tables.schema import ENCODES, SCORE_KEY, SCORES
-from rdbench.tables.several import joined
 
 MIXED, SEPARATE = ("max-mix@lite", "max-mix@lite#1"), ("separate@lite", "separate@lite#1")
 SMALL = {"factors": (1, 4), "targets": ("valence",), "codecs": ("x264",), "rates": 2, "region": "face"}
