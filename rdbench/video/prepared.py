@@ -98,6 +98,8 @@ def prepare(clip: Clip, seconds: float | None = None, fields: Fields = "deinterl
         with keeping():
             _write(part, *seen)
 
+    with keeping():
+        folder.mkdir(parents=True, exist_ok=True)
     file = entry(folder / "track.npz", make)
     width, height, line, track = _read(file)
     _require_units(clip, description, line, seconds)
