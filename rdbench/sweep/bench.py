@@ -195,6 +195,7 @@ class _Bench:
         row = self._row(condition)
         bits_by_frame: tuple[int, ...] = ()
         cpu: dict[str, float] = {}
+        groups: list[dict[str, str | int | float]] = []
         if condition.coded:
             profile = self.setup.profiles[condition.codec]
             encoded = coder.encode(
@@ -219,7 +220,7 @@ class _Bench:
                 return str(row["encode"]), cpu
             bits_by_frame = encoded.bits.frames
             row.update(self._bits(encoded, profile, condition))
-            result.add("coded", *({"encode": row["encode"], **group} for group in by_layer(encoded.pictures)))
+            groups = by_layer(encoded.pictures)
             seen = self._decoded(encoded, profile)
             cpu = {"encode_cpu_seconds": encoded.cpu_seconds, "decode_cpu_seconds": seen.decode_seconds}
             self._keep(encoded, profile, row["encode"])
@@ -232,6 +233,8 @@ class _Bench:
             result.add("samples", sample)
         result.add("scores", *({"encode": row["encode"], **score} for score in scores))
         result.add("predictions", *predictions)
+        if groups:
+            result.add("coded", *({"encode": row["encode"], **group} for group in groups))
         result.add("encodes", row)
         return str(row["encode"]), cpu
 

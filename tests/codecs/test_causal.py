@@ -9,7 +9,7 @@ from fractions import Fraction
 import pytest
 from made_streams import CONDITIONS, FFMPEG, PROFILES, pictures, try_encode
 
-from rdbench.codecs.arguments import encode_arguments, pair_of
+from rdbench.codecs.arguments import Pictures, encode_arguments, pair_of
 from rdbench.codecs.bitstream import count
 from rdbench.codecs.profiles import Profile
 from rdbench.errors import EncodeError, InputError
@@ -105,16 +105,8 @@ class Sender:
 @pytest.mark.parametrize(("name", "variant", "mode"), LIVE)
 def test_of_an_open_pipe_fed_with_n_pictures_all_but_one_come_out(name, variant, mode):
     profile, given = PROFILES[name], 12
-    arguments = encode_arguments(
-        profile,
-        variant=variant,
-        mode=mode,
-        rate=rate_of(profile, mode),
-        width=SIZE,
-        height=SIZE,
-        fps=Fraction(25),
-        frames=given,
-    )
+    coming = Pictures(SIZE, SIZE, Fraction(25), given)
+    arguments = encode_arguments(profile, coming, variant=variant, mode=mode, rate=rate_of(profile, mode))
     sender = Sender(arguments)
     try:
         # FFmpeg hands a picture to the encoder when it has seen that another one follows: hence one more.

@@ -411,7 +411,7 @@ def test_files_of_planes_are_held_to_their_frames(tmp_path):
 
 
 def test_a_full_disk_is_seen_before_anything_is_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(coder.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    monkeypatch.setattr("rdbench.video.planes.shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
     with pytest.raises(OSError, match="MiB are needed for decoded pictures"):
         write_planes(iter(pictures()), 64, 64, tmp_path / "a.yuv", 30)
     assert not (tmp_path / "a.yuv").exists()

@@ -671,3 +671,29 @@ def test_the_documented_profile_is_one_and_encodes(tmp_path):
         row = next(line for line in page.splitlines() if line.startswith(f"| `{name}` "))
         assert all(mode in row for mode in shipped.modes)
         assert f"{shipped.min_width}x{shipped.min_height}" in row
+
+
+def test_a_variant_like_another_drops_what_it_names_and_an_effort_takes_its_preset():
+    profile = PROFILES["x264"]
+    plain, visual, fast = (
+        " ".join(arguments(profile, "crf", 30, variant=variant)) for variant in ("ra", "ra-visual", "ra-fast")
+    )
+    assert "psy=0:aq-mode=0" in plain
+    assert visual == plain.replace(":psy=0:aq-mode=0", "")
+    assert "-preset veryslow" in fast
+    assert "merange=48" in fast
+    with pytest.raises(InputError, match="no effort 'medium'"):
+        arguments(PROFILES["kvazaar"], "qp", 30, variant="ra-medium")
+
+
+def test_passes_may_belong_to_one_mode_of_one_variant():
+    two = X264 + "\n[variants.ld.modes.crf]\npasses = 2\n"
+    profile = parse_profile(two)
+    assert pass_numbers(profile, "ld", "crf") == (1, 2)
+    assert pass_numbers(profile, "ra", "crf") == (None,)
+
+
+def test_a_list_of_modes_that_a_variant_lacks_still_reads():
+    old = parse_profile(re.sub(r"without = \{[^}]*\}", 'without = ["2pass"]', X264, count=1))
+    with pytest.raises(InputError, match="no mode 2pass in variant 'ld'"):
+        arguments(old, "2pass", 30, variant="ld")

@@ -238,7 +238,7 @@ def test_pristine_frames_agree_with_the_pristine_reference_and_coded_ones_less(d
 
 
 def test_equal_units_give_equal_rows(doubles):
-    asked = work("frame", 3, None, ("x264", "ld", "2pass", 60.0), QP)
+    asked = work("frame", 3, None, ("x264", "ra", "2pass", 60.0), QP)
     first, second = (evaluate(setup(backends=["double", "colour"]), asked) for _ in range(2))
     for table in ("encodes", "scores", "predictions"):
         assert rows_of(first, table) == rows_of(second, table)
