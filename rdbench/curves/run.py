@@ -12,9 +12,9 @@ import pandas as pd
 from rdbench.curves import pooling
 from rdbench.curves.arrays import Arrays
 from rdbench.curves.scope import Scopes
+from rdbench.identity import PROGRAMS, SESSIONS
 from rdbench.stats.intervals import LEVEL
 from rdbench.tables.basis import Basis
-from rdbench.tables.identity import PROGRAMS, SESSIONS
 from rdbench.tables.label_counts import counted
 from rdbench.tables.reading import StoredRun, folder_of_run
 

@@ -23,8 +23,8 @@ from rdbench.datasets.drawing.colour import yuv420p
 from rdbench.datasets.drawing.picture import Recording
 from rdbench.datasets.drawing.signals import FPS, FRAMES
 from rdbench.errors import ClipError, EncodeError, InputError
+from rdbench.identity import content_of
 from rdbench.machine import cache_dir
-from rdbench.tables.identity import content_of
 from rdbench.video import process
 from rdbench.video.clip import Boxes, Clip, ClipInfo, Dataset, Labels
 

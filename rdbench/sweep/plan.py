@@ -20,12 +20,12 @@ from rdbench.codecs.profiles import Profile, load_profiles
 from rdbench.datasets.registry import NAMES, open_dataset
 from rdbench.errors import InputError
 from rdbench.files import replacing
+from rdbench.identity import PROGRAMS, SESSIONS
 from rdbench.machine import host_class, profiles_folder
 from rdbench.sweep.experiment import Condition, DatasetChoice, Experiment, conditions
 from rdbench.sweep.loop import Progress, Summary, sweep
 from rdbench.sweep.unit import Setup, face_margin, programs
 from rdbench.sweep.workers import local_executor, remote_executor
-from rdbench.tables.identity import PROGRAMS, SESSIONS
 from rdbench.tables.store import Store
 from rdbench.video import process
 from rdbench.video.clip import FACE_SIZE, ClipInfo, Dataset
@@ -123,19 +123,26 @@ def make_plan(
     identity = _identity(chosen, setup, grid, list(backends.values()))
     notes = [*experiment.notes, *(printable(note) for note in dataset.notes())]
     notes += _notes(used, list(backends.values()), chosen)
-    if "face" in experiment.region and experiment.face_size != FACE_SIZE:
-        size = experiment.face_size
-        notes.append(
-            f"Region face: faces are brought to {size}x{size} before they are downsampled, not to "
-            f"{FACE_SIZE}x{FACE_SIZE}."
-        )
+    notes += _face_notes(experiment, margin)
     if margin:
         # A run without is as it was before there were any.
         identity["face_margin"] = f"{margin:g}"
+    return Plan(chosen, setup, clips, grid, identity, notes)
+
+
+def _face_notes(experiment: Experiment, margin: float) -> list[str]:
+    """What is unusual of the faces that are coded in region face."""
+    size = experiment.face_size
+    notes = []
+    if "face" in experiment.region and size != FACE_SIZE:
+        notes.append(
+            f"Region face: faces are brought to {size}x{size} before they are downsampled, not to {FACE_SIZE}x{FACE_SIZE}."
+        )
+    if margin:
         notes.append(
             f"Region face: the coded crop is {1 + margin:g} times the face box, as every back-end asks for."
         )
-    return Plan(chosen, setup, clips, grid, identity, notes)
+    return notes
 
 
 def _opened(choice: DatasetChoice) -> Dataset:

@@ -26,11 +26,11 @@ from rdbench.backends.registry import find_backend
 from rdbench.codecs.coder import encoder_of
 from rdbench.codecs.profiles import Profile
 from rdbench.errors import ClipError, EncodeError, InputError, NoFaceError, RdbenchError
+from rdbench.identity import differences
 from rdbench.machine import cache_dir
 from rdbench.sweep.audience import predict
 from rdbench.sweep.experiment import Condition
 from rdbench.sweep.gold import Gold, gold_from_labels, gold_from_reference
-from rdbench.tables.identity import differences
 from rdbench.video import process
 from rdbench.video.clip import FACE_SIZE, Dataset
 from rdbench.video.description import Fields

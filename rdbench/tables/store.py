@@ -14,7 +14,7 @@ from typing import IO, Any
 import numpy as np
 
 from rdbench.errors import InputError
-from rdbench.tables.identity import PROGRAMS, Identity, differences
+from rdbench.identity import PROGRAMS, Identity, differences
 from rdbench.tables.names import PLAIN
 from rdbench.tables.schema import CONDITION, LATER, TABLES
 

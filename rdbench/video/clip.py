@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdbench.files import digest_of
-from rdbench.tables.identity import content_of
+from rdbench.identity import content_of
 from rdbench.video.pictures import picture_files
 
 __all__ = ["FACE_SIZE", "Boxes", "Clip", "ClipInfo", "Dataset", "Labels"]

@@ -14,10 +14,10 @@ import pytest
 from small_runs import inside, make_video, tables, within
 
 from rdbench.errors import InputError
+from rdbench.identity import PROGRAMS
 from rdbench.sweep import unit
 from rdbench.sweep.experiment import load_experiment
 from rdbench.sweep.plan import make_plan
-from rdbench.tables.identity import PROGRAMS
 from rdbench.tables.store import Store
 
 __all__ = ["inside"]

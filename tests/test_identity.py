@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rdbench.tables.identity import change_of, content_of, differences
+from rdbench.identity import change_of, content_of, differences
 
 texts = st.text(max_size=6)
 
