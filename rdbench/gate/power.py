@@ -198,7 +198,7 @@ def subjects_needed(
     level: float = LEVEL,
     limit: int = 20_000,
 ) -> pd.DataFrame:
-    """Subjects from which on the smallest detectable loss is within the tolerance.
+    """Subjects from which on a curve of an unchanged build is shown to be no worse 8 times in 10.
 
     By formula: ``(c + t) * sd / sqrt(n)``, with t's quantile for the power and Bonferroni's critical value c,
     which max-t never exceeds; correlated curves need fewer.
