@@ -17,7 +17,7 @@ import pandas as pd
 from pandas.api.types import pandas_dtype
 
 from rdbench.errors import InputError
-from rdbench.tables.faults import Faults, refuse
+from rdbench.faults import Faults, refuse
 from rdbench.tables.schema import ENCODES, LATER, SCORES, TABLES
 from rdbench.tables.validation import faults_of_encodes, faults_of_scores
 

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from rdbench.faults import Faults, Inspection, first_of_group, shown
 from rdbench.stats.metrics import parse_confusion
-from rdbench.tables.faults import Faults, Inspection, first_of_group, shown
 from rdbench.tables.schema import BITS, CONDITION, SCORE_KEY
 from rdbench.typing import Array
 

@@ -16,7 +16,7 @@ from made_tables import made
 from rdbench.cli import main
 from rdbench.curves.run import open_run
 from rdbench.errors import InputError
-from rdbench.tables.faults import MOST, SHOWN
+from rdbench.faults import MOST, SHOWN
 from rdbench.tables.validation import faults_of_encodes, faults_of_scores
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
