@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "rdbench"
 GROUND = "ground"
 LEFT = ("backends", "video", "datasets", "codecs", "training", "sweep")
-RIGHT = ("curves", "answers", "methods", "gate", "figures", "report")
+RIGHT = ("curves", "answers", "methods", "gate", "figures", "report", "simulation")
 FLOORS: dict[str, tuple[str, ...]] = {
     GROUND: (),
     "stats": (GROUND,),
@@ -34,6 +34,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "gate": (GROUND, "tables", "stats", "curves"),
     "figures": (GROUND, "tables", "stats", "curves", "answers", "methods"),
     "report": (GROUND, "tables", "stats", "curves", "answers", "methods", "figures"),
+    "simulation": (GROUND, "tables", "stats", "curves", "answers", "gate"),
     "cli": (GROUND, "tables", "stats", *LEFT, *RIGHT),
 }
 """Each wing with the wings that it may import."""

@@ -5,7 +5,7 @@ an own share of the variance, own bits, and what a codec does to each is partly 
 tables that subjects would leave are drawn directly, as the sums that the rest of the program works on, and go
 through the very functions that make the program's numbers.
 
-``python -m rdbench.gate.simulate coverage``, ``... power`` and ``... needed`` print the tables of docs/simulation.md.
+``python -m rdbench.simulation coverage``, ``... power`` and ``... needed`` print the tables of docs/simulation.md.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from __future__ import annotations
 import click
 import pandas as pd
 
-from rdbench.gate.coverage import coverage, envelope_coverage
-from rdbench.gate.population import POPULATIONS
-from rdbench.gate.power import needed, power
+from rdbench.simulation.coverage import coverage, envelope_coverage
+from rdbench.simulation.population import POPULATIONS
+from rdbench.simulation.power import needed, power
 from rdbench.tables.text import markdown
 
 __all__ = []

@@ -11,7 +11,7 @@ from rdbench.curves.arrays import Arrays
 from rdbench.curves.envelope import Chooser, envelope_of
 from rdbench.curves.points import Points, kbps, metric_of_sums
 from rdbench.curves.sides import GROUP
-from rdbench.gate.population import CENTRE, FACTORS, POPULATIONS, RATES, Population, draw
+from rdbench.simulation.population import CENTRE, FACTORS, POPULATIONS, RATES, Population, draw
 from rdbench.stats import bd
 from rdbench.stats.bd import Delta, Side, bd_accuracy, bd_rate
 from rdbench.stats.intervals import LEVEL, MIN_SUBJECTS, bootstrap, delete_one, jackknife, paired, percentile

@@ -9,11 +9,11 @@ from click.testing import CliRunner
 from scipy.special import stdtrit
 
 from rdbench.curves.points import metric_of_sums
-from rdbench.gate import simulate
-from rdbench.gate.coverage import coverage, envelope_coverage, side_of_sums
 from rdbench.gate.judging import judge
-from rdbench.gate.population import PLANTED, POPULATIONS, Population, draw
-from rdbench.gate.power import (
+from rdbench.simulation.__main__ import main
+from rdbench.simulation.coverage import coverage, envelope_coverage, side_of_sums
+from rdbench.simulation.population import PLANTED, POPULATIONS, Population, draw
+from rdbench.simulation.power import (
     _DRAWS,
     ACCURACY_LIMITS,
     RATE_LIMITS,
@@ -160,7 +160,7 @@ def test_no_jackknife_needs_a_caveat():
 
 
 def test_the_command_prints_tables():
-    done = CliRunner().invoke(simulate.main, ["coverage", "--trials", "3", "--boot", "0"])
+    done = CliRunner().invoke(main, ["coverage", "--trials", "3", "--boot", "0"])
     assert done.exit_code == 0
     assert done.output.count("| BD-rate | jackknife |") == 8
     assert done.output.count("| BD-CCC of an envelope | jackknife |") == 4
@@ -171,7 +171,7 @@ def tables(text: str) -> list[str]:
 
 
 def test_the_page_holds_the_subjects_that_the_command_prints():
-    done = CliRunner().invoke(simulate.main, ["needed"])
+    done = CliRunner().invoke(main, ["needed"])
     assert done.exit_code == 0
     printed = tables(done.output)
     assert len(printed) == 4
@@ -181,7 +181,7 @@ def test_the_page_holds_the_subjects_that_the_command_prints():
 
 @pytest.mark.parametrize("only", ["false-alarms", "detection"])
 def test_the_page_has_the_rows_that_the_command_prints(only):
-    done = CliRunner().invoke(simulate.main, ["power", "--trials", "1", "--only", only])
+    done = CliRunner().invoke(main, ["power", "--trials", "1", "--only", only])
     assert done.exit_code == 0
     (printed,) = tables(done.output)
     columns = printed.split("\n")[0]
@@ -202,7 +202,7 @@ def test_the_first_shares_of_the_page_are_those_of_the_program():
 
 @pytest.mark.long
 def test_the_page_holds_the_shares_that_the_command_prints():
-    done = CliRunner().invoke(simulate.main, ["power"])
+    done = CliRunner().invoke(main, ["power"])
     printed = tables(done.output)
     assert len(printed) == 2
     for table in printed:

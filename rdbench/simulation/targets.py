@@ -1,7 +1,7 @@
 """How often the intervals of bits at a target, of savings there and of accuracy at a rate hold the truth, by simulation.
 
-The subjects are those of `rdbench.gate.population`; uncoded pictures are a further side of theirs whose quality is the
-ceiling. ``python -m rdbench.gate.simulate_targets`` prints the table of docs/simulation.md.
+The subjects are those of `rdbench.simulation.population`; uncoded pictures are a further side of theirs whose quality is the
+ceiling. ``python -m rdbench.simulation.targets`` prints the table of docs/simulation.md.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from rdbench.curves.points import kbps, metric_of_sums
-from rdbench.gate.population import CENTRE, POPULATIONS, Population, draw
+from rdbench.simulation.population import CENTRE, POPULATIONS, Population, draw
 from rdbench.stats.bd import Side
 from rdbench.stats.intervals import delete_one
 from rdbench.stats.reached import Answer, accuracy_at, difference, rate_at, ratio

@@ -10,7 +10,7 @@ from scipy.special import stdtrit
 
 from rdbench.curves.points import kbps, metric_of_sums
 from rdbench.gate.judging import POWER, judge
-from rdbench.gate.population import CENTRE, PLANTED, POPULATIONS, Population, draw
+from rdbench.simulation.population import CENTRE, PLANTED, POPULATIONS, Population, draw
 from rdbench.stats import bd
 from rdbench.stats.bd import Side
 from rdbench.stats.intervals import LEVEL, MIN_SUBJECTS, jackknife_error
