@@ -14,7 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from small_runs import TINY, call, group, one_sentence, start, tables, wait_gone
+from small_runs import TINY, call, group, one_sentence, start, tables, tiny_run, wait_gone
+
+__all__ = ["tiny_run"]
 
 FAULTS = int(os.environ.get("RDBENCH_FAULTS", "300"))
 
