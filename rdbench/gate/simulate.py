@@ -13,7 +13,7 @@ from __future__ import annotations
 import click
 import pandas as pd
 
-from rdbench.gate.coverage import coverage, envelope_coverage
+from rdbench.gate.coverage import coverage, envelope_coverage, target_coverage
 from rdbench.gate.population import POPULATIONS
 from rdbench.gate.power import needed, power
 from rdbench.tables.text import markdown
@@ -36,6 +36,17 @@ def _coverage(trials: int, boot: int, seed: int) -> None:
         table = coverage(trials, boot=boot, seed=seed, population=population)
         click.echo(f"\n{name}\n\n{_markdown(table, form)}")
     click.echo(f"\nenvelope\n\n{_markdown(envelope_coverage(trials, seed=seed), form)}")
+
+
+@main.command("targets", help="The same of bits at a target, savings there, and accuracy at a rate.")
+@click.option("--trials", default=1000, show_default=True)
+@click.option("--seed", default=0, show_default=True)
+def _targets(trials: int, seed: int) -> None:
+    form = dict.fromkeys(("held", "below", "above", "open", "without"), "{:.1%}")
+    for name, population in POPULATIONS.items():
+        click.echo(
+            f"\n{name}\n\n{_markdown(target_coverage(trials, population=population, seed=seed), form)}"
+        )
 
 
 @main.command("power", help="False alarms and detection of the gate.")

@@ -22,7 +22,7 @@ from rdbench.curves.deltas import deltas_of
 from rdbench.curves.pooling import pooled
 from rdbench.curves.scope import Scopes
 from rdbench.errors import InputError
-from rdbench.gate import simulate_targets
+from rdbench.gate import coverage
 from rdbench.stats.bd import Side
 from rdbench.stats.reached import accuracy_at, rate_at, ratio
 from rdbench.tables.basis import Basis
@@ -245,7 +245,7 @@ def test_the_envelope_has_losers_too(scopes):
 
 
 def test_intervals_hold_the_truth_about_as_often_as_they_say(monkeypatch):
-    monkeypatch.setattr(simulate_targets, "_POPULATION", 20_000)
-    table = simulate_targets.target_coverage(20, (12,), shares=(0.8,))
+    monkeypatch.setattr(coverage, "_POPULATION", 20_000)
+    table = coverage.target_coverage(20, (12,), shares=(0.8,))
     assert set(table["quantity"]) >= {"rate that keeps 80%", "saving where 80% is kept"}
     assert table["held"].min() > 0.7
