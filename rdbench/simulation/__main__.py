@@ -5,7 +5,7 @@ an own share of the variance, own bits, and what a codec does to each is partly 
 tables that subjects would leave are drawn directly, as the sums that the rest of the program works on, and go
 through the very functions that make the program's numbers.
 
-``python -m rdbench.simulation coverage``, ``... power`` and ``... needed`` print the tables of docs/simulation.md.
+``python -m rdbench.simulation coverage``, ``... power``, ``... needed`` and ``... targets`` print the tables of docs/simulation.md.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import pandas as pd
 from rdbench.simulation.coverage import coverage, envelope_coverage
 from rdbench.simulation.population import POPULATIONS
 from rdbench.simulation.power import needed, power
+from rdbench.simulation.targets import target_coverage
 from rdbench.tables.text import markdown
 
 __all__ = []
@@ -49,6 +50,18 @@ def _power(trials: int, seed: int, only: str | None) -> None:
 @main.command("needed", help="Subjects that each tolerance of the gate needs.")
 def _needed() -> None:
     _print(needed())
+
+
+@main.command(
+    "targets", help="How often intervals of bits at a target, and of what is saved there, hold the truth."
+)
+@click.option("--trials", default=1000, show_default=True)
+@click.option("--seed", default=0, show_default=True)
+def _targets(trials: int, seed: int) -> None:
+    form = dict.fromkeys(("held", "below", "above", "open", "without"), "{:.1%}")
+    for name, population in POPULATIONS.items():
+        table = target_coverage(trials, population=population, seed=seed)
+        click.echo(f"\n{name}\n\n{_markdown(table, form)}")
 
 
 _FORM = {

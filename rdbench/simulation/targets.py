@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import click
 import numpy as np
 import pandas as pd
 
@@ -18,7 +17,6 @@ from rdbench.simulation.population import CENTRE, POPULATIONS, Population, draw
 from rdbench.stats.bd import Side
 from rdbench.stats.intervals import delete_one
 from rdbench.stats.reached import Answer, accuracy_at, difference, rate_at, ratio
-from rdbench.tables.text import markdown
 from rdbench.typing import Array
 
 __all__ = ["target_coverage"]
@@ -114,18 +112,3 @@ def _held(truth: float, found: list[Answer]) -> dict[str, float]:
         "width": float(np.median(width[closed])) if closed.any() else np.nan,
         "without": float(1 - have.mean()),
     }
-
-
-@click.command(help=__doc__)
-@click.option("--trials", default=1000, show_default=True)
-@click.option("--seed", default=0, show_default=True)
-def main(trials: int, seed: int) -> None:
-    for name, population in POPULATIONS.items():
-        table = target_coverage(trials, population=population, seed=seed)
-        for column in ("held", "below", "above", "open", "without"):
-            table[column] = [f"{share:.1%}" for share in table[column]]
-        click.echo(f"\n{name}\n\n{markdown(table)}")
-
-
-if __name__ == "__main__":
-    main()
