@@ -131,10 +131,12 @@ def faded(image: Image, share: Image) -> Image:
     return _over_255(np.multiply(image, share, dtype=np.uint16))
 
 
-def _over_255(product: MatLike) -> Image:
-    # OpenCV's product with a scale rounds on one processor and cuts on another. At most 255 * 255 times 257 / 65536 has
-    # 24 bits and never half a step, so that float32 leaves one way to round it.
-    return cv2.convertScaleAbs(product, alpha=257 / 65536)
+def _over_255(product: NDArray[np.uint16]) -> Image:
+    """Return what is at most 255 * 255 over 255, rounded: OpenCV's product with a scale is cut on some processors."""
+    product += 128
+    product += product >> 8
+    product >>= 8
+    return product.astype(np.uint8)
 
 
 def blend(image: Image, mask: Image, layer: Image) -> None:
