@@ -214,7 +214,7 @@ def test_differences_along_the_curves_are_those_of_the_library(run, factor):
         ("codec", ("direct@lite", "x264"), ("direct@lite", "x265"), {"backend": "direct@lite"}),
         ("backend", ("direct@lite", "x265"), ("direct@paper", "x265"), {"codec": "x265"}),
     ):
-        accuracy, percent = relative_difference(sides[anchor], sides[test])
+        accuracy, percent, _ = relative_difference(sides[anchor], sides[test])
         row, ratio = line(data, by=by, factor=factor, target="valence", **fixed)
         assert (row["anchor"], row["test"]) == (
             (anchor[1], test[1]) if by == "codec" else (anchor[0], test[0])
