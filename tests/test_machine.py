@@ -11,7 +11,7 @@ import pytest
 PROBE = """
 import resource
 import numpy as np
-from rdbench.heap import keep_memory
+from rdbench.machine import keep_memory
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(20):

@@ -327,7 +327,7 @@ def _choose_clips(chosen: dict[str, Any], changes: Changes, experiment: Experime
             chosen.update(seconds=None, partition=None)
     if root is not None:
         chosen["root"] = root
-    if partition is not None and partition != before["partition"]:
+    if partition is not None and partition != chosen["partition"]:
         chosen.update(partition=partition, clips=())
     if clips := changes.get("clips"):
         chosen["clips"] = tuple(dict.fromkeys(clips))

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -67,10 +66,10 @@ def test_a_failed_rename_leaves_the_old_file(tmp_path, monkeypatch):
     write_weights(file, TENSORS, card())
     before = file.read_bytes()
 
-    def fails(self, target):
+    def fails(part, target):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "replace", fails)
+    monkeypatch.setattr(os, "replace", fails)
     with pytest.raises(OSError, match="No space left"):
         write_weights(file, {"a": np.ones(2, np.float32)}, card())
     assert file.read_bytes() == before

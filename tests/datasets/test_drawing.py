@@ -211,7 +211,8 @@ def hashes_elsewhere(
     code = """
 import json, sys
 import cv2
-from tests import test_drawing as here
+sys.path.insert(0, sys.argv[1])
+import test_drawing as here
 features = [here.opencv_features(), here.numpy_features()]
 optimised, threads, shown = json.load(sys.stdin)
 cv2.setUseOptimized(optimised)
@@ -220,7 +221,7 @@ cv2.setNumThreads = lambda _: None
 print(json.dumps([features, cv2.getNumThreads(), cv2.useOptimized(), here.hashes(shown)]))
 """
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", code, str(Path(__file__).parent)],
         input=json.dumps([optimised, threads, shown]),
         env={**os.environ, **variables},
         cwd=Path(__file__).parents[1],

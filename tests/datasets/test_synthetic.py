@@ -132,15 +132,16 @@ def test_two_processes_at_once_do_not_clash(empty_cache: Path) -> None:
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         contents = set(pool.map(_load, ["train_03"] * 4))
     assert len(contents) == 1
-    assert [file.name for file in (cache_dir() / "synthetic").rglob("*.*")] == ["train_03_360p_5.mkv"]
+    assert [file.name for file in (cache_dir() / "synthetic").rglob("*.mkv")] == ["train_03_360p_5.mkv"]
 
 
 def test_same_bytes_in_another_process(empty_cache: Path, tmp_path: Path) -> None:
     here = _load("train_04")
-    code = "import sys; from tests.test_synthetic import _load; sys.stdout.buffer.write(_load('train_04'))"
+    code = "import sys; sys.path.insert(0, sys.argv[1]); from test_synthetic import _load; "
+    code += "sys.stdout.buffer.write(_load('train_04'))"
     environment = {"RDBENCH_CACHE": str(tmp_path / "other"), "PYTHONHASHSEED": "7"}
     there = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", code, str(Path(__file__).parent)],
         env=environment,
         cwd=Path(__file__).parents[2],
         capture_output=True,
@@ -155,7 +156,7 @@ def test_an_encoder_that_fails_leaves_nothing_behind(
     broken = tmp_path / "ffmpeg"
     broken.write_text("#!/bin/sh\necho 'No space left on device' >&2\nexit 1\n")
     broken.chmod(0o755)
-    monkeypatch.setattr(synthetic.ffmpeg, "executable", lambda: str(broken))
+    monkeypatch.setattr(process, "executable", lambda: str(broken))
     with pytest.raises(ClipError, match=r"train_01.*No space left on device.*RDBENCH_CACHE"):
         SHORT.load("train_01")
     assert not [file for file in (empty_cache / "synthetic").rglob("*") if file.is_file()]

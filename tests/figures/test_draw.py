@@ -185,6 +185,7 @@ def test_drawing_twice_gives_the_same_bytes_in_every_format(tmp_path):
     assert kinds == {
         "rd",
         "envelope",
+        "target",
         "standalone.pdf",
         "standalone.png",
         "standalone.svg",

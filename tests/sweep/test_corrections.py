@@ -78,7 +78,7 @@ def test_noise_is_filtered_only_where_it_helps():
 def test_perfect_predictions_stay_as_they_are():
     fitted = corrections.fit(recordings(0.0))
     assert fitted.scoring == PLAIN
-    assert fitted.chosen == "nothing"
+    assert fitted.told([])[0] == "nothing"
     assert not any(step.kept for step in fitted.steps)
     assert [step.name for step in fitted.steps] == ["delay", "median", "bias", "scale"]
 
@@ -122,7 +122,7 @@ def test_what_subjects_were_scored_with_is_told_as_ranges():
         step.value for one in fitted.without.values() for step in one.steps if step.name == "bias"
     )
     assert (delay, bias) == ("delay=2.8", f"bias={offsets[0]:.4g} to {offsets[-1]:.4g}")
-    assert fitted.told(["s7"]) == (fitted.chosen, fitted.fitted_on)
+    assert fitted.told(["s7"]) == (fitted.told([])[0], fitted.fitted_on)
     nothing = replace(fitted.without["s1"], steps=())
     some = replace(fitted, without={**fitted.without, "s1": nothing})
     assert some.told(subjects)[0].startswith("delay=2.8 (5 of 6), bias=")
@@ -275,9 +275,9 @@ def test_the_key_names_the_procedure_and_the_values_stand_beside_it():
     with pytest.raises(InputError, match="loso, avec2016"):
         corrections.procedure("best")
     fitted = corrections.fit(recordings(2.8, gain=0.25, offset=0.7))
-    names = [part.split("=")[0] for part in fitted.chosen.split(", ")]
+    names = [part.split("=")[0] for part in fitted.told([])[0].split(", ")]
     assert names == [step.name for step in fitted.steps if step.kept]
-    assert fitted.chosen.startswith("delay=2.8, ")
+    assert fitted.told([])[0].startswith("delay=2.8, ")
 
 
 def test_both_challenge_scores_side_by_side():

@@ -48,7 +48,7 @@ def test_a_changed_profile_is_another_run(
     before = make_plan(load_experiment(tiny)).identity
     shipped = (Path(__file__).parents[2] / "codecs" / "x264.toml").read_text()
     (tmp_path / "own").mkdir()
-    (tmp_path / "own" / "x264.toml").write_text(shipped.replace("medium", "slow"))
+    (tmp_path / "own" / "x264.toml").write_text(shipped.replace('preset = "medium"', 'preset = "slow"', 1))
     monkeypatch.setenv("RDBENCH_CODECS", str(tmp_path / "own"))
     plan = make_plan(load_experiment(tiny))
     assert {key for key in before if before[key] != plan.identity[key]} == {"profiles", "programs"}

@@ -53,7 +53,7 @@ def test_every_condition_is_scored_again_with_what_train_chose(train, dev):
         chosen = new.fitted["frame", "direct@lite", target]
         assert chosen.scoring.delay == 2.8
         assert set(chosen.clips) == {f"train_{i}" for i in range(1, 13)}
-        assert chosen.chosen.startswith("delay=2.8, ")
+        assert chosen.told([])[0].startswith("delay=2.8, ")
     assert set(new.scores["scoring"]) == {procedure("loso")}
     before, after = pooled_ccc(dev, dev.scores), pooled_ccc(dev, new.scores)
     assert (after["ccc"] > before["ccc"] + 0.2).all()
@@ -84,7 +84,7 @@ def test_a_back_end_that_needs_nothing_has_the_key_and_its_plain_moments():
     perfect = {"gain": 1.0, "offset": 0.0, "floor": 0.0}
     dev = run_of("dev", 2, 0.0, (2.0,), **perfect)
     new = rescored(dev, run_of("train", 4, 0.0, **perfect))
-    assert {fitted.chosen for fitted in new.fitted.values()} == {"nothing"}
+    assert {fitted.told([])[0] for fitted in new.fitted.values()} == {"nothing"}
     assert set(new.scores["scoring"]) == {procedure("loso")}
     key = ["encode", "target"]
     before, after = (table.sort_values(key).reset_index(drop=True) for table in (dev.scores, new.scores))
