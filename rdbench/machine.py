@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import functools
 import os
 import platform
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -21,6 +23,7 @@ from rdbench.errors import InputError
 __all__ = [
     "cache_dir",
     "cores",
+    "ends_with_its_parent",
     "host_class",
     "installed",
     "keep_memory",
@@ -198,3 +201,15 @@ def host_class() -> str:
 def cores() -> int:
     """Processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@functools.cache
+def ends_with_its_parent() -> tuple[str, ...]:
+    """Words before a command that have the kernel end it with this process, without the copy of a whole worker that a function of Python
+    between fork and exec costs: that made as much system time as all encoding together."""
+    program = shutil.which("setpriv")
+    if program is None:
+        return ()
+    words = (program, "--pdeathsig", "KILL", "--")
+    tried = subprocess.run([*words, "true"], capture_output=True, check=False)
+    return words if tried.returncode == 0 else ()

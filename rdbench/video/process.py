@@ -31,7 +31,7 @@ import ffmpeg
 import imageio_ffmpeg
 
 from rdbench.errors import EncodeError, InputError
-from rdbench.machine import cache_dir
+from rdbench.machine import cache_dir, ends_with_its_parent
 
 __all__ = [
     "FormatError",
@@ -260,14 +260,17 @@ def running(
         With ``errno.ENOSPC`` if the disk is full.
     """
     with tempfile.TemporaryFile() as log, tempfile.TemporaryDirectory(prefix="rdbench-") as empty:
+        launcher = ends_with_its_parent()
         popen = subprocess.Popen(
-            command,
+            [*launcher, *command],
             stdin=subprocess.DEVNULL if feed is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
             cwd=empty,
             start_new_session=True,
-            preexec_fn=None if _LIBC is None else functools.partial(_end_with_parent, os.getpid()),
+            preexec_fn=None
+            if launcher or _LIBC is None
+            else functools.partial(_end_with_parent, os.getpid()),
         )
         with _live_lock:
             _live.add(popen)
