@@ -52,10 +52,16 @@ __all__ = [
 ]
 
 
-_NOTHING = "There is no coded point to draw rate-distortion curves of."
-
 MOST_BANDS = 4
 """So many bands in one panel can be told apart; with more lines each factor gets a panel of its own."""
+
+
+def _coded(points: pd.DataFrame) -> pd.DataFrame:
+    """The rows that curves of rate against accuracy are drawn of; a figure of none is refused."""
+    coded = points[(points["codec"] != "none") & points["bitrate_kbps"].gt(0) & points["value"].notna()]
+    if coded.empty:
+        raise InputError("There is no coded point to draw rate-distortion curves of.")
+    return coded
 
 
 def _panels(
@@ -114,9 +120,7 @@ def rd(
     InputError
         If no row has a bitrate.
     """
-    coded = points[(points["codec"] != "none") & points["bitrate_kbps"].gt(0) & points["value"].notna()]
-    if coded.empty:
-        raise InputError(_NOTHING)
+    coded = _coded(points)
     level = points[(points["codec"] == "none") & points["value"].notna()]
     factors = sorted(int(factor) for factor in coded["factor"].unique())
 
@@ -173,9 +177,7 @@ def rd_by_factor(
     InputError
         If no row has a bitrate.
     """
-    coded = points[(points["codec"] != "none") & points["bitrate_kbps"].gt(0) & points["value"].notna()]
-    if coded.empty:
-        raise InputError(_NOTHING)
+    coded = _coded(points)
     codecs = sorted(coded["codec"].unique())
     given, banded = looks(codecs), len(codecs) <= MOST_BANDS
 
@@ -339,9 +341,7 @@ def methods(
     InputError
         If no row has a bitrate.
     """
-    coded = points[points["bitrate_kbps"].gt(0) & points["value"].notna()]
-    if coded.empty:
-        raise InputError(_NOTHING)
+    coded = _coded(points)
     families = sorted(coded["backend"].unique())
     given = looks([*families, *names])
 

@@ -7,14 +7,10 @@ along the leading axes, and agree with scipy's one-curve interpolators to roundi
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-__all__ = ["DEFAULT", "METHODS", "evaluate", "integrate", "isotonic", "mean_height", "slopes"]
+from rdbench.typing import Array
 
-Array = NDArray[np.float64]
-
-METHODS = ("akima", "pchip", "cubic")
-"""Cubic is the one polynomial of VCEG-M33, offered so that old publications can be met; it may swing."""
+__all__ = ["DEFAULT", "evaluate", "integrate", "isotonic", "mean_height", "slopes"]
 
 DEFAULT = "akima"
 
