@@ -10,12 +10,14 @@ import os
 import platform
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 from rdbench.errors import InputError
@@ -26,6 +28,7 @@ __all__ = [
     "ends_with_its_parent",
     "host_class",
     "installed",
+    "interrupts_held",
     "keep_memory",
     "keeping",
     "profiles_folder",
@@ -213,3 +216,15 @@ def ends_with_its_parent() -> tuple[str, ...]:
     words = (program, "--pdeathsig", "KILL", "--")
     tried = subprocess.run([*words, "true"], capture_output=True, check=False)
     return words if tried.returncode == 0 else ()
+
+
+@contextlib.contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Have processes that are started meanwhile begin with SIGINT blocked, as they inherit it: a terminal's Ctrl-C goes to all,
+    and one that is still importing would print its traceback between the words of the one that was asked."""
+    resource_tracker.ensure_running()  # it unblocks SIGINT where it is started, so that has to be before
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -36,6 +36,7 @@ from rdbench.figures.source import Named, Source
 from rdbench.figures.strip import strips
 from rdbench.figures.targets import target_figures
 from rdbench.files import replacing
+from rdbench.machine import interrupts_held
 from rdbench.tables.basis import Basis
 from rdbench.tables.reading import default_metric, default_partition, require_partition
 
@@ -197,11 +198,16 @@ def _drawn(
         return
     with ProcessPoolExecutor(processes, _context(), initializer=_start_drawing) as pool:
         # Those that come first are drawn while the tables of the others are still being made.
-        waiting = [
-            pool.submit(_draw_alone, stem, draw, formats) for stem, draw in itertools.chain(first, figures)
-        ]
-        for one in waiting:
-            yield one.result()
+        waiting = []
+        try:
+            for stem, draw in itertools.chain(first, figures):
+                with interrupts_held():
+                    waiting.append(pool.submit(_draw_alone, stem, draw, formats))
+            for one in waiting:
+                yield one.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _context() -> BaseContext:

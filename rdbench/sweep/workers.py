@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any
 
 from rdbench.errors import InputError, WorkersLostError
-from rdbench.machine import keep_memory
+from rdbench.machine import interrupts_held, keep_memory
 from rdbench.video.process import end_all
 
 __all__ = ["how_it_ended", "killed_by", "local_executor", "notice_interrupts", "remote_executor", "stop"]
@@ -88,13 +88,22 @@ def stop(executor: Executor, pending: Iterable[Future[Any]] = ()) -> None:
         results._writer.close()
 
 
+class _Spawning(ProcessPoolExecutor):
+    """A pool whose processes cannot be interrupted, not even while they start."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Have a process do something; it is started here, where there is none yet."""
+        with interrupts_held():
+            return super().submit(fn, *args, **kwargs)
+
+
 @contextlib.contextmanager
 def local_executor(jobs: int) -> Iterator[Callable[[], Executor]]:
     """Executors of one spawned process each on this machine, which ends when this one does."""
     context = multiprocessing.get_context("spawn")
 
     def fresh() -> Executor:
-        return ProcessPoolExecutor(1, mp_context=context, initializer=_start_worker, initargs=(os.getpid(),))
+        return _Spawning(1, mp_context=context, initializer=_start_worker, initargs=(os.getpid(),))
 
     yield fresh
 
