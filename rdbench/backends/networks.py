@@ -1,10 +1,11 @@
-"""The torch modules of arXiv 1709.03126: recogniser and super-resolver, in the paper's size and a small one.
+"""The torch modules of arXiv 1709.03126, recogniser and super-resolver, and a residual network of today for small machines.
 
 Nothing here knows of video: planes of numbers in, numbers or planes out.
 """
 
 from __future__ import annotations
 
+import itertools
 from typing import Literal, get_args
 
 import torch
@@ -17,11 +18,15 @@ __all__ = [
     "FILTERS",
     "HIDDEN",
     "SIZES",
+    "Norm",
     "Recogniser",
+    "ResidualRecogniser",
+    "ResidualRestorer",
     "RestoredRecogniser",
     "Restorer",
     "Size",
     "SuperResolver",
+    "Trunk",
     "build",
     "choose_device",
     "convolutions",
@@ -41,6 +46,9 @@ FILTERS: dict[Size, tuple[int, int, int]] = {"paper": (64, 128, 256), "lite": (1
 RESTORER_FILTERS: dict[Size, tuple[int, int, int]] = {"paper": (64, 128, 256), "lite": (32, 16, 16)}
 """At full size every filter costs as much as a whole layer of the recogniser: the small restorer spends them
 where pictures are, in its first layer."""
+
+TRUNK = (16, 24, 40, 64)
+"""Filters of the residual network: of its first convolution, and of its three blocks."""
 
 HIDDEN: dict[Size, int] = {"paper": 300, "lite": 64}
 
@@ -126,6 +134,11 @@ class Recogniser(nn.Module):
         nn.init.zeros_(self.fc4.bias)
         nn.init.normal_(self.fc5.weight, std=0.01)
         nn.init.zeros_(self.fc5.bias)
+
+    @property
+    def head(self) -> nn.Linear:
+        """The last layer, whose bias starts at the labels' mean."""
+        return self.fc5
 
     def forward(self, faces: Tensor) -> Tensor:
         """Return (n, outputs) for (n, 1, 96, 96) luma in 0..1."""
@@ -221,16 +234,20 @@ class RestoredRecogniser(nn.Module):
 
     Parameters
     ----------
-    size : {"paper", "lite"}
-    outputs : int
-    dropout : float
-        Of the recogniser.
+    restorer : nn.Module
+        Faces in, faces of the same size out.
+    recogniser : Recogniser or ResidualRecogniser
     """
 
-    def __init__(self, size: Size, outputs: int, dropout: float = 0.5) -> None:
+    def __init__(self, restorer: nn.Module, recogniser: Recogniser | ResidualRecogniser) -> None:
         super().__init__()
-        self.restorer: nn.Module = Restorer(size)
-        self.recogniser = Recogniser(size, outputs, dropout)
+        self.restorer = restorer
+        self.recogniser = recogniser
+
+    @property
+    def head(self) -> nn.Linear:
+        """The recogniser's last layer."""
+        return self.recogniser.head
 
     def forward(self, faces: Tensor) -> Tensor:
         """Return (n, outputs) for (n, 1, 96, 96) luma in 0..1."""
@@ -238,8 +255,132 @@ class RestoredRecogniser(nn.Module):
         return predictions
 
 
+class Norm(nn.Module):
+    """Batch normalisation (Ioffe and Szegedy 2015) without a counter of batches, which no file of weights needs.
+
+    Parameters
+    ----------
+    channels : int
+    """
+
+    mean: Tensor
+    variance: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("variance", torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise by the batch in training, else by what batches had on average; frozen ones always do the latter."""
+        learning = self.training and self.weight.requires_grad
+        return nn.functional.batch_norm(x, self.mean, self.variance, self.weight, self.bias, learning, 0.1)
+
+
+def _plain(channels: int, filters: int, kernel: int, stride: int) -> nn.Conv2d:
+    layer = nn.Conv2d(channels, filters, kernel, stride, kernel // 2, bias=False)
+    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    return layer
+
+
+class _Block(nn.Module):
+    """Two convolutions of 3x3, the first with stride 2, beside one of 1x1 (He et al. 2016)."""
+
+    def __init__(self, channels: int, filters: int) -> None:
+        super().__init__()
+        self.first, self.first_norm = _plain(channels, filters, 3, 2), Norm(filters)
+        self.second, self.second_norm = _plain(filters, filters, 3, 1), Norm(filters)
+        self.beside = _plain(channels, filters, 1, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = torch.relu(self.first_norm(self.first(x)))
+        return torch.relu(self.second_norm(self.second(inner)) + self.beside(x))
+
+
+class Trunk(nn.Module):
+    """What recogniser and restorer of size "lite" share: a convolution of 5x5 with stride 3 and three residual blocks.
+
+    A face is looked at on a grid of 32x32 first: what a codec leaves of a small face has no more, and a layer at full
+    size costs as much as all the others together.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.stem_norm = _plain(1, TRUNK[0], 5, 3), Norm(TRUNK[0])
+        self.blocks = nn.ModuleList(_Block(*pair) for pair in itertools.pairwise(TRUNK))
+
+    def forward(self, faces: Tensor) -> list[Tensor]:
+        """Return maps of 32x32, 16x16, 8x8 and 4x4 for (n, 1, 96, 96) luma in 0..1."""
+        maps = [torch.relu(self.stem_norm(self.stem(_centred(faces))))]
+        for block in self.blocks:
+            maps.append(block(maps[-1]))
+        return maps
+
+
+class ResidualRecogniser(nn.Module):
+    """Predict one value for each target from a face: the recogniser of size "lite".
+
+    Parameters
+    ----------
+    outputs : int
+        Number of targets, 1 or more.
+    dropout : float
+        Share of the last map that is dropped in training, 0..1.
+
+    Raises
+    ------
+    InputError
+        If `outputs` is less than 1.
+    """
+
+    def __init__(self, outputs: int, dropout: float = 0.3) -> None:
+        super().__init__()
+        if outputs < 1:
+            raise InputError(f"A recogniser needs 1 output or more, not {outputs}.")
+        self.trunk = Trunk()
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(TRUNK[-1] * 16, outputs)
+        nn.init.normal_(self.head.weight, std=0.01)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, faces: Tensor) -> Tensor:
+        """Return (n, outputs) for (n, 1, 96, 96) luma in 0..1."""
+        last = self.trunk(faces)[-1]
+        # Under autocast the convolutions may be rounded to bfloat16; an answer with 8 bits would show steps.
+        with torch.autocast(last.device.type, enabled=False):
+            predictions: Tensor = self.head(self.dropout(last.flatten(1).float()))
+        return predictions
+
+
+class ResidualRestorer(nn.Module):
+    """Restore an upscaled face on the recogniser's trunk: what models of size "lite" learn before they recognise.
+
+    The trunk's maps are brought to one depth, added up from the smallest to the largest (Lin et al. 2017), and what the
+    face lacks is read from the largest, nine pixels at a time (Shi et al. 2016).
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = Trunk()
+        self.sides = nn.ModuleList(nn.Conv2d(filters, TRUNK[0], 1) for filters in TRUNK)
+        self.last = nn.Conv2d(TRUNK[0], 9, 3, padding=1)
+        nn.init.normal_(self.last.weight, std=0.001)
+        nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
+
+    def forward(self, faces: Tensor) -> Tensor:
+        """Return (n, 1, 96, 96) luma for the same."""
+        maps = [side(each) for side, each in zip(self.sides, self.trunk(faces), strict=True)]
+        x = maps.pop()
+        while maps:
+            x = maps.pop() + nn.functional.interpolate(x, scale_factor=2.0, mode="nearest")
+        restored: Tensor = faces + nn.functional.pixel_shuffle(self.last(torch.relu(x)), 3) / 4
+        return restored
+
+
 def build(network: str, size: str, outputs: int, dropout: float = 0.5) -> nn.Module:
-    """Make a network by the name of its class, freshly initialised.
+    """Make a network by its name in a file of weights, freshly initialised.
 
     Raises
     ------
@@ -247,14 +388,21 @@ def build(network: str, size: str, outputs: int, dropout: float = 0.5) -> nn.Mod
         If there is no such network or size.
     """
     known = _known(size)
-    if network == "Recogniser":
-        return Recogniser(known, outputs, dropout)
-    if network == "RestoredRecogniser":
-        return RestoredRecogniser(known, outputs, dropout)
-    if network == "SuperResolver":
-        return SuperResolver(known)
-    if network == "Restorer":
-        return Restorer(known)
+    match network:
+        case "Recogniser":
+            return Recogniser(known, outputs, dropout)
+        case "RestoredRecogniser":
+            return RestoredRecogniser(Restorer(known), Recogniser(known, outputs, dropout))
+        case "SuperResolver":
+            return SuperResolver(known)
+        case "Restorer":
+            return Restorer(known)
+        case "ResidualRecogniser":
+            return ResidualRecogniser(outputs, dropout)
+        case "RestoredResidualRecogniser":
+            return RestoredRecogniser(Restorer(known), ResidualRecogniser(outputs, dropout))
+        case "ResidualRestorer":
+            return ResidualRestorer()
     raise InputError(f"There is no network '{network}' in this version of rdbench.")
 
 

@@ -31,7 +31,7 @@ THREADS = 1
 
 _RESTORERS = 8
 
-NETWORKS = ("Recogniser", "RestoredRecogniser")
+NETWORKS = ("Recogniser", "RestoredRecogniser", "ResidualRecogniser", "RestoredResidualRecogniser")
 """Modules that take faces and give predictions."""
 
 

@@ -76,7 +76,10 @@ class Recipe(BaseModel):
     noise : float
         Largest standard deviation of added noise (luma 0..1).
     stride : int
-        Every n-th frame of the train recordings is used.
+        Every n-th frame of a recording is used.
+    people : int
+        Train subjects that are learned from, drawn by the seed without another seed meeting the same ones as long as
+        there are others; 0 stands for all.
     select_on : {"dev", "train"}
         The epoch is chosen on dev, or on a fixed quarter of the train subjects (where dev is reported).
     delay : float
@@ -115,6 +118,7 @@ class Recipe(BaseModel):
     brightness: float = Field(default=0.1, ge=0, lt=1)
     noise: float = Field(default=0.0, ge=0, lt=1)
     stride: int = Field(default=1, ge=1)
+    people: int = Field(default=0, ge=0)
     select_on: Literal["dev", "train"] = "dev"
     delay: float = Field(default=0.0, ge=0, le=8)
     network: str = "Recogniser"

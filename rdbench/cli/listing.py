@@ -16,7 +16,7 @@ Rows = list[tuple[str, str]]
 
 
 DATASETS = (
-    ("synthetic", "54 drawn subjects with exact labels, 640x360"),
+    ("synthetic", "1,168 drawn subjects with exact labels, 640x360"),
     ("synthetic:720p", "the same people at 1280x720"),
     ("avec2016", "the AVEC 2016 package (needs --root)"),
     ("recola", "the public RECOLA release (needs --root)"),

@@ -177,13 +177,8 @@ def _print_plan(plan: Any) -> None:
 @click.option("--target", "targets", multiple=True, metavar="T", help="Labels to learn  [all].")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--epochs", type=click.IntRange(1))
-@click.option(
-    "--stride",
-    type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="Learn from every n-th face: time and memory fall with it.",
-)
+@click.option("--stride", type=click.IntRange(1), help="Learn from every n-th frame  [5].")
+@click.option("--people", type=click.IntRange(0), help="Train subjects, drawn by the seed; 0 for all  [96].")
 @click.option(
     "--delay", type=FiniteRate(), default=0.0, show_default=True, help="Seconds that labels are moved back."
 )
@@ -197,7 +192,8 @@ def train(
     targets: Sequence[str],
     seed: int,
     epochs: int | None,
-    stride: int,
+    stride: int | None,
+    people: int | None,
     delay: float,
     device: str,
     out: Path,
@@ -229,6 +225,7 @@ def train(
         seed=seed,
         epochs=epochs,
         stride=stride,
+        people=people,
         delay=delay,
         device=device,
         progress=progress,

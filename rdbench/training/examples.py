@@ -19,7 +19,7 @@ from rdbench.video.clip import FACE_SIZE, Clip, ClipInfo, Dataset, Labels
 from rdbench.video.labels import shift_labels
 from rdbench.video.views import face_views
 
-__all__ = ["FaceSet", "hold_out", "load_faces", "targets_of"]
+__all__ = ["FaceSet", "drawn_people", "hold_out", "load_faces", "targets_of"]
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,10 @@ def load_faces(
     stride: int = 1,
     progress: Callable[[str], None] = lambda text: None,
     delay: float = 0.0,
+    people: int = 0,
+    seed: int = 0,
 ) -> FaceSet:
-    """Crop, scale and label every `stride`-th frame of a partition.
+    """Crop, scale and label every `stride`-th frame of a partition, or of some of its people.
 
     Parameters
     ----------
@@ -117,13 +119,15 @@ def load_faces(
         Called with one line for each recording.
     delay : float
         Seconds that labels are moved back; see `rdbench.video.labels.shift_labels`.
+    people, seed : int
+        How many subjects, and the number of their draw; see `drawn_people`.
 
     Raises
     ------
     InputError
         If there is no such partition, target or label, or no recording can be used.
     """
-    recordings = _recordings(dataset, partition)
+    recordings = drawn_people(_recordings(dataset, partition), people, seed)
     subjects = tuple(dict.fromkeys(info.subject for info in recordings))
     luma: dict[int, list[NDArray[np.uint8]]] = {factor: [] for factor in factors}
     values, subject = [], []
@@ -132,13 +136,13 @@ def load_faces(
             clip = dataset.load(info.name)
             gold = shift_labels(_labels(clip, dataset, targets), delay)
             # The one place where training meets pictures: the sweep's own way to them.
-            views = face_views(clip, factors)
+            views = face_views(clip, factors, stride)
             joined = labels.join(gold, views.times).values
         except ClipError as error:
             progress(f"{info.name} is left out: {error}")
             continue
         columns = joined[:, [gold.targets.index(target) for target in targets]]
-        keep = np.flatnonzero(views.mask & np.isfinite(columns).all(axis=1))[::stride]
+        keep = np.flatnonzero(views.mask & np.isfinite(columns).all(axis=1))
         if not len(keep):
             progress(f"{info.name} is left out: no frame has both a face and a label")
             continue
@@ -160,6 +164,27 @@ def load_faces(
         subjects,
         {factor: FACE_SIZE / factor for factor in factors},
     )
+
+
+def drawn_people(recordings: Sequence[ClipInfo], people: int, seed: int) -> list[ClipInfo]:
+    """The recordings of some subjects: each seed has its own, as long as there are enough of them.
+
+    An interval over seeds that all learned from the same people does not hold what other people would have taught.
+
+    Parameters
+    ----------
+    recordings : sequence of ClipInfo
+    people : int
+        How many subjects; all where it is 0, or there are no more.
+    seed : int
+        Seeds take their shares of one fixed order in turn, and begin again at its end.
+    """
+    subjects = list(dict.fromkeys(info.subject for info in recordings))
+    if not people or people >= len(subjects):
+        return list(recordings)
+    order = np.random.default_rng(0).permutation(len(subjects))
+    chosen = {subjects[order[(seed * people + number) % len(subjects)]] for number in range(people)}
+    return [info for info in recordings if info.subject in chosen]
 
 
 def hold_out(faces: FaceSet) -> tuple[FaceSet, FaceSet]:

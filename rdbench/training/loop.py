@@ -46,7 +46,7 @@ __all__ = [
 ]
 
 
-STAGE = 2
+STAGE = 3
 """Raised when the same recipe would give other weights."""
 
 
@@ -280,7 +280,10 @@ def training_faces(
         Those of several recipes, where one reading serves them all; by default the recipe's own.
     """
     wanted = tuple(factors) or faces_of(recipe)
-    learn = load_faces(dataset, "train", wanted, recipe.targets, recipe.stride, progress, recipe.delay)
+    drawn = {"people": recipe.people, "seed": recipe.seed}
+    learn = load_faces(
+        dataset, "train", wanted, recipe.targets, recipe.stride, progress, recipe.delay, **drawn
+    )
     if recipe.select_on == "train":
         return hold_out(learn)
     dev = load_faces(dataset, "dev", wanted, recipe.targets, recipe.stride, progress, recipe.delay)
@@ -308,7 +311,7 @@ def _started(recipe: Recipe, card: Card, parents: dict[str, Weights]) -> nn.Modu
     """
     torch.manual_seed(_chance(recipe.seed, 0))
     network = build(recipe.network, recipe.size, max(1, len(recipe.targets)), recipe.dropout)
-    head = getattr(getattr(network, "recogniser", network), "fc5", None)
+    head = getattr(network, "head", None)
     if head is not None:
         # A network that starts at the labels' mean has only their variation left to learn.
         with torch.no_grad():

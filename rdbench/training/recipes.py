@@ -43,10 +43,13 @@ class Model:
     sees : {"each", "all", "max", "one"}
         A specialist for each factor, or one model that sees all of them, the largest, or pristine faces.
     network : str
+        Class of the torch module of size "paper"; that of size "lite" is in its place by `RESIDUAL`.
     start : tuple of (str, str)
         Beginning of weight names, and the model whose weights these start from.
     rates : tuple of (str, float)
         See `rdbench.backends.weights.Recipe`.
+    share : float
+        Learning rate relative to that of models which start at random.
     fixed : dict
         Fields of the recipe that are this model's own.
     """
@@ -55,6 +58,7 @@ class Model:
     network: str = "Recogniser"
     start: tuple[tuple[str, str], ...] = ()
     rates: tuple[tuple[str, float], ...] = ()
+    share: float = 1.0
     fixed: dict[str, Any] = field(default_factory=dict)
 
 
@@ -70,11 +74,8 @@ _RESTORING: dict[str, Any] = {
     "contrast": 0.0,
     "brightness": 0.0,
 }
-# The rest learns ten times as fast as the convolutions. Rates of 0.0015, 0.006 and 0.015 were tried on dev with one
-# seed of max-mix (CCC over factors and targets 0.36, 0.44, 0.51), the first two with direct-mix too (0.52, 0.48): each
-# start has the best of its own, which for the convolutions is the same.
-_TENTH = (("conv", 0.1),)
-_FROM_SR: dict[str, Any] = {"rate": 0.015}
+# The rest learns ten times as fast as the convolutions, which learn alike wherever they start.
+_TENTH = (("conv", 0.1), ("trunk.", 0.1))
 _BOTH = (("restorer.", "restorer"), ("recogniser.", "hr"))
 
 MODELS: dict[str, Model] = {
@@ -86,16 +87,35 @@ MODELS: dict[str, Model] = {
     "direct": Model("each"),
     "direct-mix": Model("all"),
     "hr": Model("one"),
-    "joint": Model("each", start=(("", "sr-max"),), rates=_TENTH, fixed=_FROM_SR),
-    "frozen": Model("all", start=(("", "sr-max"),), rates=(("conv", 0.0),), fixed=_FROM_SR),
-    "max-mix": Model("all", start=(("", "sr-max"),), rates=_TENTH, fixed=_FROM_SR),
-    "mix-mix": Model("all", start=(("", "sr-mix"),), rates=_TENTH, fixed=_FROM_SR),
-    "max-max": Model("max", start=(("", "sr-max"),), rates=_TENTH, fixed=_FROM_SR),
+    "joint": Model("each", start=(("", "sr-max"),), rates=_TENTH, share=10),
+    "frozen": Model("all", start=(("", "sr-max"),), rates=(("conv", 0.0), ("trunk.", 0.0)), share=10),
+    "max-mix": Model("all", start=(("", "sr-max"),), rates=_TENTH, share=10),
+    "mix-mix": Model("all", start=(("", "sr-mix"),), rates=_TENTH, share=10),
+    "max-max": Model("max", start=(("", "sr-max"),), rates=_TENTH, share=10),
     "separate": Model("all", "RestoredRecogniser", start=_BOTH, fixed={"epochs": 0}),
     "separate-tuned": Model("all", "RestoredRecogniser", start=_BOTH, rates=(("restorer.", 0.0),)),
 }
 """All that can be trained in epochs; the first half of a name such as "max-mix" tells what the super-resolver
 saw, the second what the recogniser saw."""
+
+RESIDUAL = {
+    "Recogniser": "ResidualRecogniser",
+    "SuperResolver": "ResidualRestorer",
+    "RestoredRecogniser": "RestoredResidualRecogniser",
+    "Restorer": "Restorer",
+}
+"""Networks of size "lite" by those of size "paper". A restorer whose pictures a recogniser is to look at stays one that works
+at full size, so that restoring first is not judged by a weaker one."""
+
+BUDGET: dict[str, dict[str, Any]] = {
+    "paper": {"rate": 0.0015, "dropout": 0.5},
+    "lite": {"rate": 0.003, "dropout": 0.3},
+}
+"""What all recognisers of a size learn by; chosen on dev."""
+
+PEOPLE, STRIDE = 96, 5
+"""Train subjects of each model, and every n-th frame of them: who somebody is dominates what few people teach, and a frame
+teaches little that the one before it did not."""
 
 TRAINABLE = ("constant", *MODELS)
 
@@ -153,19 +173,26 @@ def recipes_for(
         raise InputError(f"There is no '{backend}@{size}'; sizes are {' and '.join(SIZES)}.")
     every = tuple(dict.fromkeys(factors or FACTORS))
     # One thread gives the same digits on any number of cores; small specialists can be trained side by side.
-    given = {"size": size, "targets": tuple(targets), "threads": 1 if size == "lite" else os.cpu_count() or 1}
+    given: dict[str, Any] = {
+        "size": size,
+        "targets": tuple(targets),
+        "threads": 1 if size == "lite" else os.cpu_count() or 1,
+    }
+    given |= {"people": PEOPLE, "stride": STRIDE, "dtype": "float32"} | BUDGET[size]
     model = MODELS[backend]
+    network = RESIDUAL[model.network] if size == "lite" else model.network
     recipes = []
     for _, parent in model.start:
         recipes += recipes_for(parent, size, targets, every, **changes)
     start = tuple((prefix, _own(parent, size, every)[0]) for prefix, parent in model.start)
-    how = {"backend": backend, "network": model.network, "start": start, "rates": model.rates}
+    how = {"backend": backend, "network": network, "start": start, "rates": model.rates}
     fixed = dict(model.fixed)
     if fixed.get("epochs"):
         fixed["epochs"] = changes.get("epochs", fixed["epochs"])
     try:
         for seen in _seen(model, every):
-            recipes.append(Recipe.model_validate(given | changes | how | {"factors": seen} | fixed))
+            own = given | changes | how | {"factors": seen}
+            recipes.append(Recipe.model_validate(own | {"rate": own["rate"] * model.share} | fixed))
     except ValueError as error:
         raise InputError(f"{backend}@{size} cannot be trained so: {_first(error)}.") from error
     return recipes
@@ -196,8 +223,10 @@ class Choices(TypedDict, total=False):
         0 by default.
     epochs : int or None
         By default the recipe's own.
-    stride : int
-        Every n-th face of a recording is used: time and memory fall with it ("constant" takes all).
+    stride : int or None
+        Every n-th frame of a recording is used: time and memory fall with it; `STRIDE` by default.
+    people : int or None
+        Train subjects of each model, drawn by the seed; `PEOPLE` by default, 0 for all.
     delay : float
         Seconds that labels are moved back, to the frames that they are about.
     """
@@ -206,7 +235,8 @@ class Choices(TypedDict, total=False):
     targets: Sequence[str]
     seed: int
     epochs: int | None
-    stride: int
+    stride: int | None
+    people: int | None
     delay: float
 
 
@@ -260,14 +290,15 @@ def train_backends(
     }
     if epochs is not None:
         changes["epochs"] = epochs
-    if choices.get("stride", 1) != 1:
-        changes["stride"] = choices["stride"]
+    for name in ("stride", "people"):
+        if (chosen := choices.get(name)) is not None:
+            changes[name] = chosen
     recipes: dict[str, Recipe] = {}
     files = []
     for name in names:
         backend, _, size = name.partition("@")
         if backend == "constant":
-            files.append(_train_constant(dataset, wanted, out, delay, progress))
+            files.append(_train_constant(dataset, wanted, out, changes, progress))
             continue
         for recipe in recipes_for(backend, size or "lite", wanted, factors, **changes):
             recipes.setdefault(recipe.stem, recipe)
@@ -294,9 +325,16 @@ def _check_name(name: str) -> None:
 
 
 def _train_constant(
-    dataset: Dataset, targets: Sequence[str], out: Path, delay: float, progress: Callable[[str], None]
+    dataset: Dataset,
+    targets: Sequence[str],
+    out: Path,
+    changes: dict[str, Any],
+    progress: Callable[[str], None],
 ) -> Path:
-    faces = load_faces(dataset, "train", (1,), targets, progress=progress, delay=delay)
+    how = {"stride": STRIDE, "people": PEOPLE} | {
+        name: changes[name] for name in ("stride", "people", "seed", "delay") if name in changes
+    }
+    faces = load_faces(dataset, "train", (1,), targets, progress=progress, **how)
     means = faces.values.mean(axis=0, dtype=np.float64)
     recipe = Recipe(
         backend="constant",
@@ -304,8 +342,7 @@ def _train_constant(
         factors=(1,),
         targets=tuple(targets),
         epochs=1,
-        stride=1,
-        delay=delay,
+        **how,
     )
     card = Card(
         network="Constant",
@@ -318,7 +355,7 @@ def _train_constant(
         selection=dict.fromkeys(targets, 0.0),
         epoch=0,
         versions=versions(),
-        command=f"rdbench train constant --dataset {dataset.name}{_delayed(recipe)}",
+        command=f"rdbench train constant --dataset {dataset.name} --seed {recipe.seed}{_sampling(recipe)}",
     )
     file = out / constant.FILE
     write_weights(file, {"mean": means}, card)
@@ -334,12 +371,14 @@ def _command(
     parts += [f"--factor {factor}" for factor in factors]
     parts += [f"--target {target}" for target in targets]
     parts += [f"--seed {recipe.seed}"] + ([] if epochs is None else [f"--epochs {epochs}"])
-    parts += [] if recipe.stride == 1 else [f"--stride {recipe.stride}"]
-    return " ".join(parts) + _delayed(recipe)
+    return " ".join(parts) + _sampling(recipe)
 
 
-def _delayed(recipe: Recipe) -> str:
-    return f" --delay {recipe.delay:g}" if recipe.delay else ""
+def _sampling(recipe: Recipe) -> str:
+    """Options that tell which people, frames and labels are learned from."""
+    usual = {"stride": STRIDE, "people": PEOPLE, "delay": 0.0}
+    chosen = {name: getattr(recipe, name) for name in usual}
+    return "".join(f" --{name} {value:g}" for name, value in chosen.items() if value != usual[name])
 
 
 def _first(error: ValueError) -> str:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from rdbench.backends.networks import FACE
 from rdbench.backends.weights import Recipe
 from rdbench.stats import metrics
 from rdbench.training.examples import FaceSet
@@ -28,7 +29,8 @@ __all__ = [
 ]
 
 PATCH = 32
-"""Side in pixels of the patches that restoration is learned on; its outer 8 pixels are context, not target."""
+"""Side in pixels of the patches that restoration is learned on, but for a network whose last map holds a whole face; their
+outer 8 pixels are context, not target."""
 
 _CONTEXT = 8
 _SELECTION_FRAMES = 500
@@ -70,7 +72,7 @@ def as_input(planes: Tensor) -> Tensor:
 def augment(planes: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
     """Shift, mirror and re-light faces at random, as another camera or person might show them.
 
-    A dozen people are few: without this, who they are is learned instead of what they show. Only whole pixels
+    People are few: without this, who they are is learned instead of what they show. Only whole pixels
     are shifted, since interpolation would blur what downsampling left.
 
     Parameters
@@ -209,22 +211,23 @@ class Restoration:
     def __init__(self, recipe: Recipe, learn: FaceSet, choose: FaceSet, device: torch.device) -> None:
         self.frames = len(learn)
         self._recipe, self._device, self._choose = recipe, device, choose
+        self._side = FACE if recipe.network == "ResidualRestorer" else PATCH
         self._planes = _stacked(learn, recipe.factors).to(device)
         self._pristine = torch.from_numpy(learn.luma[1]).to(device)
         both = sorted({1, *recipe.factors})
         self.content = _content(learn.of(both), choose.of(both))
 
     def batch(self, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Patches (n, 1, 32, 32) and the centres (n, 1, 16, 16) that they should become."""
-        n, (height, width) = len(rows), self._planes.shape[2:]
+        """Patches (n, 1, s, s) and the centres (n, 1, s - 16, s - 16) that they should become."""
+        n, (height, width), side = len(rows), self._planes.shape[2:], self._side
         which = torch.randint(len(self._planes), (n,), generator=generator).to(self._device)
-        top = torch.randint(height - PATCH + 1, (n, 1), generator=generator) + torch.arange(PATCH)
-        left = torch.randint(width - PATCH + 1, (n, 1), generator=generator) + torch.arange(PATCH)
+        top = torch.randint(height - side + 1, (n, 1), generator=generator) + torch.arange(side)
+        left = torch.randint(width - side + 1, (n, 1), generator=generator) + torch.arange(side)
         if self._recipe.flip:
             left = torch.where(torch.rand(n, 1, generator=generator) < 0.5, left.flip(1), left)
         rows = rows.to(self._device)
         patches = as_input(_taken(self._planes[which, rows], top, left))
-        return patches, _centre(as_input(_taken(self._pristine[rows], top, left)), PATCH - 2 * _CONTEXT)
+        return patches, _centre(as_input(_taken(self._pristine[rows], top, left)), side - 2 * _CONTEXT)
 
     def loss(self, predictions: Tensor, gold: Tensor) -> Tensor:
         """Mean squared error of luma, of the centre alone."""

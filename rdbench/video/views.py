@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdbench.backends.protocol import Input
-from rdbench.cache import entry
+from rdbench.cache import entry, is_sound
 from rdbench.machine import work_folder
 from rdbench.video import process
 from rdbench.video.clip import FACE_SIZE, Clip
@@ -266,9 +267,11 @@ class FaceViews:
 
 
 def face_views(
-    clip: Clip, factors: Sequence[int], size: int = FACE_SIZE, seconds: float | None = None
+    clip: Clip, factors: Sequence[int], stride: int = 1, size: int = FACE_SIZE, seconds: float | None = None
 ) -> FaceViews:
-    """The face of every frame, scaled down by each factor and up again by the sweep's own scaler.
+    """The face of every `stride`-th frame, scaled down by each factor and up again by the sweep's own scaler.
+
+    They are kept beside the clip's track: every model that learns from the clip asks for them.
 
     Raises
     ------
@@ -276,11 +279,29 @@ def face_views(
         If the clip cannot be used.
     """
     prepared = prepare(clip, seconds)
-    pictures = face_pictures(prepared, size)
     luma: dict[int, NDArray[np.uint8]] = {}
     with work_folder() as folder:
+        thin: Planes | None = None
         for factor in factors:
-            geometry = Geometry(size, size, factor)
-            low = downsample(padded_planes(pictures, geometry.padded, Path(folder)), geometry, Path(folder))
-            luma[factor] = np.concatenate(list(views(low, geometry, None, Input(size=size))))
-    return FaceViews(luma, prepared.track.mask, prepared.timeline.times)
+            file = prepared.folder / f"views{size}-{factor}-{stride}.npy"
+            if not is_sound(file):
+                thin = thin or _thinned(face_pictures(prepared, size), stride, Path(folder) / "thin.yuv")
+                entry(file, functools.partial(_keep_views, thin, Geometry(size, size, factor), Path(folder)))
+            luma[factor] = np.load(file, allow_pickle=False)
+    return FaceViews(luma, prepared.track.mask[::stride], prepared.timeline.times[::stride])
+
+
+def _thinned(pictures: Planes, stride: int, file: Path) -> Planes:
+    """Every `stride`-th picture."""
+    if stride == 1:
+        return pictures
+    size = frame_bytes(pictures.width, pictures.height)
+    some = np.memmap(pictures.file, np.uint8, "r", shape=(pictures.frames, size))[::stride]
+    return write_planes(iter(some), pictures.width, pictures.height, file, len(some))
+
+
+def _keep_views(pictures: Planes, geometry: Geometry, folder: Path, part: Path) -> None:
+    low = downsample(padded_planes(pictures, geometry.padded, folder), geometry, folder)
+    seen = np.concatenate(list(views(low, geometry, None, Input(size=geometry.width))))
+    with part.open("wb") as stream:
+        np.save(stream, seen, allow_pickle=False)

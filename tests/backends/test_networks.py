@@ -4,7 +4,16 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from rdbench.backends.networks import Recogniser, RestoredRecogniser, Restorer, SuperResolver, build
+from rdbench.backends.networks import (
+    Norm,
+    Recogniser,
+    ResidualRecogniser,
+    ResidualRestorer,
+    RestoredRecogniser,
+    Restorer,
+    SuperResolver,
+    build,
+)
 from rdbench.errors import InputError
 
 
@@ -135,13 +144,15 @@ def test_a_restorer_that_has_learned_nothing_hands_pictures_through():
 
 def test_the_recogniser_behind_a_restorer_sees_restored_pictures():
     torch.manual_seed(0)
-    network = RestoredRecogniser("lite", 2).eval()
+    network = build("RestoredResidualRecogniser", "lite", 2).eval()
     faces = torch.rand(2, 1, 96, 96)
     assert torch.equal(network(faces), network.recogniser(network.restorer(faces)))
     assert count(network) == count(network.restorer) + count(network.recogniser)
 
 
-@pytest.mark.parametrize("kind", [Recogniser, RestoredRecogniser, Restorer, SuperResolver])
+@pytest.mark.parametrize(
+    "kind", [Recogniser, RestoredRecogniser, Restorer, SuperResolver, ResidualRecogniser, ResidualRestorer]
+)
 def test_networks_are_built_by_name(kind):
     assert type(build(kind.__name__, "lite", 2)) is kind
     with pytest.raises(InputError, match="no network of size 'huge'"):
@@ -164,3 +175,36 @@ def test_an_unknown_size_is_named(make):
 def test_a_recogniser_without_outputs_is_refused():
     with pytest.raises(InputError, match="needs 1 output or more, not 0"):
         Recogniser("lite", 0)
+
+
+def test_the_residual_networks_share_a_trunk_and_keep_a_faces_size():
+    recogniser, restorer = build("ResidualRecogniser", "lite", 2), build("ResidualRestorer", "lite", 0)
+    shapes = [
+        {n: v.shape for n, v in each.state_dict().items() if n.startswith("trunk.")}
+        for each in (recogniser, restorer)
+    ]
+    assert shapes[0] == shapes[1]
+    faces = torch.rand(3, 1, 96, 96)
+    assert restorer(faces).shape == faces.shape
+    assert recogniser(faces).shape == (3, 2)
+    assert [tuple(each.shape[1:]) for each in recogniser.trunk(faces)] == [
+        (16, 32, 32), (24, 16, 16), (40, 8, 8), (64, 4, 4)
+    ]  # fmt: skip
+
+
+def test_normalisation_is_torchs_own_and_still_where_it_is_frozen():
+    ours, theirs = Norm(3), torch.nn.BatchNorm2d(3)
+    x = torch.randn(4, 3, 5, 5) * 2 + 1
+    for training in (True, False):
+        torch.testing.assert_close(ours.train(training)(x), theirs.train(training)(x))
+    torch.testing.assert_close(ours.mean, theirs.running_mean)
+    torch.testing.assert_close(ours.variance, theirs.running_var)
+    ours.weight.requires_grad_(False)
+    before = ours.mean.clone()
+    ours.train()(x)
+    assert torch.equal(ours.mean, before)
+
+
+def test_a_recogniser_of_nothing_is_refused():
+    with pytest.raises(InputError, match="1 output or more"):
+        ResidualRecogniser(0)

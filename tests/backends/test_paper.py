@@ -112,7 +112,7 @@ def test_separate_tuned_moves_the_recogniser_and_not_the_restorer(folder):
 def test_frozen_keeps_the_super_resolvers_convolutions(folder):
     parent, own = tensors(folder, "sr-max-lite-face-x4"), tensors(folder, "frozen-lite-face")
     for name in own:
-        if name.startswith("conv"):
+        if name.startswith("trunk."):
             np.testing.assert_array_equal(own[name], parent[name])
 
 
@@ -127,8 +127,8 @@ def test_frozen_keeps_the_super_resolvers_convolutions(folder):
 )
 def test_the_others_start_from_the_super_resolver_and_go_on_learning_slowly(folder, stem, parent):
     torch.manual_seed(0)
-    fresh = build("Recogniser", "lite", 2).state_dict()
-    for name in ("conv1.weight", "conv2.weight", "conv3.weight"):
+    fresh = build("ResidualRecogniser", "lite", 2).state_dict()
+    for name in ("trunk.stem.weight", "trunk.blocks.0.first.weight", "trunk.blocks.2.second.weight"):
         start = tensors(folder, parent)[name].astype(np.float32)
         moved = np.abs(tensors(folder, stem)[name] - start).mean()
         assert 0 < moved < 0.05 * np.abs(fresh[name].numpy() - start).mean()
