@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from rdbench.errors import InputError
+from rdbench.faceapi.package import fetch, find_npm, is_complete
+
 REAL_CLIPS = Path(__file__).resolve().parents[2] / "shared" / "clips"
 
 
@@ -25,3 +28,16 @@ def real_clips() -> Path:
     if not REAL_CLIPS.is_dir():
         pytest.skip("no folder shared/clips beside the project: real recordings are not part of it")
     return REAL_CLIPS
+
+
+@pytest.fixture(scope="session")
+def face_weights(session_cache: Path) -> Path:
+    """The session's cache, with the weights of the recognisers of real faces in it, or a skip that says why not."""
+    if not is_complete():
+        if find_npm() is None:
+            pytest.skip("npm is not installed: the weights of real faces come from its registry")
+        try:
+            fetch()
+        except InputError as error:
+            pytest.skip(f"npm does not bring the weights: {error}")
+    return session_cache

@@ -18,7 +18,7 @@ from rdbench.cli.about import cache, doctor, list_
 from rdbench.cli.answers import target, validate
 from rdbench.cli.compare import bd, check, claims, methods
 from rdbench.cli.look import export, inspect, plot, report, status
-from rdbench.cli.make import rescore, run, train
+from rdbench.cli.make import fetch, rescore, run, train
 from rdbench.errors import RdbenchError, Terminated
 from rdbench.words import printable
 
@@ -127,6 +127,6 @@ for _command in (
     *(run, train, rescore),
     *(plot, report, export, status, inspect, validate),
     *(bd, target, check, methods, claims),
-    *(list_, doctor, cache),
+    *(list_, doctor, cache, fetch),
 ):
     main.add_command(_command)

@@ -24,7 +24,7 @@ DATASETS = (
 )
 
 
-CACHED = ("clips", "synthetic", "work")
+CACHED = ("clips", "synthetic", "weights", "work")
 """What rdbench puts into its cache; nothing else is removed, whatever folder the cache was said to be."""
 
 

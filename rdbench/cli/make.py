@@ -1,4 +1,4 @@
-"""Commands left of the tables: run, train, rescore."""
+"""Commands left of the tables: run, train, rescore, fetch."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from rdbench.cli.printing import print_table
 from rdbench.cli.progress import ProgressLine
 
 if TYPE_CHECKING:
+    from rdbench.sweep.experiment import Experiment
     from rdbench.sweep.loop import Summary
 
-__all__ = ["rescore", "run", "train"]
+__all__ = ["fetch", "rescore", "run", "train"]
 
 
 @click.command()
@@ -113,6 +114,7 @@ def run(
         face_size=face_size,
         effort=effort,
     )
+    _bring_weights(chosen, weights)
     plan = make_plan(chosen, weights=weights, device=device, time_limit=time_limit)
     out = out or Path("results") / chosen.name
     for note in plan.notes:
@@ -130,6 +132,15 @@ def run(
             report=report,
         )
     return _tell(out, summary)
+
+
+def _bring_weights(experiment: Experiment, given: Path | None) -> None:
+    """Fetch the weights of recognisers of real faces that a run asks for and that are nowhere yet."""
+    from rdbench.faceapi.package import PACKAGE, fetch, missing
+
+    if missing((*experiment.backends, experiment.reference or ""), given):
+        click.echo(f"Fetching the weights of {PACKAGE} (MIT, a download of 13 MB) with npm, once.", err=True)
+        fetch()
 
 
 def _tell(out: Path, summary: Summary) -> int:
@@ -283,3 +294,25 @@ def rescore(run: Path, fitted_on: Path | None, protocol: str, plain: bool, forma
         click.echo(f"note: {note}", err=True)
     if told.added:
         click.echo(f"{told.added} rows added to {run}; next: rdbench plot {run}", err=True)
+
+
+@click.command()
+@click.option(
+    "--from",
+    "given",
+    type=click.Path(path_type=Path, exists=True),
+    help="A folder or archive of the package, where npm cannot reach its registry.",
+)
+def fetch(given: Path | None) -> None:
+    """Fetch the weights of the recognisers of real faces: expression, landmarks.
+
+    They are files of the npm package @vladmandic/face-api (MIT), taken with your own npm, checked by SHA-256, and kept
+    in the cache. `rdbench run` does this by itself where it needs them; without a network bring the package along.
+
+    \b
+    rdbench fetch
+    rdbench fetch --from vladmandic-face-api-1.7.15.tgz
+    """
+    from rdbench.faceapi.package import fetch
+
+    click.echo(str(fetch(given)))

@@ -17,7 +17,7 @@ from pathlib import Path
 from rdbench.backends.protocol import Backend
 from rdbench.backends.registry import find_backend, name_for_workers
 from rdbench.codecs.profiles import Profile, load_profiles
-from rdbench.datasets.registry import NAMES, open_dataset
+from rdbench.datasets.registry import NAMES, is_embedded, open_dataset
 from rdbench.errors import InputError
 from rdbench.files import replacing
 from rdbench.identity import PROGRAMS, SESSIONS
@@ -32,6 +32,9 @@ from rdbench.video.clip import FACE_SIZE, ClipInfo, Dataset
 from rdbench.words import did_you_mean, printable
 
 __all__ = ["Plan", "make_plan", "run_plan", "select_clips"]
+
+DRAWN = "synthetic"
+"""So begins what back-ends were trained on that never saw a real face."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -267,6 +270,12 @@ def _notes(profiles: Mapping[str, Profile], backends: Sequence[Backend], experim
     ]
     for backend in backends:
         notes.append(f"Back-end {backend.name}: {backend.trained_on} (weights {backend.weights}).")
+    drawn = [backend.name for backend in backends if backend.trained_on.startswith(DRAWN)]
+    if drawn and not is_embedded(experiment.dataset.name):
+        notes.append(
+            f"{', '.join(drawn)} learned on drawn faces alone, which says little of real ones: `--backend expression` "
+            "(or landmarks) learned on these."
+        )
     if "frame" in experiment.region:
         notes.append(
             "Region frame: face boxes are taken as sent beside the video; their bits are not in the rate."

@@ -16,13 +16,14 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "rdbench"
 GROUND = "ground"
-LEFT = ("backends", "video", "datasets", "codecs", "training", "sweep")
+LEFT = ("backends", "faceapi", "video", "datasets", "codecs", "training", "sweep")
 RIGHT = ("curves", "answers", "methods", "gate", "figures", "report", "simulation")
 FLOORS: dict[str, tuple[str, ...]] = {
     GROUND: (),
     "stats": (GROUND,),
     "tables": (GROUND, "stats"),
     "backends": (GROUND, "tables", "stats"),
+    "faceapi": (GROUND, "backends"),
     "video": (GROUND, "tables", "stats", "backends"),
     "datasets": (GROUND, "tables", "stats", "backends", "video"),
     "codecs": (GROUND, "tables", "stats", "backends", "video", "datasets"),

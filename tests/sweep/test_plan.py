@@ -55,6 +55,19 @@ def test_a_changed_profile_is_another_run(
     assert any("x264 is your own profile" in note for note in plan.notes)
 
 
+def test_who_learned_on_drawn_faces_says_so_of_other_clips_and_proposes_the_real_one(
+    tiny: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "mine.mp4").write_bytes(moving(2).read_bytes())
+    drawn = load_experiment(tiny)
+    mine = override(drawn, dataset=str(tmp_path / "clips"))
+    (told,) = [note for note in make_plan(mine).notes if "learned on drawn faces" in note]
+    assert told.startswith("constant ")
+    assert "`--backend expression`" in told
+    assert not [note for note in make_plan(drawn).notes if "learned on drawn faces" in note]
+
+
 def test_one_back_end_under_two_names_is_one(tiny: Path) -> None:
     experiment = override(load_experiment(tiny), backends=("constant", "constant"))
     assert make_plan(experiment).setup.backends == ("constant",)
