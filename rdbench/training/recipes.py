@@ -109,7 +109,7 @@ at full size, so that restoring first is not judged by a weaker one."""
 
 BUDGET: dict[str, dict[str, Any]] = {
     "paper": {"rate": 0.0015, "dropout": 0.5},
-    "lite": {"rate": 0.003, "dropout": 0.3},
+    "lite": {"rate": 0.003, "dropout": 0.3, "epochs": 24},
 }
 """What all recognisers of a size learn by; chosen on dev."""
 
