@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from rdbench.backends.protocol import Backend, Context, Input
+from rdbench.backends.protocol import Backend, Context, Input, descriptor_length, outputs_of
 
 __all__ = ["check_backend"]
 
@@ -71,6 +71,8 @@ def _said(backend: Backend) -> Iterator[str]:
         yield "it should have a target"
     if backend.classes and (len(backend.targets) != 1 or len(backend.classes) < 2):
         yield "with classes it should have one target and at least two classes"
+    if descriptor_length(backend) and (backend.classes or len(backend.targets) != 1):
+        yield "with descriptors it should have one target, their similarity, and no classes"
     if backend.weights != "none" and not re.fullmatch(r"[0-9a-f]{16}", str(backend.weights)):
         yield f"its weights should be 16 hex digits or 'none', but are {backend.weights!r}"
     if not isinstance(backend.trained_on, str) or not backend.trained_on.strip():
@@ -81,7 +83,7 @@ def _tried(
     backend: Backend, context: Context, frames: NDArray[np.float32], tolerance: float
 ) -> Iterator[str]:
     """What is wrong with what it does."""
-    outputs = len(backend.classes or backend.targets)
+    outputs = outputs_of(backend)
     before = frames.copy()
     whole = np.asarray(backend.start(context)(frames))
     if not np.array_equal(frames, before):

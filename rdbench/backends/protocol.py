@@ -11,7 +11,17 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Backend", "Context", "Input", "Opener", "Restoring", "Session"]
+__all__ = [
+    "Backend",
+    "Context",
+    "Input",
+    "Opener",
+    "Restoring",
+    "Session",
+    "by_agreement",
+    "descriptor_length",
+    "outputs_of",
+]
 
 
 @dataclass(frozen=True)
@@ -81,6 +91,26 @@ class Backend(Protocol):
     def start(self, context: Context) -> Session:
         """Begin one scoring segment: state from earlier segments is gone."""
         ...
+
+
+def descriptor_length(backend: Backend) -> int:
+    """How long the descriptors are that a back-end gives instead of values; 0 for all that give values.
+
+    A back-end says so by an attribute ``descriptor``. Its one target is the cosine similarity of a face's descriptor with that
+    of the same pristine frame.
+    """
+    return int(getattr(backend, "descriptor", 0))
+
+
+def by_agreement(backend: Backend) -> bool:
+    """Whether a back-end is measured by its own answers on pristine frames where labels do not have its targets, as it says by an
+    attribute ``agreement``; others are refused by such labels."""
+    return bool(getattr(backend, "agreement", False))
+
+
+def outputs_of(backend: Backend) -> int:
+    """How many numbers a back-end gives for each frame."""
+    return descriptor_length(backend) or len(backend.classes or backend.targets)
 
 
 @runtime_checkable

@@ -304,7 +304,7 @@ def rescore(run: Path, fitted_on: Path | None, protocol: str, plain: bool, forma
     help="A folder or archive of the package, where npm cannot reach its registry.",
 )
 def fetch(given: Path | None) -> None:
-    """Fetch the weights of the recognisers of real faces: expression, landmarks.
+    """Fetch the weights of the recognisers of real faces: expression, landmarks, identity.
 
     They are files of the npm package @vladmandic/face-api (MIT), taken with your own npm, checked by SHA-256, and kept
     in the cache. `rdbench run` does this by itself where it needs them; without a network bring the package along.

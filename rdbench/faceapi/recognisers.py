@@ -1,4 +1,4 @@
-"""What rdbench measures of the networks: expressions, and how far a face's parts are open, raised or wide."""
+"""What rdbench measures of the networks: expressions, how far a face's parts are open, raised or wide, and who it is."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch import Tensor
 
 from rdbench.backends.protocol import Backend, Context, Input, Session
 from rdbench.errors import InputError
-from rdbench.faceapi.networks import answers, expression_logits, landmark_points
+from rdbench.faceapi.networks import answers, descriptors, expression_logits, landmark_points
 from rdbench.faceapi.tensors import read_tensors
 
-__all__ = ["Expression", "Landmarks", "expression", "face_measures", "landmarks"]
+__all__ = ["Expression", "Identity", "Landmarks", "expression", "face_measures", "identity", "landmarks"]
 
 SEEN = Input(size=112, colour="rgb", margin=0.0, independent=True)
 """One view serves both, so that it is cut and scaled once."""
@@ -81,6 +81,36 @@ class Landmarks:
         return session
 
 
+class Identity:
+    """Who it is: a descriptor of each face, compared with that of the same pristine frame; frames are independent.
+
+    Parameters
+    ----------
+    tensors : dict of str to Tensor
+    weights : str
+    """
+
+    name = "identity"
+    input = Input(size=150, colour="rgb", margin=0.0, independent=True)
+    targets: tuple[str, ...] = ("similarity",)
+    classes: tuple[str, ...] = ()
+    descriptor = 128
+    agreement = True
+    trained_on = "real faces of many people (dlib's face descriptor, in face-api, MIT)"
+
+    def __init__(self, tensors: dict[str, Tensor], weights: str) -> None:
+        self.weights = weights
+        self._tensors = tensors
+
+    def start(self, context: Context) -> Session:
+        """Begin a segment; there is nothing to forget."""
+
+        def session(frames: NDArray[np.float32]) -> NDArray[np.float64]:
+            return answers(descriptors, self._tensors, frames)
+
+        return session
+
+
 def face_measures(points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Measures that neither the face's size nor its tilt in the picture changes.
 
@@ -130,6 +160,12 @@ def landmarks(size: str | None, weights: Path | None, device: str) -> Backend:
     """Open ``landmarks``; see `rdbench.backends.protocol.Opener`."""
     _refuse_sizes("landmarks", size)
     return Landmarks(*read_tensors("landmarks", weights, device))
+
+
+def identity(size: str | None, weights: Path | None, device: str) -> Backend:
+    """Open ``identity``; see `rdbench.backends.protocol.Opener`."""
+    _refuse_sizes("identity", size)
+    return Identity(*read_tensors("identity", weights, device))
 
 
 def _refuse_sizes(name: str, size: str | None) -> None:

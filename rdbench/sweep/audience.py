@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from rdbench.backends.protocol import Backend, Context, Input, Session
+from rdbench.backends.protocol import Backend, Context, Input, Session, outputs_of
 from rdbench.errors import EncodeError, RdbenchError
 from rdbench.video.prepared import Prepared
 
@@ -38,8 +38,9 @@ def predict(
     Batches are cut by the encode alone, since the last digits of a network's answer may change with the batch.
     """
     segments = prepared.track.segment
-    widths = [len(backend.classes or backend.targets) for backend in backends]
-    found = [np.full((prepared.frames, width), np.nan, dtype=np.float32) for width in widths]
+    found = [
+        np.full((prepared.frames, outputs_of(backend)), np.nan, dtype=np.float32) for backend in backends
+    ]
     at = 0
     audience: Audience | None = None
     current = -1
@@ -108,7 +109,7 @@ class Audience:
                 raise EncodeError(
                     f"back-end {backend.name} failed: {type(error).__name__}: {' '.join(str(error).split())}"
                 ) from error
-            outputs = len(backend.classes or backend.targets)
+            outputs = outputs_of(backend)
             if answer.shape != (len(self.held), outputs):
                 raise EncodeError(
                     f"back-end {backend.name} gave predictions of shape {answer.shape} for {len(self.held)} frames "

@@ -34,7 +34,7 @@ from rdbench.files import replacing
 from rdbench.machine import work_folder
 from rdbench.sweep.audience import as_float, noting, predict, shown
 from rdbench.sweep.experiment import Condition
-from rdbench.sweep.gold import score_rows
+from rdbench.sweep.gold import compared, score_rows
 from rdbench.sweep.limits import pass_limit
 from rdbench.sweep.unit import (
     STAGE,
@@ -373,7 +373,7 @@ class _Bench:
         scores: list[dict[str, Any]] = []
         blobs: list[dict[str, Any]] = []
         for backend, values in seen.predictions:
-            gold = gold_of(self.setup, prepared, backend)
+            gold, values = compared(gold_of(self.setup, prepared, backend), values)
             scores += score_rows(backend, gold, values)
             arrays: dict[str, NDArray[Any]] = {
                 "prediction": values,
@@ -383,6 +383,7 @@ class _Bench:
                 "bits": np.array(bits, dtype=np.int64),
                 "outputs": np.array(backend.classes or backend.targets),
                 "targets": np.array(gold.targets),
+                **({} if gold.threshold is None else {"threshold": np.array(gold.threshold)}),
             }
             blobs.append(
                 {

@@ -14,14 +14,15 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from rdbench.backends.protocol import Backend
+from rdbench.backends.protocol import Backend, descriptor_length
 from rdbench.backends.registry import find_backend, name_for_workers
 from rdbench.codecs.profiles import Profile, load_profiles
 from rdbench.datasets.registry import NAMES, is_embedded, open_dataset
-from rdbench.errors import InputError
+from rdbench.errors import ClipError, InputError
 from rdbench.files import replacing
 from rdbench.identity import PROGRAMS, SESSIONS
 from rdbench.machine import host_class, profiles_folder
+from rdbench.stats.verification import FALSE_ACCEPTS, FEWEST
 from rdbench.sweep.experiment import Condition, DatasetChoice, Experiment, conditions
 from rdbench.sweep.loop import Progress, Summary, sweep
 from rdbench.sweep.unit import Setup, face_margin, programs
@@ -32,6 +33,9 @@ from rdbench.video.clip import FACE_SIZE, ClipInfo, Dataset
 from rdbench.words import did_you_mean, printable
 
 __all__ = ["Plan", "make_plan", "run_plan", "select_clips"]
+
+COHORT = 32
+"""Most subjects whose comparisons set the threshold of verification: 496 pairs."""
 
 DRAWN = "synthetic"
 """So begins what back-ends were trained on that never saw a real face."""
@@ -113,6 +117,8 @@ def make_plan(
     )
     asked = tuple(dict.fromkeys(opened[name] for name in experiment.backends))
     judge = opened[experiment.reference] if experiment.reference else None
+    describes = any(descriptor_length(backend) for backend in backends.values())
+    cohort = _cohort(dataset, clips) if describes else ()
     setup = Setup(
         *(dataset, choice.seconds, used, asked),
         weights=None if weights is None else weights.resolve(),
@@ -122,15 +128,52 @@ def make_plan(
         programs=programs(used),
         time_limit=time_limit,
         fields=choice.interlaced,
+        cohort=cohort,
     )
     identity = _identity(chosen, setup, grid, list(backends.values()))
     notes = [*experiment.notes, *(printable(note) for note in dataset.notes())]
     notes += _notes(used, list(backends.values()), chosen)
     notes += _face_notes(experiment, margin)
+    if cohort:
+        identity["cohort"] = _digest_of(dataset, cohort)
+        notes.append(_cohort_note(cohort, clips))
     if margin:
         # A run without is as it was before there were any.
         identity["face_margin"] = f"{margin:g}"
     return Plan(chosen, setup, clips, grid, identity, notes)
+
+
+def _cohort(dataset: Dataset, clips: Sequence[ClipInfo]) -> tuple[str, ...]:
+    """Clips whose comparisons set the threshold of verification: one a subject, of subjects that are not reported where
+    there are enough of these, else the reported ones, each of which is then left out in its own turn."""
+    reported = {info.subject for info in clips}
+    others: dict[str, str] = {}
+    for info in dataset.index():
+        if info.subject not in reported:
+            others.setdefault(info.subject, info.name)
+    if len(others) < FEWEST:
+        others = {info.subject: info.name for info in reversed(clips)}
+    return tuple(sorted(others.values())[:COHORT])
+
+
+def _cohort_note(cohort: Sequence[str], clips: Sequence[ClipInfo]) -> str:
+    own = not set(cohort).isdisjoint(info.name for info in clips)
+    who = "each of them without himself" if own else "none of whom is reported"
+    return (
+        f"Identity: the threshold is set at {FALSE_ACCEPTS:.0%} false accepts among {len(cohort)} subjects, {who}; accuracy "
+        "of target identity is the true-accept rate."
+    )
+
+
+def _digest_of(dataset: Dataset, cohort: Sequence[str]) -> str:
+    """What the threshold depends on; a clip that cannot be read is named alone."""
+    told = []
+    for name in cohort:
+        try:
+            told.append(f"{name} {dataset.content(name)}")
+        except (ClipError, OSError):
+            told.append(name)
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
 
 
 def _face_notes(experiment: Experiment, margin: float) -> list[str]:
@@ -274,7 +317,7 @@ def _notes(profiles: Mapping[str, Profile], backends: Sequence[Backend], experim
     if drawn and not is_embedded(experiment.dataset.name):
         notes.append(
             f"{', '.join(drawn)} learned on drawn faces alone, which says little of real ones: `--backend expression` "
-            "(or landmarks) learned on these."
+            "(or landmarks, identity) learned on these."
         )
     if "frame" in experiment.region:
         notes.append(

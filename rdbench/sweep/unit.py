@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import hashlib
 import platform
 import re
 import uuid
@@ -21,16 +22,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 import rdbench
-from rdbench.backends.protocol import Backend, Context
+from rdbench.backends.protocol import Backend, Context, by_agreement, descriptor_length
 from rdbench.backends.registry import find_backend
+from rdbench.cache import entry
 from rdbench.codecs.coder import encoder_of
 from rdbench.codecs.profiles import Profile
 from rdbench.errors import ClipError, EncodeError, InputError, NoFaceError, RdbenchError
 from rdbench.identity import differences
-from rdbench.machine import cache_dir
-from rdbench.sweep.audience import predict
+from rdbench.machine import cache_dir, keeping
+from rdbench.stats.verification import lookalikes, threshold
+from rdbench.sweep.audience import as_float, predict
 from rdbench.sweep.experiment import Condition
 from rdbench.sweep.gold import Gold, gold_from_labels, gold_from_reference
+from rdbench.typing import Array
 from rdbench.video import process
 from rdbench.video.clip import FACE_SIZE, Dataset
 from rdbench.video.description import Fields
@@ -40,6 +44,9 @@ from rdbench.words import printable
 
 STAGE = 2
 """Raised when the same condition would give other numbers."""
+
+DESCRIBED = 16
+"""Frames of each clip of the cohort, evenly spaced, whose descriptors set the threshold of verification."""
 
 _RUN_ENDING = frozenset((errno.ENOSPC, errno.EDQUOT))
 _OF_THE_CACHE = frozenset((errno.EROFS, errno.EACCES, errno.EPERM))
@@ -89,6 +96,8 @@ class Setup:
         What computes this run, see `programs`.
     verified : bool
         False where a worker may have other programs than whoever planned the run: it looks before its first unit.
+    cohort : tuple of str
+        Clips of different people whose comparisons set the threshold of verification; for each reported one, those of others.
     time_limit : float or None
         Seconds that one pass of an encoder or decoder may take; None: from its cost.
     identity : str
@@ -108,6 +117,7 @@ class Setup:
     fields: Fields = "deinterlace"
     programs: Mapping[str, str] = field(default_factory=dict)
     verified: bool = True
+    cohort: tuple[str, ...] = ()
     time_limit: float | None = None
     identity: str = field(default_factory=lambda: uuid.uuid4().hex)
 
@@ -256,7 +266,7 @@ def gold_of(setup: Setup, prepared: Prepared, backend: Backend) -> Gold:
         If its labels, or what the reference predicts, are not what the back-end predicts.
     """
     labels = prepared.clip.labels
-    if labels is not None:
+    if labels is not None and not (by_agreement(backend) and not set(backend.targets) & set(labels.targets)):
         try:
             return gold_from_labels(labels, prepared.timeline.times, backend)
         except ClipError as error:
@@ -268,7 +278,50 @@ def gold_of(setup: Setup, prepared: Prepared, backend: Backend) -> Gold:
             f"{prepared.clip.file.name}: no labels, and the reference {reference.name} does not predict what "
             f"{backend.name} predicts"
         )
-    return gold_from_reference(reference.name, _pristine(setup, prepared.clip.name, name), reference)
+    pristine = _pristine(setup, prepared.clip.name, name)
+    if not descriptor_length(reference):
+        return gold_from_reference(reference.name, pristine, reference)
+    limit, alike = _verification(setup, prepared.clip.subject, name)
+    return gold_from_reference(reference.name, pristine, reference, limit, alike)
+
+
+@functools.lru_cache(maxsize=1024)
+def _verification(setup: Setup, subject: str, reference: str) -> tuple[float | None, tuple[str, ...]]:
+    """The threshold of verification for one subject, set on others, and who of these seems to be the same person."""
+    others = dict(_cohort(setup, reference))
+    own = others.pop(subject, None)
+    alike = () if own is None else tuple(lookalikes(own, others))
+    return threshold(list(others.values())), alike
+
+
+@functools.lru_cache(maxsize=8)
+def _cohort(setup: Setup, reference: str) -> dict[str, Array]:
+    """Descriptors of pristine frames by subject; a clip that cannot be used, which is told elsewhere, is left out."""
+    found = {}
+    for name in setup.cohort:
+        with suppress(ClipError, EncodeError):
+            prepared = prepared_clip(setup, name)
+            found[prepared.clip.subject] = _described(setup, prepared, reference)
+    return found
+
+
+def _described(setup: Setup, prepared: Prepared, reference: str) -> Array:
+    """Descriptors of a few pristine frames of a clip, kept beside its track."""
+    backend = _open(reference, setup.weights, setup.device)
+    scored = np.flatnonzero(prepared.track.mask)
+    chosen = set(scored[np.linspace(0, len(scored) - 1, DESCRIBED).astype(int)].tolist())
+
+    def make(part: Path) -> None:
+        pictures = (picture for chunk in pristine_views(prepared, backend.input) for picture in chunk)
+        taken = [picture for index, picture in enumerate(pictures) if index in chosen]
+        context = Context(1, "frame", prepared.track.face_px, float(prepared.timeline.fps))
+        with part.open("wb") as stream:
+            np.save(stream, backend.start(context)(as_float(np.stack(taken))))
+
+    with keeping():
+        who = f"{backend.name} {backend.weights} {backend.input} {DESCRIBED}"
+        file = entry(prepared.folder / f"described-{hashlib.sha256(who.encode()).hexdigest()[:16]}.npy", make)
+    return np.asarray(np.load(file, allow_pickle=False), dtype=np.float64)
 
 
 @functools.lru_cache(maxsize=8)

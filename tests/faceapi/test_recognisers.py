@@ -14,7 +14,7 @@ from rdbench.faceapi.recognisers import face_measures
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", ["expression", "landmarks"])
+@pytest.mark.parametrize("name", ["expression", "landmarks", "identity"])
 def test_they_keep_to_the_protocol(face_weights, name):
     backend = find_backend(name)
     assert check_backend(backend) == []
@@ -23,10 +23,11 @@ def test_they_keep_to_the_protocol(face_weights, name):
         find_backend(f"{name}@lite")
 
 
-@pytest.mark.parametrize(("name", "outputs"), [("expression", 7), ("landmarks", 4)])
+@pytest.mark.parametrize(("name", "outputs"), [("expression", 7), ("landmarks", 4), ("identity", 128)])
 def test_they_are_opened_by_name_and_answer_frame_by_frame(face_weights, name, outputs):
     backend = find_backend(name)
-    frames = np.random.default_rng(5).random((2, 112, 112, 3), dtype=np.float32)
+    size = backend.input.size
+    frames = np.random.default_rng(5).random((2, size, size, 3), dtype=np.float32)
     found = backend.start(Context(1, "face", 96.0, 25.0))(frames)
     assert found.shape == (2, outputs)
     assert np.isfinite(found).all()

@@ -474,3 +474,14 @@ def test_the_size_of_faces_belongs_to_an_experiment():
             override(faces, face_size=wrong)
     with pytest.raises(InputError, match="only whole frames are coded"):
         override(usual, face_size=128)
+
+
+def test_the_experiment_for_real_faces_takes_any_folder(tmp_path):
+    chosen = override(load_experiment("real"), dataset=str(tmp_path))
+    assert (chosen.dataset.name, chosen.dataset.clips, chosen.dataset.seconds) == (str(tmp_path), (), None)
+    assert (chosen.region, chosen.factors) == (("frame", "face"), (1, 2, 4, 8))
+    assert chosen.backends == ("expression", "landmarks", "identity")
+    assert [(codec.name, codec.mode) for codec in chosen.codecs] == [
+        (name, "crf") for name in ("x264", "x265", "svtav1")
+    ]
+    assert conditions(chosen, load_profiles())

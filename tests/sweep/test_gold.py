@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from rdbench.errors import ClipError
-from rdbench.sweep.gold import FLAT, gold_from_labels, gold_from_reference, score_rows
+from rdbench.sweep.gold import ACCEPTED, FLAT, compared, gold_from_labels, gold_from_reference, score_rows
 from rdbench.tables.schema import MOMENTS, SCORES
 from rdbench.video.clip import Labels
 
@@ -133,6 +133,48 @@ def test_of_a_classifier_the_most_likely_class_counts():
     assert np.isnan(gold.values[4, 0])
     seen = np.arange(50) != 4
     assert np.array_equal(gold.values[seen, 0], predictions[seen].argmax(1))
+
+
+# Descriptors
+
+
+def described(threshold):
+    """A back-end of descriptors, its gold, and predictions that are turned away from it by 0 to 90 degrees."""
+    angles = np.deg2rad(np.arange(0, 91, 10))
+    pristine = np.column_stack([np.full(10, 3.0), np.zeros(10)])
+    predictions = np.column_stack([np.cos(angles), np.sin(angles)])
+    one = backend(("similarity",))
+    one.descriptor = 2
+    return one, gold_from_reference("stub@lite", pristine, one, threshold), predictions, np.cos(angles)
+
+
+def test_descriptors_become_similarities_and_faces_that_are_accepted_or_not():
+    one, gold, predictions, cosines = described(0.7)
+    predictions[9] = np.nan
+    gold, found = compared(gold, predictions)
+    assert found[:, 0] == pytest.approx([*cosines[:9], np.nan], nan_ok=True)
+    similar, verified = score_rows(one, gold, found)
+    assert_columns(similar)
+    assert_columns(verified)
+    assert (similar["target"], similar["n"], similar["mean_gold"]) == ("similarity", 9, 1.0)
+    assert similar["mean_pred"] == pytest.approx(cosines[:9].mean())
+    assert (verified["target"], json.loads(verified["classes"])) == ("identity", list(ACCEPTED))
+    assert json.loads(verified["confusion"]) == [[5, 4], [0, 0]], "0 to 40 degrees are above .7"
+
+
+def test_without_a_threshold_nobody_is_verified_and_the_row_says_why():
+    one, gold, predictions, _ = described(None)
+    gold, found = compared(gold, predictions)
+    _, verified = score_rows(one, gold, found)
+    assert verified["n"] == 0
+    assert verified["reason"] == "a threshold needs 3 people besides the one that is reported"
+    assert "confusion" not in verified
+
+
+def test_who_seems_to_be_one_person_under_two_names_is_told():
+    one = described(0.7)[0]
+    gold = gold_from_reference("stub@lite", np.ones((4, 2)), one, 0.7, ["other"])
+    assert "as like that of other as its own: give clips of one person one subject" in gold.note
 
 
 # Rows

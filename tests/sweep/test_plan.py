@@ -68,6 +68,44 @@ def test_who_learned_on_drawn_faces_says_so_of_other_clips_and_proposes_the_real
     assert not [note for note in make_plan(drawn).notes if "learned on drawn faces" in note]
 
 
+@pytest.mark.parametrize(
+    ("partitions", "chosen", "said"),
+    [
+        ({"test": 3, "train": 4}, "train", "4 subjects, none of whom is reported"),
+        ({"test": 4, "train": 2}, "test", "4 subjects, each of them without himself"),
+        ({"test": 4}, "test", "4 subjects, each of them without himself"),
+    ],
+)
+def test_the_threshold_of_verification_is_set_on_subjects_that_are_not_reported(
+    tiny: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    partitions: dict[str, int],
+    chosen: str,
+    said: str,
+) -> None:
+    """One clip of each subject: of another partition where it has enough, else of the reported one."""
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    rows = ["file,subject,partition"]
+    for partition, count in partitions.items():
+        for number in range(count):
+            for take in "ab":
+                name = f"{partition}{number}{take}.mp4"
+                (folder / name).write_bytes(moving(2).read_bytes())
+                rows.append(f"{name},{partition}-{number},{partition}")
+    (folder / "manifest.csv").write_text("\n".join(rows))
+    double = Double(input=Input(size=32), targets=("similarity",))
+    double.descriptor = 1  # type: ignore[attr-defined]
+    monkeypatch.setattr(running, "find_backend", lambda name, weights, device: double)
+    plan = make_plan(override(load_experiment(tiny), dataset=str(folder)))
+    assert plan.setup.cohort == tuple(f"{chosen}{number}a" for number in range(partitions[chosen]))
+    assert any(said in note and "true-accept rate" in note for note in plan.notes)
+    before = plan.identity["cohort"]
+    (folder / f"{chosen}1a.mp4").write_bytes(moving(3).read_bytes())
+    assert make_plan(override(load_experiment(tiny), dataset=str(folder))).identity["cohort"] != before
+
+
 def test_one_back_end_under_two_names_is_one(tiny: Path) -> None:
     experiment = override(load_experiment(tiny), backends=("constant", "constant"))
     assert make_plan(experiment).setup.backends == ("constant",)

@@ -87,6 +87,16 @@ class Brightener(Double):
         return np.minimum(frames + context.factor / 10, 1)
 
 
+class Describer(Double):
+    """Descriptors: how bright each sixth of the picture's rows is."""
+
+    descriptor = 6
+    agreement = True
+
+    def answer(self, frames, total):
+        return np.column_stack([band.mean(axis=(1, 2)) for band in np.array_split(frames, 6, axis=1)])
+
+
 class Classifier(Double):
     classes = ("dark", "middling", "bright")
 
@@ -104,6 +114,7 @@ def doubles(monkeypatch):
         "wrong": Wrong("wrong"),
         "brightener": Brightener("brightener"),
         "classifier": Classifier("classifier", ("brightness",)),
+        "describer": Describer("describer", ("similarity",), independent=True),
         "independent": Double("independent", independent=True),
         "colour": Double("colour", size=48, colour="rgb", margin=0.4),
     }
@@ -463,6 +474,88 @@ def test_a_classifier_against_its_own_pristine_answers(doubles):
     assert np.array_equal(exact, np.diag(np.diag(exact)))
     assert exact.sum() == coded.sum() == 25
     assert np.array_equal(exact.sum(axis=1), coded.sum(axis=1))
+
+
+def people(count=5, **options) -> list:
+    """Clips of different patterns, each of its own subject."""
+    graphs = ("testsrc2", "smptebars", "rgbtestsrc", "mandelbrot", "yuvtestsrc")
+    made = []
+    for number, graph in enumerate(graphs[:count]):
+        video = lavfi(f"{graph}=s=160x120:r=25,format=yuv420p,trim=end_frame=12", *LOSSLESS, *BT709)
+        made.append(
+            dataclasses.replace(clip_of(video, **options), name=f"clip{number}", subject=f"person{number}")
+        )
+    return made
+
+
+def test_verification_is_what_a_plain_script_finds_and_its_threshold_knows_nothing_of_the_reported(doubles):
+    made = people()
+    names = tuple(clip.name for clip in made)
+    asked = setup(*made, backends=["describer"], cohort=names)
+    result = evaluate(asked, work("frame", 1, None, ("x264", "ra", "qp", 51.0), clip="clip0"))
+    describe = Describer("plain", ("similarity",)).answer
+    pristine = [
+        describe(
+            np.concatenate(
+                [unit.as_float(chunk) for chunk in pristine_views(prepare(clip), Input(independent=True))]
+            ),
+            0,
+        )
+        for clip in made
+    ]
+
+    def cosine(a, b):
+        return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+
+    others = pristine[1:]
+    wrong = [
+        cosine(a, b) for i, one in enumerate(others) for other in others[i + 1 :] for a in one for b in other
+    ]
+    kept = [unpack(row["data"]) for row in rows_of(result, "predictions", 2)]
+    limit = float(kept[0]["threshold"])
+    assert np.mean(np.array(wrong) > limit + 1e-6) <= 0.01
+    assert limit == pytest.approx(np.quantile(wrong, 0.99, method="higher"), abs=1e-6)
+    coded = doubles["describer"].sessions[-1]
+    expected = [cosine(a, b) for a, b in zip(describe(np.concatenate(coded), 0), pristine[0], strict=True)]
+    assert kept[1]["prediction"][:, 0] == pytest.approx(expected, abs=1e-5)
+    rows = [row for row in rows_of(result, "scores", 4) if row["target"] == "identity"]
+    accepted = [json.loads(row["confusion"])[0] for row in rows]
+    assert accepted[0] == [12, 0]
+    assert accepted[1] == [
+        sum(value > limit for value in expected),
+        sum(value <= limit for value in expected),
+    ]
+
+
+def test_a_reported_subject_of_the_cohort_has_no_say_in_its_own_threshold(doubles):
+    made = people()
+    alone = setup(*made, backends=["describer"], cohort=tuple(clip.name for clip in made[1:]))
+    everybody = setup(*made, backends=["describer"], cohort=tuple(clip.name for clip in made))
+    for_one = [unit._verification(asked, "person0", "describer")[0] for asked in (alone, everybody)]
+    assert for_one[0] == for_one[1]
+    thresholds = {unit._verification(everybody, f"person{n}", "describer")[0] for n in range(5)}
+    assert len(thresholds) > 1
+
+
+def test_one_person_under_two_names_is_told(doubles):
+    made = people()
+    twin = dataclasses.replace(made[0], name="twin", subject="twin")
+    asked = setup(*made, twin, backends=["describer"], cohort=(*(clip.name for clip in made), "twin"))
+    assert "as like that of twin as its own" in look(asked, "clip0")["labels"]
+    assert "as like" not in look(asked, "clip1")["labels"]
+
+
+def test_labels_of_other_things_do_not_stop_who_is_measured_by_agreement(doubles):
+    clips = people(4, labels=labelled(12))
+    asked = setup(*clips, backends=["double", "describer"], cohort=tuple(clip.name for clip in clips))
+    result = evaluate(asked, work("frame", 1, None, clip="clip0"))
+    golds = {row["target"]: row["gold"] for row in rows_of(result, "scores", 4)}
+    assert golds == {
+        "arousal": "labels",
+        "valence": "labels",
+        "similarity": "pristine:describer",
+        "identity": "pristine:describer",
+    }
 
 
 def test_a_common_reference_stands_for_the_labels(doubles):
