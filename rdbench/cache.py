@@ -16,7 +16,7 @@ __all__ = ["entries", "entry", "is_sound", "seal"]
 _SEAL = ".sha256"
 
 
-def entry(file: Path, make: Callable[[Path], None]) -> Path:
+def entry(file: Path, make: Callable[[Path], object]) -> Path:
     """A file of the cache, made where it is not there or is not what was written.
 
     Parameters

@@ -34,7 +34,9 @@ def diagnosis() -> tuple[list[str], bool]:
         known = _encoders()
     except (InputError, OSError, subprocess.CalledProcessError) as error:
         return [*lines, f"FFmpeg: missing ({error}); install imageio-ffmpeg"], False
-    for name, profile in load_profiles(profiles_folder()).items():
+    profiles = load_profiles(profiles_folder())
+    lines += [f"codec {name}: cannot be used: {error}" for name, error in profiles.unusable.items()]
+    for name, profile in profiles.items():
         if profile.encoder in known:
             lines.append(f"codec {name}: {profile.encoder} {_version(profile)}, ok")
         else:

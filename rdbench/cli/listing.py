@@ -24,7 +24,7 @@ DATASETS = (
 )
 
 
-CACHED = ("clips", "synthetic", "weights", "work")
+CACHED = ("clips", "settings", "synthetic", "weights", "work")
 """What rdbench puts into its cache; nothing else is removed, whatever folder the cache was said to be."""
 
 
@@ -33,9 +33,11 @@ def codecs() -> Rows:
     from rdbench.codecs.profiles import load_profiles
 
     rows = []
-    for name, profile in load_profiles(profiles_folder()).items():
+    profiles = load_profiles(profiles_folder())
+    for name, profile in profiles.items():
         own = "" if profile.origin == "shipped" else f"; yours, from {profile.origin}"
         rows.append((name, f"{profile.description} (variants {', '.join(profile.variants)}{own})"))
+    rows += [(name, f"cannot be used: {error}") for name, error in profiles.unusable.items()]
     return rows
 
 

@@ -9,23 +9,25 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
 import ffmpeg
 import numpy as np
 
-from rdbench.codecs.arguments import Pictures, coded_size, encode_arguments, pass_numbers, refused
+from rdbench.cache import entry, is_sound
+from rdbench.codecs.arguments import Pictures, coded_size, encode_arguments, pair_of, pass_numbers, refused
 from rdbench.codecs.bitstream import Bits, count
 from rdbench.codecs.headers import CodedPicture, read_headers
 from rdbench.codecs.profiles import DEFAULT_VARIANT, MUXERS, Profile
-from rdbench.errors import EncodeError
-from rdbench.machine import work_folder
+from rdbench.codecs.taken import not_taken, settings_in
+from rdbench.errors import EncodeError, InputError
+from rdbench.machine import cache_dir, keeping, work_folder
 from rdbench.video import process
 from rdbench.video.planes import Planes, check_planes, crop_picture, padded_planes, write_planes
 
-__all__ = ["Decoded", "Encoded", "Refused", "decode", "encode", "encoder_of"]
+__all__ = ["Decoded", "Encoded", "Refused", "check_settings", "decode", "encode", "encoder_of"]
 
 _PROBE_FRAMES, _PROBE_SIDE = 8, 64
 _NAMES = (
@@ -58,6 +60,8 @@ class Encoded:
     """Empty where FFmpeg cannot read the headers of such a stream."""
     cpu_seconds: float
     """User and system time of all passes."""
+    log: str = field(default="", repr=False)
+    """What FFmpeg and the encoder told in the last pass."""
 
     @property
     def mean_qp(self) -> float | None:
@@ -114,7 +118,7 @@ def encode(
     source = process.arguments(ffmpeg.output(coded.stream(fps), "OUT"), verbosity="info")
     source = source[: source.index("OUT")]
     command: list[str] = []
-    seconds = 0.0
+    seconds, log = 0.0, ""
     for number in passes:
         options = encode_arguments(
             profile,
@@ -129,7 +133,8 @@ def encode(
         shown = {str(folder / name): "{passlog}", f"file:{file}": "{out}", f"file:{coded.file}": "{in}"}
         command += [*(["&&"] if command else []), "ffmpeg", *(shown.get(word, word) for word in call[1:])]
         try:
-            seconds += process.measured(call, limit=limit)[1]
+            log, taken = process.measured(call, limit=limit)
+            seconds += taken
         except process.FormatError as error:
             reason = refused(profile, error.stderr)
             if reason is None:
@@ -138,9 +143,8 @@ def encode(
     data = file.read_bytes() if file.exists() else b""
     bits = count(data, profile.format)
     digest = hashlib.sha256(data).hexdigest()
-    return Encoded(
-        file, digest, bits, tuple(command), width, height, _pictures(file, profile.format), seconds
-    )
+    pictures = _pictures(file, profile.format)
+    return Encoded(file, digest, bits, tuple(command), width, height, pictures, seconds, log)
 
 
 def _pictures(file: Path, format: str) -> tuple[CodedPicture, ...]:
@@ -214,6 +218,51 @@ def _probe(profile: Profile, folder: Path) -> bytes:
         _slope(folder), profile, variant, mode, grid[len(grid) // 2], Fraction(25), folder, limit=60
     )
     return done.file.read_bytes() if isinstance(done, Encoded) else done.reason.encode()
+
+
+def check_settings(profile: Profile, variant: str, mode: str) -> None:
+    """Try once whether the encoder takes all settings of a profile; what it once took is not tried again.
+
+    Raises
+    ------
+    InputError
+        If it does not: most encoders leave a misspelt setting out with a line in their log, and code without it.
+    """
+    key = f"{profile.digest} {process.fingerprint()} {variant} {mode}"
+    file = cache_dir() / "settings" / hashlib.sha256(key.encode()).hexdigest()[:24]
+    if is_sound(file):
+        return
+    grid = pair_of(profile, variant, mode)[1].grid
+    rate = grid[len(grid) // 2]
+    with work_folder() as name:
+        try:
+            done = encode(
+                _slope(Path(name)), profile, variant, mode, rate, Fraction(25), Path(name), limit=60
+            )
+            log = done.log if isinstance(done, Encoded) else ""
+        except process.FormatError as error:
+            log = error.stderr
+        except EncodeError:
+            return  # it takes too long, or ends half-way: each encode will tell, and a setting need not be why
+    number = pass_numbers(profile, variant, mode)[-1]
+    asked = encode_arguments(
+        profile,
+        Pictures(_PROBE_SIDE, _PROBE_SIDE, Fraction(25), _PROBE_FRAMES),
+        variant=variant,
+        mode=mode,
+        rate=rate,
+        passlog=None if number is None else "log",
+        pass_number=number,
+    )
+    line = not_taken(settings_in(profile, asked), log)
+    if line is not None:
+        raise InputError(
+            f"Codec {profile.name!r} ({profile.origin}), variant {variant}, mode {mode}: {profile.encoder} does not take "
+            f"a setting: {line.rstrip('.')}; correct it in the profile or leave it out."
+        )
+    with keeping():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        entry(file, lambda part: part.write_text("taken\n", encoding="ascii"))
 
 
 def _own_name(profile: Profile, folder: Path) -> str:

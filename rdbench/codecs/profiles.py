@@ -7,8 +7,10 @@ element of an argument list, never a shell's, and what reads or writes files is 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -36,7 +38,8 @@ from rdbench.codecs.settings import (
     of_the_program,
 )
 from rdbench.errors import InputError
-from rdbench.files import parse_toml
+from rdbench.files import Place, parse_toml
+from rdbench.words import bare, suggestion_among
 
 __all__ = [
     "DEFAULT_VARIANT",
@@ -49,6 +52,7 @@ __all__ = [
     "ModeName",
     "Pair",
     "Profile",
+    "Profiles",
     "Variant",
     "load_profiles",
     "parse_profile",
@@ -335,28 +339,65 @@ def parse_profile(content: bytes | str, origin: str = "shipped") -> Profile:
     InputError
         If it is no TOML, or no valid profile; the text names the file and all faults.
     """
-    profile = parse_toml(content, Profile, name=f"Codec profile {origin}", what="shorten it", most=_MAX_BYTES)
+    profile = parse_toml(
+        content,
+        Profile,
+        name=f"Codec profile {origin}",
+        what="shorten it",
+        most=_MAX_BYTES,
+        where=functools.partial(_place, content),
+    )
     profile._origin = origin
     return profile
 
 
-def load_profiles(extra_dir: Path | None = None) -> dict[str, Profile]:
+def _place(content: bytes | str, place: Place) -> str:
+    """A place in a profile, with its line where only one has a key or table of that name."""
+    text = content.decode("utf-8", "replace") if isinstance(content, bytes) else content
+    keys = [str(part) for part in place if isinstance(part, str)]
+    named = ".".join(bare(str(part)) for part in place)
+    if not keys:
+        return named
+    key = re.compile(rf"""^\s*\[*[^\n=]*(?<![\w-])["']?{re.escape(keys[-1])}["']?(?![\w-])""")
+    lines = [number for number, line in enumerate(text.splitlines(), 1) if key.search(line.partition("=")[0])]
+    return f"{named} (line {lines[0]})" if len(lines) == 1 else named
+
+
+class Profiles(dict[str, Profile]):
+    """Profiles by name, and why others cannot be used: one broken file stops only what asks for it."""
+
+    def __init__(self, usable: Mapping[str, Profile], unusable: Mapping[str, InputError]) -> None:
+        super().__init__(sorted(usable.items()))
+        self.unusable = dict(sorted(unusable.items()))
+
+    def of(self, name: str) -> Profile:
+        """The profile of a codec.
+
+        Raises
+        ------
+        InputError
+            If there is none, or its file cannot be used.
+        """
+        if name in self.unusable:
+            raise self.unusable[name]
+        if name not in self:
+            broken = "".join(f" {error}" for error in self.unusable.values())
+            raise InputError(f"Codec {name!r} is unknown{suggestion_among(name, self)}{broken}")
+        return self[name]
+
+
+def load_profiles(extra_dir: Path | None = None) -> Profiles:
     """Read all profiles that ship, and a user's.
 
     Parameters
     ----------
     extra_dir : Path or None
-        Folder of ``*.toml``; a profile there hides one that ships, as `Profile.origin` tells.
-
-    Returns
-    -------
-    dict
-        Profiles by name, sorted.
+        Folder of ``*.toml``; a profile there hides one that ships, as `Profile.origin` tells, also where it cannot be used.
 
     Raises
     ------
     InputError
-        If the folder or a profile cannot be read, or two files of one folder give the same name.
+        If the folder cannot be read.
     """
     profiles: dict[str, Profile] = {}
     shipped = resources.files("rdbench") / "profiles"
@@ -364,23 +405,36 @@ def load_profiles(extra_dir: Path | None = None) -> dict[str, Profile]:
         if entry.name.endswith(".toml"):
             profile = parse_profile(entry.read_bytes())
             profiles[profile.name] = profile
-    if extra_dir is not None:
-        profiles.update(_user_profiles(extra_dir))
-    return dict(sorted(profiles.items()))
+    if extra_dir is None:
+        return Profiles(profiles, {})
+    own, unusable = _user_profiles(extra_dir)
+    return Profiles({n: p for n, p in {**profiles, **own}.items() if n not in unusable}, unusable)
 
 
-def _user_profiles(folder: Path) -> dict[str, Profile]:
+def _user_profiles(folder: Path) -> tuple[dict[str, Profile], dict[str, InputError]]:
+    """Profiles of a folder, and the faults of those that cannot be used, by the name that they give themselves."""
     if not folder.is_dir():
         raise InputError(f"Folder of codec profiles {folder} does not exist; give a folder of .toml files.")
     profiles: dict[str, Profile] = {}
-    try:
-        for file in sorted(folder.glob("*.toml")):
+    unusable: dict[str, InputError] = {}
+    for file in sorted(folder.glob("*.toml")):
+        content = b""
+        try:
             with file.open("rb") as stream:
-                profile = parse_profile(stream.read(_MAX_BYTES + 1), str(file))
+                content = stream.read(_MAX_BYTES + 1)
+            profile = parse_profile(content, str(file))
+        except OSError as error:
+            unusable[file.stem] = InputError(
+                f"Codec profile {file} cannot be read: {error.strerror or error}."
+            )
+        except InputError as error:
+            named = re.search(rb'^name\s*=\s*"([a-z0-9._-]{1,32})"', content, re.MULTILINE)
+            unusable[named[1].decode() if named else file.stem] = error
+        else:
             if profile.name in profiles:
                 other = profiles[profile.name].origin
-                raise InputError(f"Codec {profile.name!r} is in {other} and in {file}; rename one of them.")
+                unusable[profile.name] = InputError(
+                    f"Codec {profile.name!r} is in {other} and in {file}; rename one of them."
+                )
             profiles[profile.name] = profile
-    except OSError as error:
-        raise InputError(f"Codec profiles in {folder} cannot be read: {error.strerror or error}.") from error
-    return profiles
+    return profiles, unusable

@@ -21,12 +21,12 @@ from pydantic import (
 )
 
 from rdbench.codecs.arguments import check_rate, pair_of
-from rdbench.codecs.profiles import DEFAULT_VARIANT, EffortName, ModeName, Profile
+from rdbench.codecs.profiles import DEFAULT_VARIANT, EffortName, ModeName, Profiles
 from rdbench.datasets.registry import is_embedded
 from rdbench.errors import InputError
 from rdbench.files import faults_of, read_toml
 from rdbench.video.clip import FACE_SIZE
-from rdbench.words import did_you_mean, suggestion_among
+from rdbench.words import did_you_mean
 
 __all__ = [
     "UNCODED",
@@ -397,7 +397,7 @@ def _codecs(
     return result
 
 
-def conditions(experiment: Experiment, profiles: Mapping[str, Profile]) -> list[Condition]:
+def conditions(experiment: Experiment, profiles: Profiles) -> list[Condition]:
     """All conditions of an experiment, in a fixed order.
 
     Raises
@@ -416,10 +416,8 @@ def conditions(experiment: Experiment, profiles: Mapping[str, Profile]) -> list[
     return list(found)
 
 
-def _rates(choice: CodecChoice, factor: int, profiles: Mapping[str, Profile]) -> Sequence[float]:
-    if choice.name not in profiles:
-        raise InputError(f"Codec {choice.name!r} is unknown{suggestion_among(choice.name, profiles)}")
-    profile = profiles[choice.name]
+def _rates(choice: CodecChoice, factor: int, profiles: Profiles) -> Sequence[float]:
+    profile = profiles.of(choice.name)
     _, mode, _ = pair_of(profile, choice.swept, choice.mode)
     rates = choice.rates
     if isinstance(rates, dict):

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from rdbench.backends.protocol import Backend, descriptor_length
 from rdbench.backends.registry import find_backend, name_for_workers
+from rdbench.codecs.coder import check_settings
 from rdbench.codecs.profiles import Profile, load_profiles
 from rdbench.datasets.registry import NAMES, is_embedded, open_dataset
 from rdbench.errors import ClipError, InputError
@@ -108,6 +109,8 @@ def make_plan(
     if "face" in experiment.region:
         margin = face_margin([backends[name] for name in experiment.backends])
     used = {condition.codec: profiles[condition.codec] for condition in grid if condition.coded}
+    for codec, variant, mode in dict.fromkeys((c.codec, c.variant, c.mode) for c in grid if c.coded):
+        check_settings(used[codec], variant, mode)
     chosen = experiment.model_copy(
         update={
             "backends": full,

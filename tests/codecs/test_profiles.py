@@ -473,7 +473,31 @@ def test_two_files_of_one_name_are_refused(tmp_path):
     (tmp_path / "a.toml").write_text(X264)
     (tmp_path / "b.toml").write_text(X264)
     with pytest.raises(InputError, match="rename one"):
-        load_profiles(tmp_path)
+        load_profiles(tmp_path).of("x264")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (X264.replace("[modes.crf]", "[modes.crf"), r"x264\.toml is not TOML.*line \d+"),
+        (X264.replace("quantisers =", "quantizers ="), "no key 'quantizers'; did you mean 'quantisers'"),
+        (X264.replace("min_width = 6", "min_width = 0"), r"min_width \(line 9\): "),
+    ],
+    ids=["no TOML", "misspelt", "out of range"],
+)
+def test_one_broken_file_stops_only_what_uses_it_and_never_gives_way_to_the_one_that_ships(
+    tmp_path, content, said
+):
+    (tmp_path / "x264.toml").write_text(content)
+    (tmp_path / "mine.toml").write_text(X264.replace('name = "x264"', 'name = "mine"'))
+    profiles = load_profiles(tmp_path)
+    assert "x264" not in profiles
+    assert profiles.of("mine").name == "mine"
+    assert profiles.of("x265").origin == "shipped"
+    with pytest.raises(InputError, match=said):
+        profiles.of("x264")
+    with pytest.raises(InputError, match=r"'x266' is unknown.*x264\.toml"):
+        profiles.of("x266")
 
 
 def test_missing_folder_is_named(tmp_path):
@@ -484,7 +508,7 @@ def test_missing_folder_is_named(tmp_path):
 def test_a_folder_named_like_a_profile_is_an_input_error(tmp_path):
     (tmp_path / "odd.toml").mkdir()
     with pytest.raises(InputError, match="cannot be read"):
-        load_profiles(tmp_path)
+        load_profiles(tmp_path).of("odd")
 
 
 OPTIONS = "[options]\n"
