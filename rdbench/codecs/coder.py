@@ -21,7 +21,7 @@ from rdbench.codecs.arguments import Pictures, coded_size, encode_arguments, pai
 from rdbench.codecs.bitstream import Bits, count
 from rdbench.codecs.headers import CodedPicture, read_headers
 from rdbench.codecs.profiles import DEFAULT_VARIANT, MUXERS, Profile
-from rdbench.codecs.taken import not_taken, settings_in
+from rdbench.codecs.taken import misread, not_taken, settings_in, whereabouts
 from rdbench.errors import EncodeError, InputError
 from rdbench.machine import cache_dir, keeping, work_folder
 from rdbench.video import process
@@ -235,30 +235,33 @@ def check_settings(profile: Profile, variant: str, mode: str) -> None:
     grid = pair_of(profile, variant, mode)[1].grid
     rate = grid[len(grid) // 2]
     with work_folder() as name:
+        pictures, log = _slope(Path(name)), ""
+        number = pass_numbers(profile, variant, mode)[-1]
+        asked = encode_arguments(
+            profile,
+            Pictures(*coded_size(profile, _PROBE_SIDE, _PROBE_SIDE), Fraction(25), _PROBE_FRAMES),
+            variant=variant,
+            mode=mode,
+            rate=rate,
+            passlog=None if number is None else "log",
+            pass_number=number,
+        )
+        settings = settings_in(profile, asked)
+        told = misread(profile.encoder, settings)
         try:
-            done = encode(
-                _slope(Path(name)), profile, variant, mode, rate, Fraction(25), Path(name), limit=60
-            )
-            log = done.log if isinstance(done, Encoded) else ""
+            if told is None:
+                done = encode(pictures, profile, variant, mode, rate, Fraction(25), Path(name), limit=60)
+                log = done.log if isinstance(done, Encoded) else ""
         except process.FormatError as error:
             log = error.stderr
         except EncodeError:
             return  # it takes too long, or ends half-way: each encode will tell, and a setting need not be why
-    number = pass_numbers(profile, variant, mode)[-1]
-    asked = encode_arguments(
-        profile,
-        Pictures(_PROBE_SIDE, _PROBE_SIDE, Fraction(25), _PROBE_FRAMES),
-        variant=variant,
-        mode=mode,
-        rate=rate,
-        passlog=None if number is None else "log",
-        pass_number=number,
-    )
-    line = not_taken(settings_in(profile, asked), log)
-    if line is not None:
+    told = told or not_taken(settings, log)
+    if told is not None:
+        setting, words = told
         raise InputError(
             f"Codec {profile.name!r} ({profile.origin}), variant {variant}, mode {mode}: {profile.encoder} does not take "
-            f"a setting: {line.rstrip('.')}; correct it in the profile or leave it out."
+            f"a setting: {words.rstrip('.')}{whereabouts(profile, setting)}"
         )
     with keeping():
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -39,6 +39,11 @@ MISSPELT = [
     ("kvazaar", "params", "periodd = 50"),
     ("kvazaar", "params", "no-such-tool = 1"),
     ("kvazaar", "options", "qpp = 3"),
+    ("kvazaar", "params", 'subme = "abc"'),
+    ("kvazaar", "params", 'rd = "2x"'),
+    ("kvazaar", "params", 'sao = "fulll"'),
+    ("x264", "params", 'psy-rd = "much"'),
+    ("x265", "params", 'pools = "nonee"'),
     ("vvenc", "params", "intraperiodd = 50"),
     ("vvenc", "params", 'qpa = "much"'),
     ("vvenc", "options", "subjective-qpa = 1"),
@@ -126,5 +131,6 @@ def test_the_command_line_says_so_before_the_sweep(tmp_path: Path) -> None:
     words = ["run", "quick.toml", "--codec", "mine", "--out", str(tmp_path / "run")]
     done = CliRunner().invoke(main, words, env={"RDBENCH_CODECS": str(tmp_path / "mine")})
     assert done.exit_code == 2, done.output
-    assert "scenecutt" in done.stderr
+    line = content.splitlines().index("scenecutt = 0") + 1
+    assert f"'scenecutt = 0' (line {line}); did you mean 'scenecut'?" in done.stderr
     assert not (tmp_path / "run").exists()
