@@ -51,6 +51,16 @@ __all__ = ["fetch", "rescore", "run", "train"]
 )
 @click.option("--weights", type=click.Path(path_type=Path), help="Folder of trained weights.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the run  [results/NAME].")
+@click.option(
+    "--boxes",
+    type=click.Choice(["source", "decoded"]),
+    help="Where region frame finds faces: in the source, sent beside the video, or in what was decoded  [source].",
+)
+@click.option(
+    "--detector",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="An ONNX file of YuNet that finds faces  [OpenCV's Haar cascade].",
+)
 @click.option("--jobs", type=click.IntRange(1), help="Worker processes  [all cores].")
 @click.option("--scheduler", metavar="ADDRESS", help="A Dask scheduler to work on, e.g. tcp://host:8786.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or mps.")
@@ -78,6 +88,8 @@ def run(
     reference: str | None,
     weights: Path | None,
     out: Path | None,
+    boxes: str | None,
+    detector: Path | None,
     jobs: int | None,
     scheduler: str | None,
     device: str,
@@ -113,9 +125,10 @@ def run(
         reference=reference,
         face_size=face_size,
         effort=effort,
+        boxes=boxes,
     )
     _bring_weights(chosen, weights)
-    plan = make_plan(chosen, weights=weights, device=device, time_limit=time_limit)
+    plan = make_plan(chosen, weights=weights, device=device, time_limit=time_limit, detector=detector)
     out = out or Path("results") / chosen.name
     for note in plan.notes:
         click.echo(note, err=True)
@@ -159,6 +172,9 @@ def _tell(out: Path, summary: Summary) -> int:
     labels = counted(row["labels"] for row in used)
     if labels.clips:
         click.echo(f"Gold: {labels}.")
+    if summary.misses:
+        shares = (f"factor {row['factor']}: {row['misses']} of {row['looks']}" for row in summary.misses)
+        click.echo(f"Boxes in decoded pictures: looks that missed the face, {', '.join(shares)}.")
     for failure in summary.failures[:10]:
         where = f"{failure['codec']} {failure['mode']} {failure['rate']:g} factor {failure['factor']}"
         click.echo(f"Failed: {failure['clip']}, {where}: {failure['reason']}", err=True)

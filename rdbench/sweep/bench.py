@@ -52,9 +52,10 @@ from rdbench.tables.pictures import encode_png
 from rdbench.tables.predictions import pack
 from rdbench.video import process
 from rdbench.video.clip import FACE_SIZE
+from rdbench.video.faces import FaceTrack
 from rdbench.video.planes import Geometry, Planes, Tally, mean_squared_error, padded_planes, psnr
 from rdbench.video.prepared import Prepared
-from rdbench.video.views import downsample, face_pictures, face_rgb, full_pictures, views
+from rdbench.video.views import decoded_track, downsample, face_pictures, face_rgb, full_pictures, views
 
 __all__ = ["evaluate", "let_go"]
 
@@ -263,6 +264,7 @@ class _Bench:
             *(condition.mode, condition.rate, profile, self._build(condition)),
             # Only where there is any: the rows of all others keep their names.
             *([self.margin] if self.margin else []),
+            *([{"boxes": "decoded"}] if self._finds_by_itself else []),
             *([{"face_size": size}] if condition.region == "face" and size != FACE_SIZE else []),
         ]
         digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:20]
@@ -276,7 +278,7 @@ class _Bench:
             "rate_status": "uncoded",
             "frames": prepared.frames,
             "seconds": prepared.timeline.seconds,
-            "box_bits": prepared.track.box_bits if condition.region == "frame" else None,
+            "box_bits": self._box_bits,
             "face_px": self.face_px,
             "width": geometry.low[0],
             "height": geometry.low[1],
@@ -285,6 +287,18 @@ class _Bench:
             "source": prepared.source,
             "build": self._build(condition),
         }
+
+    @property
+    def _finds_by_itself(self) -> bool:
+        """Whether faces are looked for in what was decoded."""
+        return self.unit.region == "frame" and self.setup.boxes == "decoded"
+
+    @property
+    def _box_bits(self) -> int | None:
+        """What sending the boxes would cost: nothing where none are sent."""
+        if self.unit.region == "face":
+            return None
+        return 0 if self._finds_by_itself else self.prepared.track.box_bits
 
     def _build(self, condition: Condition) -> str:
         """What made a stream, and decoded it."""
@@ -322,14 +336,17 @@ class _Bench:
         scored = np.flatnonzero(self.prepared.track.mask)
         return int(scored[len(scored) // 2])
 
-    def _sample(self, decoded: Planes, seen: Mapping[Input, NDArray[np.uint8]]) -> dict[str, bytes]:
+    def _sample(
+        self, decoded: Planes, seen: Mapping[Input, NDArray[np.uint8]], track: FaceTrack
+    ) -> dict[str, bytes]:
         """One frame as recorded, as decoded, as the first recogniser saw it, and as restored, as PNG."""
         backends = backends_of(self.setup)
         wanted = backends[0].input
-        crop = None if self.unit.region == "face" else self.prepared.track.crop(wanted.margin)
+        crop = None if self.unit.region == "face" else track.crop(wanted.margin)
         if self._source_png is None:
             whole = Geometry(*self.geometry.padded, 1)
-            source = face_rgb(self.full, self._middle, whole, crop)
+            sent = None if crop is None else self.prepared.track.crop(wanted.margin)
+            source = face_rgb(self.full, self._middle, whole, sent)
             self._source_png = encode_png(source, self._middle)
         pictures = {
             "decoded": face_rgb(decoded, self._middle, self.geometry, crop),
@@ -348,23 +365,29 @@ class _Bench:
         """Show pictures to all back-ends, in the order of what these want to see, and measure them."""
         prepared = self.prepared
         backends = backends_of(self.setup)
+        track, context, boxes = prepared.track, self.context, {}
+        if self._finds_by_itself:
+            track, looks, misses = decoded_track(decoded, self.geometry, prepared, self.setup.detector)
+            context = dataclasses.replace(context, face_px=track.face_px / self.unit.factor)
+            boxes = {"box_looks": looks, "box_misses": misses}
         predictions: list[tuple[Backend, NDArray[np.float32]]] = []
         quality: dict[str, float | None] = {}
         sampled = self.unit.clip == self.setup.sample
         middle: dict[Input, NDArray[np.uint8]] = {}
         for wanted in dict.fromkeys(backend.input for backend in backends):
             first = not quality
-            crop = None if self.unit.region == "face" else prepared.track.crop(wanted.margin)
+            crop = None if self.unit.region == "face" else track.crop(wanted.margin)
             tally = Tally(self.full, self.geometry.width, self.geometry.height) if first else None
             pictures = views(decoded, self.geometry, crop, wanted, tally)
             if sampled:
                 pictures = noting(pictures, self._middle, wanted, middle)
             sharing = [backend for backend in backends if backend.input == wanted]
-            found = predict(sharing, self.context, prepared, pictures)
+            found = predict(sharing, context, prepared, pictures)
             predictions += zip(sharing, found, strict=True)
             if tally is not None:
                 quality["psnr"] = tally.psnr
-        return _Seen(quality, predictions, self._sample(decoded, middle) if sampled else {})
+        sample = self._sample(decoded, middle, track) if sampled else {}
+        return _Seen({**quality, **boxes}, predictions, sample)
 
     def _score(
         self, seen: _Seen, row: dict[str, Any], bits: tuple[int, ...]

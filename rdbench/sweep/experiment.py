@@ -48,6 +48,7 @@ Factor = Annotated[int, Field(ge=1, le=MAX_FACTOR)]
 # Strict, since `true` would be factor 1 and rate 1.
 ListedFactor = Annotated[int, Field(ge=1, le=MAX_FACTOR, strict=True)]
 Rate = Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False, strict=True)]
+BoxesFrom = Literal["source", "decoded"]
 Rates = Annotated[tuple[Rate, ...], Field(min_length=1, max_length=64)]
 
 
@@ -132,6 +133,8 @@ class Experiment(_Part):
     reference : str, optional
         The back-end whose predictions on pristine frames are the gold of unlabelled clips; None: each
         back-end's own.
+    boxes : {"source", "decoded"}
+        Where region "frame" finds faces: in the source, as if sent beside the video, or in what was decoded.
     """
 
     name: Name
@@ -144,6 +147,7 @@ class Experiment(_Part):
     codecs: tuple[CodecChoice, ...] = ()
     backends: Annotated[tuple[str, ...], Field(min_length=1)] = ("direct@lite",)
     reference: str | None = None
+    boxes: BoxesFrom = "source"
 
     _shipped: bool = PrivateAttr(default=False)
     _notes: tuple[str, ...] = PrivateAttr(default=())
@@ -160,6 +164,10 @@ class Experiment(_Part):
                 "face_size (--face-size) is the size of what is coded in region face, but only whole frames are coded; "
                 "add region face"
             )
+        if self.boxes == "decoded" and "frame" not in self.region:
+            raise ValueError(
+                "boxes (--boxes) are looked for in decoded whole frames, and region face codes the box itself; add region frame"
+            )
         return self
 
     def text(self) -> str:
@@ -168,6 +176,8 @@ class Experiment(_Part):
         content = self.model_dump(mode="json", exclude={"description"})
         if self.face_size == FACE_SIZE:
             del content["face_size"]
+        if self.boxes == "source":
+            del content["boxes"]
         if self.dataset.interlaced == "deinterlace":
             del content["dataset"]["interlaced"]
         for choice in content["codecs"]:
@@ -250,6 +260,7 @@ class Changes(TypedDict, total=False):
     seconds : float or None
     effort : str or None
         Of every codec.
+    boxes : str or None
     """
 
     dataset: str | None
@@ -267,6 +278,7 @@ class Changes(TypedDict, total=False):
     clips: Sequence[str]
     seconds: float | None
     effort: str | None
+    boxes: str | None
 
 
 def override(experiment: Experiment, **changes: Unpack[Changes]) -> Experiment:
@@ -296,7 +308,7 @@ def override(experiment: Experiment, **changes: Unpack[Changes]) -> Experiment:
         data["backends"] = tuple(dict.fromkeys(backends))
     if regions := changes.get("regions"):
         data["region"] = tuple(dict.fromkeys(regions))
-    for name in ("reference", "face_size"):
+    for name in ("reference", "face_size", "boxes"):
         if (value := changes.get(name)) is not None:
             data[name] = value
     mode, rates = changes.get("mode"), changes.get("rates", ())

@@ -72,11 +72,14 @@ class Summary:
         Rows of `failures`.
     encodes : int
         Encodes that are done, earlier runs included.
+    misses : list of dict
+        See `rdbench.tables.store.Store.misses`.
     """
 
     clips: list[dict[str, Any]]
     failures: list[dict[str, Any]]
     encodes: int
+    misses: list[dict[str, Any]]
 
 
 def split(clip: str, conditions: Sequence[Condition]) -> list[Unit]:
@@ -214,7 +217,8 @@ class _Sweep:
             restore()
         for lane in self.lanes:
             lane.executor.shutdown()
-        return Summary(self.store.clips(), self.store.failures(), len(self.store.finished()))
+        store = self.store
+        return Summary(store.clips(), store.failures(), len(store.finished()), store.misses())
 
     def _plan(self, clips: Sequence[ClipInfo], conditions: Sequence[Condition]) -> None:
         self._compare(clips)

@@ -30,6 +30,7 @@ from rdbench.sweep.unit import Setup, face_margin, programs
 from rdbench.sweep.workers import local_executor, remote_executor
 from rdbench.tables.store import Store
 from rdbench.video import process
+from rdbench.video.candidates import detector_name, open_detector
 from rdbench.video.clip import FACE_SIZE, ClipInfo, Dataset
 from rdbench.words import did_you_mean, printable
 
@@ -73,6 +74,7 @@ def make_plan(
     weights: Path | None = None,
     device: str = "cpu",
     time_limit: float | None = None,
+    detector: Path | None = None,
 ) -> Plan:
     """Check everything that can be checked before the first clip is opened.
 
@@ -84,6 +86,8 @@ def make_plan(
     device : str
     time_limit : float, optional
         Seconds that one pass of an encoder or decoder may take; by default from its cost.
+    detector : Path, optional
+        What finds faces, see `rdbench.video.candidates.open_detector`.
 
     Raises
     ------
@@ -132,6 +136,8 @@ def make_plan(
         time_limit=time_limit,
         fields=choice.interlaced,
         cohort=cohort,
+        boxes=experiment.boxes,
+        detector=None if detector is None else detector.resolve(),
     )
     identity = _identity(chosen, setup, grid, list(backends.values()))
     notes = [*experiment.notes, *(printable(note) for note in dataset.notes())]
@@ -140,6 +146,10 @@ def make_plan(
     if cohort:
         identity["cohort"] = _digest_of(dataset, cohort)
         notes.append(_cohort_note(cohort, clips))
+    if detector is not None:
+        open_detector(detector)
+        identity["detector"] = detector_name(detector)
+        notes.append(f"Faces are found by the network in {detector.name} ({identity['detector']}).")
     if margin:
         # A run without is as it was before there were any.
         identity["face_margin"] = f"{margin:g}"
@@ -322,7 +332,11 @@ def _notes(profiles: Mapping[str, Profile], backends: Sequence[Backend], experim
             f"{', '.join(drawn)} learned on drawn faces alone, which says little of real ones: `--backend expression` "
             "(or landmarks, identity) learned on these."
         )
-    if "frame" in experiment.region:
+    if "frame" in experiment.region and experiment.boxes == "decoded":
+        notes.append(
+            "Region frame: faces are found in the decoded pictures; where the detector misses, the last box is held."
+        )
+    elif "frame" in experiment.region:
         notes.append(
             "Region frame: face boxes are taken as sent beside the video; their bits are not in the rate."
         )

@@ -32,7 +32,7 @@ from rdbench.identity import differences
 from rdbench.machine import cache_dir, keeping
 from rdbench.stats.verification import lookalikes, threshold
 from rdbench.sweep.audience import as_float, predict
-from rdbench.sweep.experiment import Condition
+from rdbench.sweep.experiment import BoxesFrom, Condition
 from rdbench.sweep.gold import Gold, gold_from_labels, gold_from_reference
 from rdbench.typing import Array
 from rdbench.video import process
@@ -98,6 +98,10 @@ class Setup:
         False where a worker may have other programs than whoever planned the run: it looks before its first unit.
     cohort : tuple of str
         Clips of different people whose comparisons set the threshold of verification; for each reported one, those of others.
+    boxes : {"source", "decoded"}
+        Where region ``frame`` finds faces: in the source, as if sent beside the video, or in what was decoded.
+    detector : Path or None
+        Finds faces, see `rdbench.video.candidates.open_detector`.
     time_limit : float or None
         Seconds that one pass of an encoder or decoder may take; None: from its cost.
     identity : str
@@ -118,6 +122,8 @@ class Setup:
     programs: Mapping[str, str] = field(default_factory=dict)
     verified: bool = True
     cohort: tuple[str, ...] = ()
+    boxes: BoxesFrom = "source"
+    detector: Path | None = None
     time_limit: float | None = None
     identity: str = field(default_factory=lambda: uuid.uuid4().hex)
 
@@ -327,7 +333,7 @@ def _described(setup: Setup, prepared: Prepared, reference: str) -> Array:
 @functools.lru_cache(maxsize=8)
 def prepared_clip(setup: Setup, name: str) -> Prepared:
     """A clip of the run, prepared once in each process."""
-    return prepare(setup.dataset.load(name), setup.seconds, setup.fields)
+    return prepare(setup.dataset.load(name), setup.seconds, setup.fields, setup.detector)
 
 
 @functools.lru_cache(maxsize=8)

@@ -73,6 +73,8 @@ ENCODES: dict[str, str] = {
     "build": "TEXT",  # FFmpeg's build, its executable's content hash, and the encoder behind it
     "command": "TEXT",  # with placeholders for paths
     "reason": "TEXT",  # why a row has no bits or score
+    "box_looks": "INTEGER",  # with --boxes decoded: how often the detector looked where the source has a face
+    "box_misses": "INTEGER",  # and how often it saw none there: the last box was held
 }
 
 SCORES: dict[str, str] = {
@@ -164,7 +166,7 @@ CODED: dict[str, str] = {
 }
 
 LATER = {
-    "encodes": ("container_bits", "adaptation_bits"),
+    "encodes": ("container_bits", "adaptation_bits", "box_looks", "box_misses"),
     "timings": ("encode_cpu_seconds", "decode_cpu_seconds"),
 }
 """Columns that runs of earlier versions lack: null where these are read."""

@@ -123,6 +123,14 @@ class Store:
             if kept is None or row["stream_bits"] is None or row["encode"] in there
         }
 
+    def misses(self) -> list[dict[str, Any]]:
+        """By factor, ``looks`` for faces in decoded pictures that have one, and ``misses`` of these."""
+        query = (
+            "SELECT factor, SUM(box_looks) AS looks, SUM(box_misses) AS misses FROM encodes "
+            "WHERE box_looks IS NOT NULL GROUP BY factor ORDER BY factor"
+        )
+        return [dict(row) for row in self._rows(query)]
+
     def sources(self) -> dict[str, str]:
         """Content hash of each clip that was used."""
         rows = self._rows("SELECT clip, source FROM clips WHERE state = 'used'")

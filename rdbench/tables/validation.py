@@ -106,6 +106,10 @@ def _bits(table: Inspection) -> None:
             share > bits["payload"], part, lambda i: f"at most the payload's {bits['payload'][i]:.0f}"
         )
     table.within("box_bits", 0)
+    looks = table.within("box_looks", 0)
+    table.refuse(
+        table.within("box_misses", 0) > looks, "box_misses", lambda i: f"at most the {looks[i]:.0f} looks"
+    )
 
 
 def _clips(table: Inspection) -> None:

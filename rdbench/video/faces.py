@@ -16,11 +16,34 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, median_filter
 
-from rdbench.errors import ClipError, InputError, NoFaceError
-from rdbench.video.candidates import GAP, PERSISTENT, Box, Track, associate, choose, looks_around
+from rdbench.errors import ClipError, NoFaceError
+from rdbench.video.candidates import (
+    CASCADE,
+    GAP,
+    PERSISTENT,
+    Track,
+    associate,
+    choose,
+    detector_name,
+    looks_around,
+    open_detector,
+)
 from rdbench.video.clip import Boxes
 
-__all__ = ["DETECTOR", "GAP", "STEP", "Crop", "FaceTrack", "box_bits", "detect", "find", "looked_at", "track"]
+__all__ = [
+    "DETECTOR",
+    "GAP",
+    "STEP",
+    "Crop",
+    "FaceTrack",
+    "box_bits",
+    "detect",
+    "detected_by",
+    "find",
+    "held",
+    "looked_at",
+    "track",
+]
 
 STEP = 8
 """The detector looks at every eighth frame, or after `LOOK` seconds; boxes are charged at the same rate."""
@@ -28,41 +51,17 @@ STEP = 8
 LOOK = 0.5
 """Seconds: of recordings of few frames a second more than every eighth is looked at."""
 
-DETECTOR = "haarcascade_frontalface_default/3"
-"""Name of the detector, and version of the rules from boxes to the path, for cache keys."""
+RULES = 3
+"""Version of the rules from boxes to the path, for cache keys."""
 
-_CASCADE = Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_default.xml"
-_SHORT_SIDE = 270
-_MIN_FACE = 24
+DETECTOR = f"{CASCADE}/{RULES}"
+"""Name of the detector that ships, and of the rules."""
+
 _SMOOTHING = 0.2
 _SLACK = 0.01
 _LEAST_SLACK = 1.5
 _LEAST_SIDE = 6.0
 _SHARE = 1.5
-
-
-def _open_cascade() -> cv2.CascadeClassifier:
-    cascade = cv2.CascadeClassifier(str(_CASCADE))
-    if cascade.empty():
-        raise InputError(
-            "OpenCV has no haarcascade_frontalface_default.xml, which finds faces; "
-            "install opencv-python-headless>=4.14,<5."
-        )
-    return cascade
-
-
-def _detect(cascade: cv2.CascadeClassifier, luma: NDArray[np.uint8]) -> list[Box]:
-    """All boxes that the cascade reports in one picture, in pixels of that picture."""
-    height, width = luma.shape
-    scale = min(1.0, _SHORT_SIDE / min(width, height))
-    scale = min(scale, (2 * _SHORT_SIDE * _SHORT_SIDE / (width * height)) ** 0.5)
-    w, h = max(1, round(width * scale)), max(1, round(height * scale))
-    if min(w, h) < _MIN_FACE:
-        return []
-    small = cv2.resize(luma, (w, h), interpolation=cv2.INTER_AREA)
-    found = cascade.detectMultiScale(small, scaleFactor=1.1, minNeighbors=4, minSize=(_MIN_FACE, _MIN_FACE))
-    sx, sy = width / w, height / h
-    return sorted((float(x * sx), float(y * sy), float(a * sx), float(b * sy)) for x, y, a, b in found)
 
 
 def detect(luma: NDArray[np.uint8]) -> list[tuple[float, float, float, float]]:
@@ -72,7 +71,7 @@ def detect(luma: NDArray[np.uint8]) -> list[tuple[float, float, float, float]]:
     ----------
     luma : (H, W) uint8
     """
-    return _detect(_open_cascade(), luma)
+    return open_detector(None)(luma)
 
 
 def looked_at(times: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -88,7 +87,17 @@ def _due(frames: int, seconds: float, step: int) -> bool:
     return frames >= step or seconds >= LOOK - 1e-6
 
 
-def find(frames: Iterable[NDArray[np.uint8]], times: Iterable[float], step: int = STEP) -> Boxes:
+def detected_by(detector: Path | None) -> str:
+    """Name of a detector, and version of the rules, for cache keys."""
+    return f"{detector_name(detector)}/{RULES}"
+
+
+def find(
+    frames: Iterable[NDArray[np.uint8]],
+    times: Iterable[float],
+    step: int = STEP,
+    detector: Path | None = None,
+) -> Boxes:
     """Find the one face of a recording in every `step`-th frame, or every half second where that is sooner.
 
     Boxes of OpenCV's frontal-face Haar cascade are joined over time where they overlap by 0.3 (intersection
@@ -106,6 +115,8 @@ def find(frames: Iterable[NDArray[np.uint8]], times: Iterable[float], step: int 
         Seconds of each frame, as many as frames.
     step : int, optional
         1 where the caller has thinned the frames already.
+    detector : Path, optional
+        See `rdbench.video.candidates.open_detector`.
 
     Returns
     -------
@@ -117,7 +128,7 @@ def find(frames: Iterable[NDArray[np.uint8]], times: Iterable[float], step: int 
     ClipError
         If there are not as many times as frames.
     """
-    cascade = _open_cascade()
+    look = open_detector(detector)
     tracks: list[Track] = []
     sampled: list[float] = []
     last = 0
@@ -127,7 +138,7 @@ def find(frames: Iterable[NDArray[np.uint8]], times: Iterable[float], step: int 
         for i, (luma, time) in enumerate(zip(frames, times, strict=True)):
             if not sampled or _due(i - last, float(time) - sampled[-1], step):
                 last = i
-                tracks = associate(tracks, _detect(cascade, luma), len(sampled), float(time))
+                tracks = associate(tracks, look(luma), len(sampled), float(time))
                 sampled.append(float(time))
     except ValueError as error:
         if "zip()" not in str(error):
@@ -286,6 +297,30 @@ def _follow(path: NDArray[np.float64], slack: float) -> NDArray[np.float64]:
 def _smooth(raw: NDArray[np.float64], frame_period: float, slack: float) -> NDArray[np.float64]:
     smooth = gaussian_filter1d(raw, _SMOOTHING / max(frame_period, 1e-3), axis=0, mode="nearest")
     return _follow(smooth, slack)
+
+
+def held(boxes: Boxes, times: NDArray[np.float64], width: int, height: int) -> FaceTrack:
+    """A path out of what a receiver found: where its detector misses, the last box stays.
+
+    Before the first one that one stands; where there is none at all, the largest square in the middle of the picture. So every
+    frame has a window, and what is scored does not depend on what was found.
+
+    Parameters
+    ----------
+    boxes : Boxes
+        As `find` gives them.
+    times : (n,) float64
+    width, height : int
+    """
+    seen = np.flatnonzero(_usable(boxes, width, height))
+    if len(seen):
+        last = np.searchsorted(seen, np.arange(len(boxes.times)), side="right") - 1
+        filled = boxes.xywh[seen[np.maximum(last, 0)]]
+    else:
+        side = min(width, height)
+        square = ((width - side) / 2, (height - side) / 2, side, side)
+        filled = np.tile(np.array(square, dtype=np.float64), (len(boxes.times), 1))
+    return track(Boxes(boxes.times, filled), times, width, height)
 
 
 def _require_pixels(boxes: Boxes, width: int, height: int) -> None:

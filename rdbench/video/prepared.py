@@ -68,7 +68,12 @@ class Prepared:
         return len(self.timeline.times)
 
 
-def prepare(clip: Clip, seconds: float | None = None, fields: Fields = "deinterlace") -> Prepared:
+def prepare(
+    clip: Clip,
+    seconds: float | None = None,
+    fields: Fields = "deinterlace",
+    detector: Path | None = None,
+) -> Prepared:
     """Decode a clip once: count its frames, read their times, follow its face.
 
     Parameters
@@ -78,6 +83,8 @@ def prepare(clip: Clip, seconds: float | None = None, fields: Fields = "deinterl
         Use the first seconds only.
     fields : {"deinterlace", "keep", "refuse"}
         What is done with interlaced pictures.
+    detector : Path, optional
+        See `rdbench.video.candidates.open_detector`.
 
     Raises
     ------
@@ -86,7 +93,8 @@ def prepare(clip: Clip, seconds: float | None = None, fields: Fields = "deinterl
     """
     build = f"{process.build()} {process.fingerprint()}"
     description = describe(clip.file, fields)
-    video = hashlib.sha256(f"{VERSION} {build} {faces.DETECTOR} {seconds} {description.conversion}".encode())
+    seen_by = faces.detected_by(detector)
+    video = hashlib.sha256(f"{VERSION} {build} {seen_by} {seconds} {description.conversion}".encode())
     for file in picture_files(clip.file):
         video.update(digest_of(file).encode())
     for array in (clip.frame_times, *((clip.boxes.times, clip.boxes.xywh) if clip.boxes else ())):
@@ -94,7 +102,7 @@ def prepare(clip: Clip, seconds: float | None = None, fields: Fields = "deinterl
     folder = cache_dir() / "clips" / video.hexdigest()[:24]
 
     def make(part: Path) -> None:
-        seen = _look(clip, description, seconds)
+        seen = _look(clip, description, seconds, detector)
         with keeping():
             _write(part, *seen)
 
@@ -146,7 +154,7 @@ def _require_units(clip: Clip, description: Description, line: Timeline, seconds
 
 
 def _look(
-    clip: Clip, description: Description, seconds: float | None
+    clip: Clip, description: Description, seconds: float | None, detector: Path | None
 ) -> tuple[int, int, Timeline, FaceTrack]:
     times: list[float] = []
     beyond: list[float] = []
@@ -155,7 +163,7 @@ def _look(
         height, width = frames.height, frames.width
         if clip.boxes is None:
             luma = (planes[: width * height].reshape(height, width) for planes in shown)
-            boxes = faces.find(luma, _as_they_come(times))
+            boxes = faces.find(luma, _as_they_come(times), detector=detector)
         else:
             boxes = clip.boxes
             for _ in shown:

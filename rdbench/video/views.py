@@ -16,7 +16,7 @@ from rdbench.cache import entry, is_sound
 from rdbench.machine import work_folder
 from rdbench.video import process
 from rdbench.video.clip import FACE_SIZE, Clip
-from rdbench.video.faces import Crop
+from rdbench.video.faces import Crop, FaceTrack, find, held, looked_at
 from rdbench.video.planes import (
     BATCH,
     Geometry,
@@ -36,6 +36,7 @@ from rdbench.video.source import frame_bytes
 
 __all__ = [
     "FaceViews",
+    "decoded_track",
     "downsample",
     "face_pictures",
     "face_rgb",
@@ -139,6 +140,40 @@ def views(
         else _cuts(pictures, geometry, crop, luma_only=not rgb)
     )
     return _resized((np.ascontiguousarray(cut).tobytes() for cut in cuts), side, wanted)
+
+
+def decoded_track(
+    low: Planes, geometry: Geometry, prepared: Prepared, detector: Path | None
+) -> tuple[FaceTrack, int, int]:
+    """The face as a receiver finds it by itself, in decoded pictures that were scaled up again.
+
+    Parameters
+    ----------
+    low : Planes
+    geometry : Geometry
+    prepared : Prepared
+    detector : Path or None
+        See `rdbench.video.candidates.open_detector`.
+
+    Returns
+    -------
+    track : FaceTrack
+        Where the detector misses, the last box is held; see `rdbench.video.faces.held`.
+    looks, misses : int
+        How often it looked where the source has a face, and how often it saw none there.
+    """
+    width, height = geometry.padded
+    lumas = (
+        luma[: geometry.height, : geometry.width]
+        for batch in _scaled_up(low, geometry, luma_only=True)
+        for luma in luma_of(batch, width, height)
+    )
+    times = prepared.timeline.times
+    boxes = find(lumas, times, detector=detector)
+    there = prepared.track.mask[looked_at(times)]
+    missed = there & ~np.isfinite(boxes.xywh).all(axis=1)
+    found = held(boxes, times, geometry.width, geometry.height)
+    return found, int(there.sum()), int(missed.sum())
 
 
 def _resized(feed: Iterator[bytes], side: int, wanted: Input) -> Iterator[NDArray[np.uint8]]:

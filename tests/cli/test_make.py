@@ -563,7 +563,7 @@ def test_failed_units_are_4_and_told(tiny: Path, tmp_path: Path, monkeypatch: py
     from rdbench.sweep.loop import Summary
 
     failure = {"clip": "a", "codec": "x264", "mode": "crf", "rate": 30.0, "factor": 2, "reason": "It broke."}
-    summary = Summary([{"clip": "a", "state": "used", "labels": "x"}], [failure] * 12, 5)
+    summary = Summary([{"clip": "a", "state": "used", "labels": "x"}], [failure] * 12, 5, [])
     monkeypatch.setattr("rdbench.sweep.plan.run_plan", lambda *_, **__: summary)
     done = within("run", tiny, "--out", tmp_path / "out")
     assert done.code == 4

@@ -485,3 +485,11 @@ def test_the_experiment_for_real_faces_takes_any_folder(tmp_path):
         (name, "crf") for name in ("x264", "x265", "svtav1")
     ]
     assert conditions(chosen, load_profiles())
+
+
+def test_boxes_are_looked_for_in_decoded_frames_alone():
+    quick = load_experiment("quick")
+    assert '"boxes"' not in quick.text(), "runs from before it could be chosen go on"
+    assert override(quick, boxes="decoded").text() != quick.text()
+    with pytest.raises(InputError, match="add region frame"):
+        override(quick, regions=("face",), boxes="decoded")

@@ -106,6 +106,20 @@ def test_the_threshold_of_verification_is_set_on_subjects_that_are_not_reported(
     assert make_plan(override(load_experiment(tiny), dataset=str(folder))).identity["cohort"] != before
 
 
+def test_a_detector_of_ones_own_is_part_of_the_run_by_its_content(tiny: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnx", reason="onnx writes the network that the test names")
+    from made_detector import write_detector
+
+    network = write_detector(tmp_path / "mine.onnx")
+    plan = make_plan(load_experiment(tiny), detector=network)
+    assert plan.identity["detector"].startswith("yunet-")
+    assert plan.setup.detector == network
+    assert "detector" not in make_plan(load_experiment(tiny)).identity
+    (tmp_path / "text.onnx").write_text("no network")
+    with pytest.raises(InputError, match="is no network"):
+        make_plan(load_experiment(tiny), detector=tmp_path / "text.onnx")
+
+
 def test_one_back_end_under_two_names_is_one(tiny: Path) -> None:
     experiment = override(load_experiment(tiny), backends=("constant", "constant"))
     assert make_plan(experiment).setup.backends == ("constant",)
@@ -171,7 +185,7 @@ def test_a_run_without_any_clip_is_bad_input(
     from rdbench.sweep.loop import Summary
 
     def nothing(*_: Any) -> Summary:
-        return Summary([{"clip": "a", "state": "skipped", "reason": "a: no face"}], [], 0)
+        return Summary([{"clip": "a", "state": "skipped", "reason": "a: no face"}], [], 0, [])
 
     monkeypatch.setattr(running, "sweep", nothing)
     with pytest.raises(InputError, match=r"No clip can be used \(a: no face\)"):

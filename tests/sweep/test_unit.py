@@ -476,6 +476,38 @@ def test_a_classifier_against_its_own_pristine_answers(doubles):
     assert np.array_equal(exact.sum(axis=1), coded.sum(axis=1))
 
 
+def test_boxes_of_decoded_pictures_are_found_counted_and_held_and_cost_nothing(doubles, monkeypatch):
+    """A detector that sees the stand-in for a face in the source and in every look but one of each coded stream."""
+    asked = setup(backends=["double"])
+    sent = evaluate(asked, work("frame", 1, None, CRF))
+    count = iter(range(100))
+
+    def see(luma):
+        return [] if next(count) % 4 == 2 else [(40.0, 30.0, 48.0, 48.0)]
+
+    monkeypatch.setattr("rdbench.video.faces.open_detector", lambda detector: see)
+    found = evaluate(setup(backends=["double"], boxes="decoded"), work("frame", 1, None, CRF))
+    for row, other in zip(rows_of(found, "encodes", 2), rows_of(sent, "encodes", 2), strict=True):
+        assert (row["box_looks"], row["box_misses"], row["box_bits"]) == (4, 1, 0)
+        assert "box_looks" not in other
+        assert other["box_bits"] > 0
+        assert row["encode"] != other["encode"]
+        assert row.get("payload_bits") == other.get("payload_bits")
+    for row, other in zip(rows_of(found, "scores", 4), rows_of(sent, "scores", 4), strict=True):
+        assert (row["n"], row["gold"], row["m2_gold"]) == (other["n"], other["gold"], other["m2_gold"])
+        assert row["mean_pred"] != other["mean_pred"], "another part of the picture was seen"
+    still = evaluate(setup(backends=["double"], boxes="decoded"), work("face", 1, None))
+    assert rows_of(still, "encodes", 1)[0].get("box_looks") is None
+
+
+def test_a_detector_that_finds_nothing_scores_the_same_frames(doubles, monkeypatch):
+    monkeypatch.setattr("rdbench.video.faces.open_detector", lambda detector: lambda luma: [])
+    result = evaluate(setup(backends=["double"], boxes="decoded"), work("frame", 2, CRF))
+    (row,) = rows_of(result, "encodes", 1)
+    assert row["box_misses"] == row["box_looks"] == 4
+    assert {score["n"] for score in rows_of(result, "scores", 2)} == {25}
+
+
 def people(count=5, **options) -> list:
     """Clips of different patterns, each of its own subject."""
     graphs = ("testsrc2", "smptebars", "rgbtestsrc", "mandelbrot", "yuvtestsrc")
