@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 
 from rdbench.errors import InputError
 
-__all__ = ["MISSING", "Table", "number", "parse", "read", "read_text", "rising"]
+__all__ = ["MISSING", "UNSAID", "Table", "number", "parse", "read", "read_text", "rising"]
 
 MISSING = frozenset({"", "?", "nan", "na"})
-"""What stands for a missing value in every table, whatever the case; any other word is a word."""
+"""What stands for a missing number in every table, whatever the case."""
+
+UNSAID = frozenset({"", "?"})
+"""What stands for a missing word: a class may be called na, and somebody Nan."""
 
 _LIMIT = 256 * 1024 * 1024
 

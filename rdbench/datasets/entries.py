@@ -228,7 +228,7 @@ def _manifest(root: Path) -> list[Entry]:
     entries = []
     for line, cells in table.rows:
         row = {name: cells[i] for name, i in columns.items()}
-        given = {name: text for name, text in row.items() if text.casefold() not in delimited.MISSING}
+        given = {name: text for name, text in row.items() if text not in delimited.UNSAID}
         entries.append(_listed(root, row["file"], given, f"{table.source}, line {line}"))
     if not entries:
         raise InputError(

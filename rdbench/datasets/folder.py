@@ -44,7 +44,7 @@ def _words(table: delimited.Table) -> frozenset[str]:
         i for i, name in enumerate(table.header) if name.casefold() != "time" and _categorical(table, i)
     ]
     values = {cells[i] for i in columns for _, cells in table.rows}
-    return frozenset(v for v in values if v[:1].isalpha() and v.casefold() not in delimited.MISSING)
+    return frozenset(v for v in values if v[:1].isalpha() and v.casefold() != "nan")
 
 
 def parse_labels(table: delimited.Table, classes: tuple[str, ...] = ()) -> Labels:
@@ -71,7 +71,11 @@ def parse_labels(table: delimited.Table, classes: tuple[str, ...] = ()) -> Label
         raise InputError(f"{table.source}: has a header, but no rows.")
     times = delimited.rising(table, time)
     names = tuple(table.header[i] for i in targets)
-    if not any(_categorical(table, i) for i in targets):
+    # Where other clips have classes, a clip may show one alone that looks like a missing number.
+    alone = len(targets) == 1 and {cells[targets[0]] for _, cells in table.rows} - delimited.UNSAID <= {
+        *classes
+    }
+    if not any(_categorical(table, i) for i in targets) and not (classes and alone):
         return Labels(times, np.column_stack([table.numbers(i) for i in targets]), names)
     if len(targets) > 1:
         raise InputError(
@@ -82,12 +86,12 @@ def parse_labels(table: delimited.Table, classes: tuple[str, ...] = ()) -> Label
     values = np.full((len(times), 1), np.nan)
     for i, (line, cells) in enumerate(table.rows):
         word = cells[targets[0]]
-        if word.casefold() in delimited.MISSING:
+        if word in delimited.UNSAID:
             continue
-        if not word[0].isalpha():
+        if not word[0].isalpha() or word.casefold() == "nan":
             raise InputError(
                 f"{table.source}, line {line}: {names[0]} is {word[:40]!r}, but holds words in other lines; "
-                f"use numbers or class names, not both."
+                f"use numbers or class names, not both, and leave cells empty where nothing is known."
             )
         values[i, 0] = classes.index(word)
     return Labels(times, values, names, classes)
@@ -115,12 +119,16 @@ def parse_boxes(table: delimited.Table) -> Boxes:
 def _classes(root: Path, files: tuple[tuple[Path, int, int], ...]) -> tuple[str, ...]:
     """Every class that any label file of a folder names; a clip alone may not show them all."""
     words: set[str] = set()
+    unclear: set[str] = set()
     for path, _, _ in files:
         try:
-            words |= _words(delimited.read(path))
+            table = delimited.read(path)
         except InputError:
             continue  # a bad file fails its own clip when that one is loaded
-    return tuple(sorted(words))
+        words |= _words(table)
+        if len(table.header) == 2:
+            unclear |= {cell for _, cells in table.rows for cell in cells if cell.casefold() == "na"}
+    return tuple(sorted(words | unclear)) if words else ()
 
 
 @dataclass(frozen=True)
@@ -136,7 +144,7 @@ class FolderDataset(Dataset):
     name : str
         By default the folder's name, or that of the one clip.
     only : str
-        Name of the one file that is used; empty for all.
+        Name of the one file that is used, as the manifest has it where it does; empty for all.
     """
 
     root: Path
@@ -150,7 +158,13 @@ class FolderDataset(Dataset):
             object.__setattr__(self, "name", safe(own))
 
     def _entries(self) -> list[Entry]:
-        return [one_entry(self.root, self.only)] if self.only else entries_of(self.root)
+        if not self.only:
+            return entries_of(self.root)
+        try:
+            listed = entries_of(self.root)
+        except InputError:
+            listed = []  # what is wrong with others is no matter of this one
+        return [e for e in listed if e.file == self.root / self.only] or [one_entry(self.root, self.only)]
 
     def index(self) -> list[ClipInfo]:
         """All clips, sorted by name; no video is opened.

@@ -346,7 +346,8 @@ def _notes(profiles: Mapping[str, Profile], backends: Sequence[Backend], experim
 def select_clips(dataset: Dataset, choice: DatasetChoice) -> tuple[list[ClipInfo], str]:
     """The clips of an experiment, and their partition.
 
-    Without a partition it is test, unless there is none, or the set has dev and its test has no labels.
+    Without a partition it is that of the clips that are named; else test, unless there is none, or the set has dev and
+    its test has no labels.
 
     Raises
     ------
@@ -355,25 +356,45 @@ def select_clips(dataset: Dataset, choice: DatasetChoice) -> tuple[list[ClipInfo
     """
     index = dataset.index()
     partition = choice.partition or _default_partition(dataset, index)
-    inside = [info for info in index if info.partition == partition]
-    if choice.clips:
-        names = {info.name: info for info in inside}
-        chosen: dict[str, ClipInfo] = {}
-        for pattern in choice.clips:
-            matching = [pattern] if pattern in names else fnmatch.filter(names, pattern)
-            if not matching:
-                hint = did_you_mean(pattern, names)
-                raise InputError(
-                    f"Dataset {dataset.name!r} has no clip {pattern!r} in partition {partition}{hint or '.'}"
-                )
-            chosen.update((name, names[name]) for name in matching)
-        inside = list(chosen.values())
+    if not choice.clips:
+        inside = [info for info in index if info.partition == partition]
+    elif choice.partition:
+        inside = _named(dataset, [info for info in index if info.partition == partition], choice)
+    else:
+        inside = _named(dataset, index, choice)
+        found = {info.partition for info in inside}
+        if len(found) > 1:
+            # A glob means the usual partition where that has any, a name its clip.
+            usual = [info for info in inside if info.partition == partition or info.name in choice.clips]
+            inside = usual or inside
+            found = {info.partition for info in inside}
+        if len(found) > 1:
+            raise InputError(
+                f"The clips are in several partitions of {dataset.name!r} ({', '.join(sorted(found))}), which no curve "
+                "takes together; choose one with --partition."
+            )
+        partition = found.pop() if found else partition
     if not inside:
         there = sorted({info.partition for info in index})
         raise InputError(
             f"Dataset {dataset.name!r} has no clip in partition {partition}; it has {', '.join(there) or 'none'}."
         )
     return inside, partition
+
+
+def _named(dataset: Dataset, index: Sequence[ClipInfo], choice: DatasetChoice) -> list[ClipInfo]:
+    """The clips that an experiment names, in the order of its names."""
+    names = {info.name: info for info in index}
+    chosen: dict[str, ClipInfo] = {}
+    for pattern in choice.clips:
+        matching = [pattern] if pattern in names else fnmatch.filter(names, pattern)
+        if not matching:
+            where = f" in partition {choice.partition}" if choice.partition else ""
+            raise InputError(
+                f"Dataset {dataset.name!r} has no clip {pattern!r}{where}{did_you_mean(pattern, names) or '.'}"
+            )
+        chosen.update((name, names[name]) for name in matching)
+    return list(chosen.values())
 
 
 def _default_partition(dataset: Dataset, index: Sequence[ClipInfo]) -> str:

@@ -255,7 +255,9 @@ def _described(file: Path, container: Any) -> Description:
     context = stream.codec_context
     pixel_format = frames[0].format.name if frames else context.pix_fmt
     if pixel_format is None or not context.width:
-        raise ClipError(f"{file.name}: its video stream has no picture size or pixel format.")
+        raise ClipError(
+            f"{file.name}: its video stream has no picture size or pixel format; the file is cut off or damaged."
+        )
     header = _header(file, stream.index)
     _refuse_dynamic_range(file, context, frames, header)
     _refuse_codes(file, context, pixel_format)

@@ -156,7 +156,12 @@ def require_seconds(times: NDArray[np.float64], what: str, seconds: float, frame
             unit = "frame numbers"
         elif 0.8 <= length / seconds / 1e6 <= 1.25:
             unit = "microseconds"
-        elif 0.8 <= length / seconds / 1e3 <= 1.25 or (period > _HOLE and np.sum(times <= seconds) < 2):
+        elif 0.8 <= length / seconds / 1e3 <= 1.25:
+            unit = "milliseconds"
+        elif 0.8 <= length / seconds / 1e2 <= 1.25 and len(times) <= 1.1 * frames + 1:
+            # More rows than frames would be those of a longer recording.
+            unit = "hundredths of a second"
+        elif period > _HOLE and np.sum(times <= seconds) < 2:
             unit = "milliseconds"
     if unit:
         raise ClipError(

@@ -14,6 +14,8 @@ from rdbench.datasets.delimited import parse
 from rdbench.datasets.folder import FolderDataset, parse_labels
 from rdbench.datasets.registry import open_dataset
 from rdbench.errors import ClipError, InputError, NoFaceError
+from rdbench.sweep.experiment import DatasetChoice
+from rdbench.sweep.plan import select_clips
 from rdbench.video import faces, source
 from rdbench.video.clip import Boxes
 from rdbench.video.prepared import prepare
@@ -47,7 +49,7 @@ def test_numbered_pictures_keep_the_times_of_their_numbers(tmp_path):
     folder.mkdir()
     video(folder / "f_%03d.png", frames=8)
     (folder / "f_004.png").unlink()
-    (tmp_path / "manifest.csv").write_text("file,fps,subject\nface,10,NA\n")
+    (tmp_path / "manifest.csv").write_text("file,fps,subject\nface,10,\n")
     clip = FolderDataset(tmp_path).load("face")
     assert clip.subject == "face"
     assert clip.frame_times == pytest.approx([0, 0.1, 0.2, 0.4, 0.5, 0.6, 0.7])
@@ -77,11 +79,74 @@ def test_a_folder_tells_what_it_passes_over_and_what_is_twice(tmp_path):
     assert "not in manifest.csv (1 .mp4, 1 .txt, 1 .wav)" in told
 
 
-def test_only_the_listed_words_are_missing():
-    table = parse("time,expression\n0,none\n1,null\n2,n/a\n3,NA\n4,?\n", "t.csv")
+def test_no_word_is_lost_but_those_that_say_nothing():
+    table = parse("time,expression\n0,none\n1,null\n2,n/a\n3,NA\n4,?\n5,\n", "t.csv")
     labels = parse_labels(table)
-    assert labels.classes == ("n/a", "none", "null")
-    assert np.isnan(labels.values[:, 0]).tolist() == [False, False, False, True, True]
+    assert labels.classes == ("NA", "n/a", "none", "null")
+    assert np.isnan(labels.values[:, 0]).tolist() == [False, False, False, False, True, True]
+    with pytest.raises(InputError, match="line 3: expression is 'NaN', but holds words"):
+        parse_labels(parse("time,expression\n0,none\n1,NaN\n", "t.csv"))
+    numbers = parse_labels(parse("time,valence\n0,NA\n1,0.5\n2,?\n3,nan\n", "t.csv"))
+    assert np.isnan(numbers.values[:, 0]).tolist() == [True, False, True, True]
+
+
+def test_a_class_called_na_is_one_wherever_it_stands(tmp_path):
+    (tmp_path / "labels").mkdir()
+    rows = {"a": "none,NA,happy", "b": "NA,NA,NA", "c": "happy,,happy"}
+    for name, cells in rows.items():
+        shutil.copy(moving(), tmp_path / f"{name}.mp4")
+        lines = [f"{number / 25},{cell}" for number, cell in enumerate(cells.split(","))]
+        (tmp_path / "labels" / f"{name}.csv").write_text("\n".join(["time,mood", *lines]) + "\n")
+    people = "file,subject,clip\na.mp4,NA,\nb.mp4,Nan,na\nc.mp4,,\n"
+    (tmp_path / "manifest.csv").write_text(people)
+    (tmp_path / "labels" / "b.csv").rename(tmp_path / "labels" / "na.csv")
+    dataset = FolderDataset(tmp_path)
+    assert {info.name: info.subject for info in dataset.index()} == {"a": "NA", "na": "Nan", "c": "c"}
+    loaded = {name: dataset.load(name).labels for name in ("a", "na", "c")}
+    assert {labels.classes for labels in loaded.values()} == {("NA", "happy", "none")}
+    assert loaded["na"].values[:, 0].tolist() == [0, 0, 0]
+    assert np.isnan(loaded["c"].values[:, 0]).tolist() == [False, True, False]
+
+
+def test_one_file_is_what_its_manifest_says_whatever_the_others_are(tmp_path):
+    for name in ("a", "b"):
+        shutil.copy(moving(), tmp_path / f"{name}.mp4")
+    (tmp_path / "manifest.csv").write_text("file,clip,subject,partition\na.mp4,first,ann,dev\n")
+    for name, is_ in (("a", ("first", "ann", "dev")), ("b", ("b", "b", "test"))):
+        (info,) = open_dataset(str(tmp_path / f"{name}.mp4")).index()
+        assert (info.name, info.subject, info.partition) == is_
+    (tmp_path / "manifest.csv").write_text("file,clip\na.mp4,first\nmissing.mp4,second\n")
+    (info,) = open_dataset(str(tmp_path / "a.mp4")).index()
+    assert info.name == "a"
+
+
+def test_a_clip_that_is_named_is_found_in_any_partition(tmp_path):
+    rows = ["file,partition"]
+    for name, partition in (("a1", "train"), ("a2", "dev"), ("b1", "test"), ("b2", "test")):
+        shutil.copy(moving(), tmp_path / f"{name}.mp4")
+        rows.append(f"{name}.mp4,{partition}")
+    (tmp_path / "manifest.csv").write_text("\n".join(rows) + "\n")
+    dataset = open_dataset(str(tmp_path))
+
+    def chosen(*clips, partition=None):
+        choice = DatasetChoice(name=str(tmp_path), clips=clips, partition=partition)
+        found, where = select_clips(dataset, choice)
+        return [info.name for info in found], where
+
+    assert chosen("a1") == (["a1"], "train")
+    assert chosen("a2") == (["a2"], "dev")
+    assert chosen("b*") == (["b1", "b2"], "test")
+    assert chosen("*") == (["a2"], "dev")  # test has no labels
+    assert chosen("*", partition="dev") == (["a2"], "dev")
+    for clips, said in (
+        (("a1", "a2"), "several partitions"),
+        (("a*",), "several partitions"),
+        (("c",), "no clip 'c'"),
+    ):
+        with pytest.raises(InputError, match=said):
+            chosen(*clips)
+    with pytest.raises(InputError, match="no clip 'a1' in partition test"):
+        chosen("a1", partition="test")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="names are bytes on POSIX alone")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rdbench.errors import ClipError
 from rdbench.video.clip import Labels
-from rdbench.video.labels import join
+from rdbench.video.labels import join, require_seconds
 
 
 def line(times, targets=("valence",)) -> Labels:
@@ -145,3 +145,24 @@ def test_every_value_comes_from_near_labels(steps, frames, start, categorical):
         assert (np.abs(joined.values[there, 0] - times[there]) <= period / 2 + 1e-3).all()
     outside = (times < at[0] - period / 2 - 1e-3) | (times > at[-1] + period / 2 + 1e-3)
     assert not there[outside].any()
+
+
+UNITS = {1e2: "hundredths of a second", 1e3: "milliseconds", 1e6: "microseconds", 25: "frame numbers"}
+
+
+@given(
+    unit=st.sampled_from(sorted(UNITS)),
+    frames=st.integers(20, 5000),
+    every=st.integers(1, 5),
+    share=st.floats(0.85, 1.0),
+)
+def test_times_of_another_unit_are_refused_with_its_name_and_seconds_are_not(unit, frames, every, share):
+    times = np.arange(0, max(2 * every + 1, int(frames * share)), every) / 25
+    require_seconds(times, "labels", frames / 25, frames)
+    with pytest.raises(ClipError, match=UNITS[unit]):
+        require_seconds(np.round(times * unit), "labels", frames / 25, frames)
+
+
+def test_labels_of_a_longer_recording_are_no_other_unit():
+    require_seconds(np.arange(7500) * 0.04, "labels", 3.0, 75)
+    require_seconds(np.arange(300) * 1.0, "labels", 3.0, 75)
