@@ -171,7 +171,7 @@ class Card(BaseModel):
     epoch : int
         The chosen one, from 1 on; 0 where nothing is learned in epochs.
     bfloat16 : float or None
-        How far the score of `selection` moves, at most over targets, when the convolutions are computed in
+        How far the score on about 500 faces of `selection` moves, at most over targets, when the convolutions are computed in
         bfloat16 instead of float32; None where that was not tried, as for networks that restore.
     versions : dict of str to str
         Of rdbench, its way of training, torch, numpy and FFmpeg's build.

@@ -136,6 +136,7 @@ def test_a_clip_that_is_named_is_found_in_any_partition(tmp_path):
     assert chosen("a1") == (["a1"], "train")
     assert chosen("a2") == (["a2"], "dev")
     assert chosen("b*") == (["b1", "b2"], "test")
+    assert chosen("a*") == (["a2"], "dev")
     assert chosen("*") == (["a2"], "dev")  # test has no labels
     assert chosen("*", partition="dev") == (["a2"], "dev")
     for clips, said in (
