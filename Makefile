@@ -13,7 +13,7 @@ AT := --factor 4 --factor 8 --factor 16
 DRAWN := --only standalone,methods,strip
 
 .DEFAULT_GOAL := help
-.PHONY: help setup figures standalone figures-reference test test-long lint format train train-seeds grids clean bench paper \
+.PHONY: help setup figures standalone figures-reference test test-long lint format train train-seeds grids codecs-table efforts clean bench paper \
 	weights-alone weights-from-sr
 
 help: ## list the targets
@@ -100,6 +100,12 @@ paper: $(STAMP) ## tables and figures of the paper's models (after train-seeds)
 
 grids: $(STAMP) ## find the bitrate grids of abr.toml on dev clips
 	$(BIN)/python -m rdbench.sweep.grids rdbench/experiments/abr.toml
+
+codecs-table: $(STAMP) ## measure the tables of docs/codecs.md anew
+	for table in structure efforts; do $(BIN)/python -m rdbench.codecs $$table --into docs/codecs.md || exit 1; done
+
+efforts: $(STAMP) ## measure what presets cost in CPU time
+	$(BIN)/python -m rdbench.codecs efforts
 
 clean: ## remove the environment and what was built
 	rm -rf $(VENV) build dist *.egg-info

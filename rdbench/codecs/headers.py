@@ -18,7 +18,7 @@ from rdbench.codecs.profiles import MUXERS
 from rdbench.errors import EncodeError
 from rdbench.video import process
 
-__all__ = ["CodedPicture", "Kind", "by_layer", "pictures_of", "read_headers"]
+__all__ = ["CodedPicture", "Kind", "by_layer", "pictures_of", "read_headers", "sections_of", "traced"]
 
 Kind = Literal["I", "P", "B"]
 
@@ -78,9 +78,14 @@ def read_headers(file: Path, format: str) -> list[CodedPicture]:
     EncodeError
         If FFmpeg cannot read the headers.
     """
+    return pictures_of(traced(file, format), format)
+
+
+def traced(file: Path, format: str) -> str:
+    """What FFmpeg's ``trace_headers`` writes of an elementary stream; raises as `read_headers` does."""
     stream = ffmpeg.input(f"file:{file}", format=MUXERS.get(format, format), protocol_whitelist="file")
     output = ffmpeg.output(stream, "-", format="null", c="copy", **{"bsf:v": "trace_headers"})
-    return pictures_of(process.run(process.arguments(output, verbosity="info")), format)
+    return process.run(process.arguments(output, verbosity="info"))
 
 
 def by_layer(pictures: Sequence[CodedPicture]) -> list[dict[str, str | int | float]]:
@@ -115,12 +120,12 @@ def pictures_of(trace: str, format: str) -> list[CodedPicture]:
     if format not in _READERS:
         raise EncodeError(f"Headers of format {format!r} cannot be read; known are {', '.join(_READERS)}.")
     try:
-        return _placed(_READERS[format](_sections(trace)))
+        return _placed(_READERS[format](sections_of(trace)))
     except (KeyError, IndexError) as error:
         raise EncodeError(f"Headers of the {format} stream lack {error}; encode it again.") from error
 
 
-def _sections(trace: str) -> Iterator[tuple[str, _Fields]]:
+def sections_of(trace: str) -> Iterator[tuple[str, Mapping[str, int]]]:
     """Each header's title and its fields; of a field that comes more than once, the first."""
     title, fields = "", dict[str, int]()
     for match in _LINE.finditer(trace):
@@ -170,7 +175,11 @@ def _h264(sections: Iterator[tuple[str, _Fields]]) -> Iterator[_Header]:
                 referenced=fields["nal_ref_idc"] > 0,
                 quantiser=26 + chosen["pic_init_qp_minus26"] + fields["slice_qp_delta"],
                 varies=True,
-                references=_active(fields, chosen, kind, "num_ref_idx_l{}_active_minus1"),
+                # Lists may name one picture twice, with other weights.
+                references=min(
+                    _active(fields, chosen, kind, "num_ref_idx_l{}_active_minus1"),
+                    sequence.get("max_num_ref_frames", 16),
+                ),
             )
 
 

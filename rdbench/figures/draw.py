@@ -34,7 +34,7 @@ from rdbench.figures.deltas import delta_figures
 from rdbench.figures.envelope import envelope, envelope_figures
 from rdbench.figures.source import Named, Source
 from rdbench.figures.strip import strips
-from rdbench.figures.targets import target_figures
+from rdbench.figures.targets import cost_figures, target_figures
 from rdbench.files import replacing
 from rdbench.machine import interrupts_held
 from rdbench.tables.basis import Basis
@@ -42,7 +42,7 @@ from rdbench.tables.reading import default_metric, default_partition, require_pa
 
 __all__ = ["KINDS", "draw_all", "envelope", "methods", "rd", "rd_by_factor", "save", "standalone"]
 
-KINDS = ("rd", "envelope", "methods", "standalone", "bd", "target", "confusion", "strip")
+KINDS = ("rd", "envelope", "methods", "standalone", "bd", "target", "cost", "confusion", "strip")
 """What `draw_all` draws; "methods" only where it is asked for, or a back-end was trained with several seeds."""
 
 _WITHOUT_METRIC = ("confusion", "strip")
@@ -140,6 +140,7 @@ def _figures(
         "standalone": standalone_figures,
         "bd": delta_figures,
         "target": target_figures,
+        "cost": cost_figures,
         "confusion": _confusion,
         "strip": strips,
     }

@@ -1,4 +1,4 @@
-"""Figures of bits at a target: what each codec needs to keep a share of the uncoded accuracy."""
+"""Figures of bits at a target: what each codec needs to keep a share of the uncoded accuracy, and the time that takes."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
 from rdbench.answers.targets import Goal, at_targets
 from rdbench.errors import InputError, NotComparableError
-from rdbench.figures.axes import rate_axis
-from rdbench.figures.canvas import Drawing, Style, describe, new_figure, settings
+from rdbench.figures.axes import log_ticks, rate_axis
+from rdbench.figures.canvas import Drawing, Style, describe, legend, new_figure, settings
 from rdbench.figures.captions import box_words, gold_phrase, only, sentences
 from rdbench.figures.source import Named, Source
-from rdbench.figures.style import Look, looks
+from rdbench.figures.style import Look, looks, readable
 from rdbench.stats.intervals import FEW_SUBJECTS
 from rdbench.stats.metrics import METRIC_NAMES
 from rdbench.typing import Array
 
-__all__ = ["GOALS", "shown_factors", "target_figures", "targets"]
+__all__ = ["GOALS", "cost", "cost_figures", "shown_factors", "target_figures", "targets"]
 
 GOALS = (Goal(0.95, True), Goal(0.90, True))
 """What figures and reports ask for unless told otherwise."""
@@ -177,3 +178,117 @@ def target_figures(source: Source, goals: Sequence[Goal] = GOALS) -> Iterator[Na
             telling = [str(v) for name, v in zip(_PANEL, key, strict=True) if table[name].nunique() > 1]
             words = dict.fromkeys([*telling, *map(str, key[2:])])
             yield ("target", *words), partial(targets, rows, style=source.style)
+
+
+_SENDER = ["codec", "variant", "mode"]
+_COST = [*_SENDER, "region", "factor"]
+
+
+def cost(table: pd.DataFrame, *, style: Style = "screen") -> Drawing:
+    """Bits at one goal against the encoder's CPU time: a mark for each codec, variant and factor.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Rows of `rdbench.answers.targets.at_targets` of one target, back-end, goal and region that have a rate, and
+        `cpu_seconds` of the encoder for each second of video.
+    style : {"screen", "paper"}
+
+    Raises
+    ------
+    InputError
+        If there is no row.
+    """
+    if table.empty:
+        raise InputError("There is no curve with a rate at the target and a CPU time to draw.")
+    rows = table.assign(
+        sender=table[_SENDER].agg(" ".join, axis=1),
+        order=table["factor"].astype(int),
+        low=np.fmax(table["kbps_low"], table["kbps"] / 5),
+        high=np.fmin(table["kbps_high"], table["kbps"] * 5),
+    )
+    named = looks(rows["sender"] if rows["codec"].nunique() < rows["sender"].nunique() else rows["codec"])
+    with settings(style):
+        figure = new_figure(style, 1)
+        axes = figure.subplots()
+        for sender, group in rows.sort_values("order").groupby("sender", sort=True):
+            look = named.get(str(sender)) or named[str(group["codec"].iloc[0])]
+            for x, y, *bar in group[["cpu_seconds", "kbps", "low", "high"]].to_numpy(float):
+                if group["kbps_low"].notna().all():
+                    axes.plot([x, x], bar, color=look.colour, linewidth=0.8, alpha=0.6)
+                axes.plot([x], [y], look.marker, color=look.colour, zorder=3)
+            axes.plot(
+                *(group["cpu_seconds"], group["kbps"]), color=look.colour, linestyle=look.dash, linewidth=0.8
+            )
+            for x, y, factor in group[["cpu_seconds", "kbps", "factor"]].to_numpy():
+                axes.annotate(
+                    str(factor), (x, y), xytext=(4, 3), textcoords="offset points", fontsize="small"
+                )
+        for axis, values, words in (
+            (axes.xaxis, rows["cpu_seconds"].to_numpy(), "CPU seconds of the encoder for a second of video"),
+            (axes.yaxis, rows[["low", "high"]].to_numpy(), f"kbit/s to keep {rows['goal'].iloc[0]}"),
+        ):
+            low, high = float(values.min()) / 1.3, float(values.max()) * 1.3
+            (axes.set_xscale if axis is axes.xaxis else axes.set_yscale)("log")
+            (axes.set_xlim if axis is axes.xaxis else axes.set_ylim)(low, high)
+            axis.set_major_locator(FixedLocator(log_ticks(low, high)))
+            axis.set_major_formatter(FuncFormatter(lambda value, _: readable(value)))
+            axis.set_minor_locator(NullLocator())
+            axis.set_label_text(words)
+        legend(figure, "", named.items())
+        describe(figure, "Bits at equal accuracy against the encoder's time", _cost_caption(table))
+    return figure
+
+
+def _cost_caption(table: pd.DataFrame) -> str:
+    metric = only(table, "metric")
+    subjects = int(table["subjects"].min())
+    return sentences(
+        f"{only(table, 'target')}, {only(table, 'backend')}: lowest rate at which a curve has {only(table, 'goal')} "
+        f"({gold_phrase(only(table, 'gold'), metric)}), against user and system time of the encoder over all rates of "
+        "the curve; numbers are downsampling factors.",
+        f"Region {only(table, 'region')}. Left and low is better; what does not reach the accuracy is not drawn.",
+        ""
+        if subjects < FEW_SUBJECTS
+        else f"Bars: 95 % intervals of the rate over {subjects} subjects (jackknife), cut at a fifth and five times.",
+        "Times are those of the machine that ran it, one thread.",
+        box_words(only(table, "region"), bool(only(table, "bits").partition("+")[2])),
+    )
+
+
+def _seconds_of(source: Source) -> pd.DataFrame:
+    """CPU seconds of the encoder for each second of video, by codec, variant, mode, region and factor."""
+    timings = source.run.timings
+    if timings.empty or "encode_cpu_seconds" not in timings:
+        return pd.DataFrame(columns=[*_COST, "cpu_seconds"])
+    both = source.run.encodes.merge(timings[["encode", "encode_cpu_seconds"]], on="encode")
+    both = both[(both["encode_cpu_seconds"] > 0) & (both["seconds"] > 0)]
+    summed = both.groupby(_COST, as_index=False)[["encode_cpu_seconds", "seconds"]].sum()
+    summed["factor"] = summed["factor"].astype(str)
+    return summed.assign(cpu_seconds=summed["encode_cpu_seconds"] / summed["seconds"])[
+        [*_COST, "cpu_seconds"]
+    ]
+
+
+def cost_figures(source: Source, goal: Goal = GOALS[0]) -> Iterator[Named]:
+    """A figure for each target, back-end and region where the run has CPU times of at least two encoders or presets."""
+    seconds = _seconds_of(source)
+    if seconds[_SENDER].drop_duplicates().shape[0] < 2:
+        return
+    try:
+        table = at_targets(source.scopes, [goal], {})
+    except NotComparableError:
+        return
+    table = table[(table["factor"] != "best") & table["kbps"].notna()].merge(seconds, on=_COST)
+    keys = ["target", "backend", "gold", "scoring", "region"]
+    for key, rows in table.groupby(keys, sort=True):
+        if rows[_SENDER].drop_duplicates().shape[0] > 1:
+            told = [
+                str(v) for name, v in zip(keys, key, strict=True) if name in ("target", "backend", "region")
+            ]
+            told += [
+                str(v)
+                for name, v in zip(keys, key, strict=True)
+                if name in ("gold", "scoring") and table[name].nunique() > 1
+            ]
+            yield ("cost", *told), partial(cost, rows, style=source.style)

@@ -14,20 +14,14 @@ from pathlib import Path
 import click
 import numpy as np
 
-from rdbench.codecs.arguments import mode_of, quantised
-from rdbench.codecs.coder import Encoded, encode
 from rdbench.codecs.profiles import Profile, load_profiles
+from rdbench.codecs.reach import Material, achieved, limits
 from rdbench.datasets.synthetic import SyntheticDataset
 from rdbench.errors import InputError
 from rdbench.files import replacing
-from rdbench.machine import work_folder
 from rdbench.sweep.experiment import CodecChoice, load_experiment
-from rdbench.video.clip import Dataset
-from rdbench.video.planes import Geometry
-from rdbench.video.prepared import prepare
-from rdbench.video.views import downsample, full_pictures
 
-__all__ = ["achieved", "grid", "limits", "pilots"]
+__all__ = ["grid", "pilots"]
 
 MARK = (
     "# Grids: written by `make grids`; targets in kbit/s by factor, whose achieved rates on dev clips go in even "
@@ -35,63 +29,10 @@ MARK = (
 )
 CEILING = 400.0
 POINTS = 5
+CLIPS = 4
 PILOTS = 12
 BEYOND = 3.0
 """How far past the ceiling targets are tried, since rate control stays below them."""
-
-
-def achieved(
-    dataset: Dataset,
-    names: Sequence[str],
-    seconds: float | None,
-    factor: int,
-    wanted: Sequence[tuple[Profile, str, str, float]],
-) -> list[float]:
-    """Pooled rates in kbit/s in region ``frame``: all payload bits over all seconds; NaN where an encoder refused.
-
-    Parameters
-    ----------
-    dataset : Dataset
-    names : sequence of str
-        Clips.
-    seconds : float or None
-        Only the first seconds of each clip.
-    factor : int
-    wanted : sequence of (Profile, variant, mode, rate)
-    """
-    bits = np.zeros(len(wanted))
-    total = 0.0
-    for name in names:
-        prepared = prepare(dataset.load(name), seconds)
-        total += prepared.timeline.seconds
-        geometry = Geometry(prepared.width, prepared.height, factor)
-        with work_folder() as folder:
-            low = downsample(full_pictures(prepared, geometry, Path(folder)), geometry, Path(folder))
-            for place, (profile, variant, mode, rate) in enumerate(wanted):
-                done = encode(low, profile, variant, mode, rate, prepared.timeline.fps, Path(folder))
-                if isinstance(done, Encoded):
-                    bits[place] += done.bits.payload
-                    done.file.unlink()
-                else:
-                    bits[place] = np.nan
-    return [float(value) for value in bits / (1000 * total)]
-
-
-def limits(
-    dataset: Dataset,
-    names: Sequence[str],
-    seconds: float | None,
-    factor: int,
-    sides: Sequence[tuple[Profile, str]],
-) -> list[tuple[float, float]]:
-    """Floor and ceiling in kbit/s of profiles and variants: their coarsest and their finest quantiser."""
-    ends = []
-    for profile, variant in sides:
-        name = quantised(profile, variant)
-        mode = mode_of(profile, name)
-        ends += [(profile, variant, name, rate) for rate in (mode.maximum, max(1.0, mode.minimum))]
-    found = achieved(dataset, names, seconds, factor, ends)
-    return list(zip(found[::2], found[1::2], strict=True))
 
 
 def pilots(floor: float, ceiling: float) -> list[int]:
@@ -149,17 +90,20 @@ def main(file: Path) -> None:
     experiment = load_experiment(file)
     seconds = experiment.dataset.seconds
     dataset = SyntheticDataset(seconds=seconds)
-    names = [info.name for info in dataset.index() if info.partition == "dev"]
+    names = [info.name for info in dataset.index() if info.partition == "dev"][:CLIPS]
     sides = [_side(choice) for choice in experiment.codecs]
     tables: list[list[str]] = [[] for _ in sides]
     for factor in experiment.factors:
-        ends = limits(dataset, names, seconds, factor, sides)
+        ends = limits(Material(dataset, names, seconds), "frame", factor, sides)
         for choice, (profile, variant), (floor, ceiling), table in zip(
             experiment.codecs, sides, ends, tables, strict=True
         ):
             tried = pilots(floor, ceiling)
             came = achieved(
-                dataset, names, seconds, factor, [(profile, variant, choice.mode, rate) for rate in tried]
+                Material(dataset, names, seconds),
+                "frame",
+                factor,
+                [(profile, variant, choice.mode, rate) for rate in tried],
             )
             rates = grid(floor, ceiling, tried, came)
             click.echo(

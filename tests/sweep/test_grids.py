@@ -12,11 +12,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from made_videos import Clips, clip_of, moving
 
-from rdbench.codecs import coder
+from rdbench.codecs import coder, reach
 from rdbench.codecs.profiles import load_profiles
+from rdbench.codecs.reach import Material, achieved, limits
 from rdbench.sweep import grids
 from rdbench.sweep.experiment import conditions, load_experiment
-from rdbench.sweep.grids import CEILING, MARK, POINTS, achieved, grid, limits, pilots
+from rdbench.sweep.grids import CEILING, MARK, POINTS, grid, pilots
 from rdbench.video.planes import Geometry
 from rdbench.video.prepared import prepare
 from rdbench.video.views import downsample, full_pictures
@@ -66,7 +67,9 @@ def test_limits_are_the_pooled_rates_of_the_coarsest_and_the_finest_quantiser(tm
     found = dict(
         zip(
             names,
-            limits(Clips(*clips), ["a", "b"], None, 8, [(PROFILES[n], "ra") for n in names]),
+            limits(
+                Material(Clips(*clips), ["a", "b"], None), "frame", 8, [(PROFILES[n], "ra") for n in names]
+            ),
             strict=True,
         )
     )
@@ -85,13 +88,13 @@ def test_limits_are_the_pooled_rates_of_the_coarsest_and_the_finest_quantiser(tm
                 seconds += prepared.frames / fps
             assert found[name][end] == pytest.approx(bits / float(seconds) / 1000)
         assert found[name][0] < found[name][1] / 5
-    assert limits(Clips(*clips), ["a"], 0.2, 4, [(PROFILES["x264"], "ld")])[0][0] > 0
+    assert limits(Material(Clips(*clips), ["a"], 0.2), "frame", 4, [(PROFILES["x264"], "ld")])[0][0] > 0
 
 
 def test_what_an_encoder_refuses_is_missing_and_the_rest_is_not():
     clip = clip_of(moving(12), name="a")
     wanted = [(PROFILES["x264"], "ra", "2pass", rate) for rate in (1, 200)]
-    refused, done = achieved(Clips(clip), ["a"], None, 1, wanted)
+    refused, done = achieved(Material(Clips(clip), ["a"], None), "frame", 1, wanted)
     assert np.isnan(refused)
     assert done > 0
 
@@ -112,14 +115,16 @@ name = "x264"
 def test_an_experiment_gets_its_grids_and_keeps_the_rest(tmp_path, monkeypatch):
     asked = []
 
-    def known(dataset, names, seconds, factor, wanted):
-        asked.append((sorted(names), seconds, factor))
+    def known(material, region, factor, wanted):
+        assert region == "frame"
+        asked.append((sorted(material.names), material.seconds, factor))
         return [
             {51: 4.0, 1: 800.0}[rate] / factor if mode == "qp" else min(0.7 * rate, 790 / factor)
             for _, variant, mode, rate in wanted
         ]
 
     monkeypatch.setattr(grids, "achieved", known)
+    monkeypatch.setattr(reach, "achieved", known)
     file = tmp_path / "small.toml"
     file.write_text(HEAD + MARK + "\n" + CODEC)
     done = CliRunner().invoke(grids.main, [str(file)], catch_exceptions=False)
