@@ -27,8 +27,7 @@ __all__ = ["Progress", "Summary", "split", "sweep"]
 DEPTH = 2
 """Tasks that a worker is given at once: one to do, and one so that it need not wait for the next."""
 
-MAX_IDLE_BREAKS = 3
-MAX_DEATHS = 2
+MAX_IDLE_BREAKS, MAX_DEATHS = 3, 2
 TICK = 1.0
 
 
