@@ -131,7 +131,7 @@ def test_the_others_start_from_the_super_resolver_and_go_on_learning_slowly(fold
     for name in ("trunk.stem.weight", "trunk.blocks.0.first.weight", "trunk.blocks.2.second.weight"):
         start = tensors(folder, parent)[name].astype(np.float32)
         moved = np.abs(tensors(folder, stem)[name] - start).mean()
-        assert 0 < moved < 0.05 * np.abs(fresh[name].numpy() - start).mean()
+        assert 0 < moved < 0.12 * np.abs(fresh[name].numpy() - start).mean()
     assert read_weights(folder / f"{stem}.safetensors").card.parents.keys() == {parent}
 
 
