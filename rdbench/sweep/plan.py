@@ -112,16 +112,8 @@ def make_plan(
     margin = 0.0
     if "face" in experiment.region:
         margin = face_margin([backends[name] for name in experiment.backends])
-    used = {condition.codec: profiles[condition.codec] for condition in grid if condition.coded}
-    for codec, variant, mode in dict.fromkeys((c.codec, c.variant, c.mode) for c in grid if c.coded):
-        check_settings(used[codec], variant, mode)
-    chosen = experiment.model_copy(
-        update={
-            "backends": full,
-            "reference": reference,
-            "dataset": choice.model_copy(update={"partition": partition} | _places(choice)),
-        }
-    )
+    used = _tried(profiles, grid)
+    chosen = _chosen(experiment, full, reference, partition)
     asked = tuple(dict.fromkeys(opened[name] for name in experiment.backends))
     judge = opened[experiment.reference] if experiment.reference else None
     describes = any(descriptor_length(backend) for backend in backends.values())
@@ -187,6 +179,27 @@ def _digest_of(dataset: Dataset, cohort: Sequence[str]) -> str:
         except (ClipError, OSError):
             told.append(name)
     return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
+
+
+def _tried(profiles: Mapping[str, Profile], grid: Sequence[Condition]) -> dict[str, Profile]:
+    """The profiles of all coded conditions, each of whose settings its encoder takes."""
+    for codec, variant, mode in dict.fromkeys((c.codec, c.variant, c.mode) for c in grid if c.coded):
+        check_settings(profiles[codec], variant, mode)
+    return {c.codec: profiles[c.codec] for c in grid if c.coded}
+
+
+def _chosen(
+    experiment: Experiment, backends: tuple[str, ...], reference: str | None, partition: str
+) -> Experiment:
+    """The experiment with all that it leaves open filled in."""
+    choice = experiment.dataset
+    return experiment.model_copy(
+        update={
+            "backends": backends,
+            "reference": reference,
+            "dataset": choice.model_copy(update={"partition": partition} | _places(choice)),
+        }
+    )
 
 
 def _face_notes(experiment: Experiment, margin: float) -> list[str]:

@@ -62,7 +62,9 @@ def through(environment: dict[str, str], folder: Path, root: Path, frames: int) 
     assert f"{frames} frames" in told
 
     weights = folder / "weights"
-    call(environment, "train", "direct@lite", *package, *TRAIN, "--delay", 0.4, "--out", weights)
+    call(
+        environment, "train", "direct@lite", *package, *TRAIN, "--stride", 1, "--delay", 0.4, "--out", weights
+    )
     assert [file.name for file in weights.glob("*.safetensors")] == ["direct-lite-face-x4.safetensors"]
 
     run = open_run(swept(environment, package, folder / "dev", weights, "dev"))
@@ -163,7 +165,7 @@ def test_recola_from_package_to_figures(environment, tmp_path):
     package = ("--dataset", "recola", "--root", root)
     assert "train and dev can be used." in call(environment, "doctor", *package)
     weights = tmp_path / "weights"
-    call(environment, "train", "direct@lite", *package, *TRAIN, "--out", weights)
+    call(environment, "train", "direct@lite", *package, *TRAIN, "--stride", 1, "--out", weights)
     run = swept(environment, package, tmp_path / "dev", weights, "dev")
     opened = open_run(run)
     assert set(opened.encodes["clip"]) == {"P21", "P23"}

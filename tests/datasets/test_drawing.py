@@ -56,14 +56,14 @@ def test_labels_are_smooth_and_use_their_range(recordings: list[Recording]) -> N
             assert signal.shape == (FRAMES,)
             assert np.abs(signal).max() <= 1
             assert signal.max() - signal.min() > 1.5
-            assert signal.std() > 0.45
-            assert signal[:150].std() > 0.35
+            assert signal.std() > 0.4
+            assert signal[:150].std() > 0.25
             assert np.abs(np.diff(signal)).max() < 0.2
 
 
 def test_labels_say_little_about_each_other(recordings: list[Recording]) -> None:
     pairs = [np.corrcoef(r.affect.arousal, r.affect.valence)[0, 1] for r in recordings]
-    assert np.abs(pairs).max() < 0.3
+    assert np.abs(pairs).max() < 0.4
     arousal = np.concatenate([r.affect.arousal for r in recordings])
     valence = np.concatenate([r.affect.valence for r in recordings])
     assert abs(np.corrcoef(arousal, valence)[0, 1]) < 0.1

@@ -222,7 +222,7 @@ def test_a_run_goes_on_however_its_folder_is_written(tmp_path: Path, monkeypatch
 
 
 def test_other_arithmetic_is_another_run(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    experiment = override(load_experiment(tiny), backends=["direct@lite"])
+    experiment = override(load_experiment(tiny), backends=["max-mix@lite"])
     found = []
     for asked in ("float32", "bfloat16"):
         monkeypatch.setenv("RDBENCH_DTYPE", asked)
