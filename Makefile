@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
+TOOLS := $(VENV)/.tools
 REFERENCE := results/reference
 SEED_WEIGHTS := results/weights
 SEEDS := 1 2 3 4
@@ -19,14 +20,18 @@ DRAWN := --only standalone,methods,strip
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(STAMP) ## make .venv/ with pinned versions (every other target does this by itself)
+setup: $(STAMP) ## make .venv/ with pinned versions, for who only runs (every target makes what it needs)
 
 $(STAMP): setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "rdbench needs Python 3.11 or newer; name one with: make PYTHON=python3.11 ..."; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test,dask,onnx]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt --config-settings editable_mode=compat -e '.[dask,onnx]'
 	@touch $(STAMP)
+
+$(TOOLS): $(STAMP)
+	$(BIN)/python -m pip install --quiet -c constraints.txt --config-settings editable_mode=compat -e '.[test,dask,onnx]'
+	@touch $(TOOLS)
 
 figures: $(STAMP) ## run the quick experiment; R-D figures land in results/quick/figures/
 	$(BIN)/rdbench run quick.toml --out results/quick
@@ -46,22 +51,22 @@ figures-reference: $(STAMP) ## draw the figures of results/reference/ again from
 		rm -rf "$${run}figures" && mv "$$fresh" "$${run}figures" && echo "$${run}figures" || exit 1; \
 	done
 
-test: $(STAMP) ## the test suite
+test: $(TOOLS) ## the test suite
 	$(BIN)/python -m pytest -q -n 2 -m "not long"
 
-bench: $(STAMP) ## speed of inference as a ratio; what a million rows take
+bench: $(TOOLS) ## speed of inference as a ratio; what a million rows take
 	$(BIN)/python tests/bench/bench_inference.py
 	$(BIN)/python tests/bench/bench_scale.py
 
-test-long: $(STAMP) ## what takes long, too
+test-long: $(TOOLS) ## what takes long, too
 	$(BIN)/python -m pytest -q
 
-lint: $(STAMP) ## style and types
+lint: $(TOOLS) ## style and types
 	$(BIN)/ruff check rdbench tests
 	$(BIN)/ruff format --check rdbench tests
 	$(BIN)/mypy
 
-format: $(STAMP) ## bring the code into shape
+format: $(TOOLS) ## bring the code into shape
 	$(BIN)/ruff check --fix rdbench tests
 	$(BIN)/ruff format rdbench tests
 
@@ -102,7 +107,7 @@ grids: $(STAMP) ## find the bitrate grids of abr.toml on dev clips
 	$(BIN)/python -m rdbench.sweep.grids rdbench/experiments/abr.toml
 
 codecs-table: $(STAMP) ## measure the tables of docs/codecs.md anew
-	for table in structure efforts; do $(BIN)/python -m rdbench.codecs $$table --into docs/codecs.md || exit 1; done
+	for table in structure limits efforts; do $(BIN)/python -m rdbench.codecs $$table --into docs/codecs.md || exit 1; done
 
 efforts: $(STAMP) ## measure what presets cost in CPU time
 	$(BIN)/python -m rdbench.codecs efforts
