@@ -52,11 +52,16 @@
     for (const [name, value] of Object.entries({ viewBox: "0 0 16 16", width: 14, height: 14, "aria-hidden": "true" })) svg.setAttribute(name, value);
     path.setAttribute("d", SHAPES[look.symbol] || SHAPES.circle);
     path.setAttribute("fill", look.colour);
+    path.style.fill = look.both;
     svg.append(path);
     return svg;
   }
-  const NO_LOOK = { colour: "#888888", symbol: "circle", dash: "solid" };
-  const lookOf = (kind, name) => (data.looks[kind] || {})[String(name)] || NO_LOOK;
+  const NO_LOOK = { colour: "#888888", dark: "#888888", symbol: "circle", dash: "solid" };
+  const isDark = () => getComputedStyle(document.documentElement).colorScheme === "dark";
+  const lookOf = (kind, name) => {
+    const look = (data.looks[kind] || {})[String(name)] || NO_LOOK;
+    return { ...look, colour: isDark() ? look.dark : look.colour, both: `light-dark(${look.colour}, ${look.dark})` };
+  };
 
   // ---- tables and filters -------------------------------------------------------------------------------------
 
@@ -227,6 +232,8 @@
       const edge = { x, mode: "lines", line: { width: 0 }, hoverinfo: "skip", showlegend: false };
       traces.push({ ...edge, y: rows.map((p) => p.low) });
       traces.push({ ...edge, y: rows.map((p) => p.high), fill: "tonexty", fillcolor: translucent(look.colour, 0.08) });
+      // A band of one point has no area.
+      if (rows.length === 1) traces.push({ ...edge, x: [x[0], x[0]], y: [rows[0].low, rows[0].high], line: { width: 2, color: look.colour } });
     }
     traces.push({
       x, y: rows.map((p) => p.value), mode: "lines+markers", name: plain(rows[0].factor), line: { color: look.colour, dash: look.dash, width: 2 }, showlegend: false,

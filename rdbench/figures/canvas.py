@@ -290,6 +290,9 @@ def draw_line(
     low, high = (rows[name].to_numpy(dtype=float) for name in ("low", "high"))
     if banded and not few:
         band(axes, x, low, high, color=look.colour, alpha=0.09, linewidth=0, zorder=1)
+        if len(x) == 1:
+            # A band of one point has no area.
+            axes.plot([x[0], x[0]], [low[0], high[0]], color=look.colour, linewidth=0.9, zorder=2)
     axes.plot(x, y, color=look.colour, linestyle=look.dash, zorder=3)
     hollow = is_hollow(rows)
     for mask, face in ((~hollow, look.colour), (hollow, "white")):

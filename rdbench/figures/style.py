@@ -14,9 +14,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Dash", "Look", "factor_look", "looks", "readable"]
+__all__ = ["DARK", "Dash", "Look", "factor_look", "looks", "readable"]
 
 Dash = Literal["-", "--", ":", "-.", "none"]
+DARK = "#1e2228"
+"""The lightest ground that lines have in the report's dark mode."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,14 @@ class Look:
     colour: str
     marker: str
     dash: Dash = "-"
+
+    @property
+    def on_dark(self) -> str:
+        """The colour on a dark page: so much lighter that it has a contrast of 3:1 there (WCAG 2.2, 1.4.11)."""
+        share = 0.0
+        while _contrast(_blend(self.colour, "#ffffff", share), DARK) < 3.0:
+            share += 0.02
+        return _blend(self.colour, "#ffffff", share)
 
     @property
     def symbol(self) -> str:
@@ -158,3 +168,16 @@ def readable(value: float) -> str:
 def _blend(low: str, high: str, share: float) -> str:
     pairs = [(int(low[i : i + 2], 16), int(high[i : i + 2], 16)) for i in (1, 3, 5)]
     return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in pairs)
+
+
+def _contrast(one: str, other: str) -> float:
+    """Contrast ratio of two colours, 1 to 21."""
+    low, high = sorted((_luminance(one), _luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    """Relative luminance of sRGB (WCAG 2.2)."""
+    parts = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -205,4 +205,4 @@ def _looks(runs: Sequence[tuple[str, Run]]) -> Json:
 
 
 def _look(look: Look) -> Json:
-    return {"colour": look.colour, "symbol": look.symbol, "dash": look.plotly_dash}
+    return {"colour": look.colour, "dark": look.on_dark, "symbol": look.symbol, "dash": look.plotly_dash}

@@ -9,12 +9,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from click.testing import CliRunner
 from packages import write_avec
 from small_runs import within
 
 from rdbench.backends import registry
 from rdbench.backends.registry import list_backends
 from rdbench.cli.diagnosis import _encoders, _torch, diagnosis, package
+from rdbench.cli.group import main
 from rdbench.cli.listing import cache_report, everything
 from rdbench.codecs.profiles import load_profiles
 from rdbench.datasets.registry import NAMES
@@ -138,3 +140,11 @@ def test_a_cache_behind_a_link_loses_the_link_alone(tmp_path: Path, monkeypatch:
     cache_report(True)
     assert (tmp_path / "disk" / "film.mkv").exists()
     assert not (tmp_path / "cache" / "synthetic").exists()
+
+
+def test_words_are_completed_as_the_readme_says(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    assert 'eval "$(_RDBENCH_COMPLETE=bash_source rdbench)"' in readme
+    asked = {"_RDBENCH_COMPLETE": "bash_complete", "COMP_WORDS": "rdbench re", "COMP_CWORD": "1"}
+    done = CliRunner().invoke(main, [], env=asked, prog_name="rdbench")
+    assert {"plain,report", "plain,rescore"} <= set(done.output.split())

@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import re
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -848,3 +849,53 @@ def test_a_codec_keeps_its_colour_whatever_stands_beside_it():
     assert looks(["x265"])["x265"] == looks(["x264", "x265", "mine"])["x265"]
     many = looks(f"codec{i}" for i in range(20))
     assert len({(look.colour, look.dash) for look in many.values()}) == 20
+
+
+def luminance(colour: str) -> float:
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(colour)]
+    return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+
+
+def contrast(one: str, other: str) -> float:
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_every_line_has_a_contrast_of_three_on_the_dark_page():
+    css = (Path(figures.__file__).parents[1] / "assets" / "report.css").read_text(encoding="utf-8")
+    dark = css.partition("prefers-color-scheme: dark")[2]
+    grounds = [re.search(rf"--{name}: (#[0-9a-f]{{6}})", dark)[1] for name in ("paper", "card")]
+    assert contrast("#ffffff", "#000000") == pytest.approx(21)
+    names = [
+        "x264",
+        "x265",
+        "kvazaar",
+        "svtav1",
+        "libaom",
+        "vp9",
+        "vvenc",
+        "direct@lite",
+        "frozen@lite",
+        "mine",
+    ]
+    drawn = [*looks(names).values(), *map(factor_look, (*FACTORS, 5, 32))]
+    for look in drawn:
+        assert min(contrast(look.on_dark, ground) for ground in grounds) >= 3
+    # What is light enough stays as it is in all figures.
+    kept = [look for look in drawn if min(contrast(look.colour, ground) for ground in grounds) >= 3]
+    assert kept
+    assert all(look.on_dark == look.colour for look in kept)
+
+
+def test_a_curve_of_one_point_shows_its_interval():
+    table, _ = one_curve_set(subjects=6, factors=(1,), codecs=("x264",))
+    one = table[(table["codec"] == "none") | (table["bitrate_kbps"] == table["bitrate_kbps"].median())]
+    row = one[one["codec"] == "x264"].iloc[0]
+    bars = [
+        line.get_ydata()
+        for axes in figures.rd(one).axes
+        for line in axes.get_lines()
+        if list(line.get_xdata()) == [row["bitrate_kbps"]] * 2
+    ]
+    assert len(bars) == 1
+    np.testing.assert_allclose(bars[0], [row["low"], row["high"]])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import pkgutil
+import re
 import subprocess
 import sys
 import tarfile
@@ -132,3 +133,16 @@ def test_an_installed_wheel_works_outside_the_checkout(built: tuple[Path, Path],
     assert (tmp_path / "results" / "small" / "run.sqlite").is_file()
     done = installed("export", "results/small")
     assert done.returncode == 0, done.stderr
+
+
+def test_running_needs_no_developers_tools_and_types_are_seen_in_the_editable_install():
+    makefile = (Path(__file__).parents[2] / "Makefile").read_text(encoding="utf-8")
+    runs, develops = (
+        re.search(rf"\$\({name}\):.*?\n\n", makefile, re.DOTALL)[0] for name in ("STAMP", "TOOLS")
+    )
+    assert "test" not in re.search(r"-e '\.\[(.*?)\]'", runs)[1].split(",")
+    assert "test" in re.search(r"-e '\.\[(.*?)\]'", develops)[1].split(",")
+    # Without it setuptools writes a finder that type checkers do not follow.
+    assert all("editable_mode=compat" in recipe for recipe in (runs, develops))
+    for target in ("test", "test-long", "lint", "format", "bench"):
+        assert f"\n{target}: $(TOOLS) " in makefile

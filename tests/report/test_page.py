@@ -693,6 +693,32 @@ def test_theme_follows_the_system_and_the_button(browser, report):
         assert shown() == (True, True)
 
 
+def test_lines_are_lighter_on_the_dark_page_where_they_must_be(browser, report):
+    look = factor_look(1)
+    plain, lighter = ("rgb({}, {}, {})".format(*bytes.fromhex(c[1:])) for c in (look.colour, look.on_dark))
+
+    def colours(page, place: str, what: str) -> set[str]:
+        return set(
+            page.evaluate(f"[...document.querySelectorAll('{place}')].map((e) => getComputedStyle(e).{what})")
+        )
+
+    places = (("#rd-plots .points path.point", "fill"), (".chip svg path", "fill"))
+    with Visit(browser, report, color_scheme="light") as page:
+        for scheme, there, gone in (
+            ("light", plain, lighter),
+            ("dark", lighter, plain),
+            ("light", plain, lighter),
+        ):
+            page.emulate_media(color_scheme=scheme)
+            # The page hears of it with its next picture.
+            for _ in range(100):
+                seen = [colours(page, *place) for place in places]
+                if all(there in one and gone not in one for one in seen):
+                    break
+                page.wait_for_timeout(100)
+            assert all(there in one and gone not in one for one in seen)
+
+
 def settled_width(page, width: int) -> int:
     """How wide the page is, once plots have followed a turned screen or after 10 s."""
     # Polled from here, since the page lets nothing evaluate.
