@@ -25,20 +25,26 @@ PROGRAMS = "programs"
 SESSIONS = "sessions"
 """What a run says of each call that computed a part of it; never compared."""
 
+OPTIONAL = ("cohort", "detector", "face_margin")
+"""Parts that only some runs have: one that had them is another run than one without, and the other way round."""
+
 _LONGEST = 80
 
 
 def differences(there: Identity, now: Identity) -> list[str]:
-    """Each part of a run's identity that is another one now, with both sides; parts of today alone are compared."""
+    """Each part of a run's identity that is another one now, with both sides; parts of no version today are let be."""
+    parts = dict.fromkeys((*now, *OPTIONAL))
     return [
-        f"{part}: {change_of(there.get(part), now[part])}" for part in now if there.get(part) != now[part]
+        f"{part}: {change_of(there.get(part), now.get(part))}"
+        for part in parts
+        if there.get(part) != now.get(part)
     ]
 
 
-def change_of(before: str | None, after: str) -> str:
+def change_of(before: str | None, after: str | None) -> str:
     """What differs between two texts; of two JSON objects the parts that do."""
     try:
-        there, now = json.loads(before or ""), json.loads(after)
+        there, now = json.loads(before or ""), json.loads(after or "")
     except ValueError:
         there = now = None
     if isinstance(there, dict) and isinstance(now, dict):

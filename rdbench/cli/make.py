@@ -31,6 +31,7 @@ __all__ = ["fetch", "rescore", "run", "train"]
 @click.option("--partition", type=click.Choice(["train", "dev", "test"]))
 @click.option("--clip", "clips", multiple=True, metavar="NAME|GLOB", help="Clips of the dataset  [all].")
 @click.option("--seconds", type=FiniteRate(), help="Only the first seconds of each clip.")
+@click.option("--follow-links", is_flag=True, help="Links may lead out of the folder (git-annex, DVC).")
 @click.option("--region", "regions", multiple=True, type=click.Choice(["face", "frame"]))
 @click.option("--face-size", type=click.IntRange(32, 1024), help="Pixels a side in region face  [96].")
 @click.option("--factor", "factors", multiple=True, type=click.IntRange(1, 64), help="Downsampling factor.")
@@ -76,6 +77,7 @@ def run(
     partition: str | None,
     clips: Sequence[str],
     seconds: float | None,
+    follow_links: bool,
     regions: Sequence[str],
     face_size: int | None,
     factors: Sequence[int],
@@ -115,6 +117,7 @@ def run(
         partition=partition,
         clips=clips,
         seconds=seconds,
+        follow_links=follow_links,
         regions=regions,
         factors=factors,
         codecs=codecs,

@@ -14,7 +14,7 @@ from pathlib import Path
 from rdbench.datasets import delimited
 from rdbench.errors import InputError
 from rdbench.video import pictures
-from rdbench.video.clip import PARTITIONS, ClipInfo
+from rdbench.video.clip import PARTITIONS, ClipInfo, Damage
 from rdbench.words import did_you_mean
 
 __all__ = ["SIDES", "SUFFIXES", "Entry", "entries_of", "inside", "is_recording", "one_entry", "safe"]
@@ -67,7 +67,9 @@ SIDES = ("labels", "boxes")
 
 _UNSAFE = re.compile(r"[^\w.\-]+")
 _LONGEST = 100
-_COLUMNS = {"clip", "file", "subject", "partition", "fps"}
+_COLUMNS = ("clip", "file", "subject", "partition", "fps", "damage")
+_DAMAGE: tuple[Damage, ...] = ("refuse", "mask")
+_NOBODY = "na"
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,8 @@ class Entry:
         Pictures a second, of a folder of pictures.
     fault : str
         Why it cannot be used, where its name alone tells.
+    damage : {"refuse", "mask"}
+        What is done where pictures are lost or damaged.
     """
 
     info: ClipInfo
@@ -92,6 +96,7 @@ class Entry:
     stem: str
     rate: float = pictures.FIRST_RATE
     fault: str = ""
+    damage: Damage = "refuse"
 
     @property
     def pictures(self) -> bool:
@@ -104,8 +109,10 @@ def safe(name: str) -> str:
     return _UNSAFE.sub("_", name).strip("._")[:_LONGEST] or "clip"
 
 
-def inside(root: Path, relative: str, named_by: str) -> Path:
+def inside(root: Path, relative: str, named_by: str, *, follow: bool = False) -> Path:
     """A path of the folder, refused if it leads out of it by ``..``, a link, or from the root.
+
+    With `follow`, links may lead out of it, as those of git-annex and DVC do: whoever asks for that trusts the folder.
 
     Raises
     ------
@@ -114,12 +121,13 @@ def inside(root: Path, relative: str, named_by: str) -> Path:
     """
     path = root / relative
     try:
-        resolved = path.resolve()
+        resolved = Path(os.path.normpath(root.resolve() / relative)) if follow else path.resolve()
     except (OSError, RuntimeError, ValueError) as error:
         raise InputError(f"{named_by}: {relative!r} is not a usable path ({error}).") from error
     if not resolved.is_relative_to(root.resolve()):
         raise InputError(
-            f"{named_by}: {relative!r} leads out of the folder {root}; copy the file into the folder instead."
+            f"{named_by}: {relative!r} leads out of the folder {root}; copy the file into the folder"
+            + (" instead." if follow else ", or take links as they are with --follow-links.")
         )
     return path
 
@@ -135,7 +143,7 @@ def one_entry(root: Path, name: str) -> Entry:
     return Entry(ClipInfo(safe(stem), safe(stem), "test"), root / name, stem)
 
 
-def entries_of(root: Path) -> list[Entry]:
+def entries_of(root: Path, *, follow: bool = False) -> list[Entry]:
     """All clips of a folder, sorted by name.
 
     Raises
@@ -150,7 +158,7 @@ def entries_of(root: Path) -> list[Entry]:
     if not root.is_dir():
         raise InputError(f"{root} is not a folder; give a folder of video files, or the name of a dataset.")
     try:
-        entries = _manifest(root) if (root / "manifest.csv").exists() else _scan(root)
+        entries = _manifest(root, follow) if (root / "manifest.csv").exists() else _scan(root, follow)
     except OSError as error:
         raise InputError(f"The folder {root} cannot be read ({error.strerror or error}).") from error
     seen: dict[str, Path] = {}
@@ -164,7 +172,7 @@ def entries_of(root: Path) -> list[Entry]:
     return entries
 
 
-def _scan(root: Path) -> list[Entry]:
+def _scan(root: Path, follow: bool) -> list[Entry]:
     """The recordings of a folder: videos and pictures by suffix, folders of numbered pictures; sorted by name."""
     there = sorted(path for path in root.iterdir() if not path.name.startswith("."))
     files = [path for path in there if path.suffix.casefold() in SUFFIXES and not path.is_dir()]
@@ -191,7 +199,7 @@ def _scan(root: Path) -> list[Entry]:
         fault = ""
         if path != root:
             try:
-                inside(root, path.name, str(root))
+                inside(root, path.name, str(root), follow=follow)
             except InputError as error:
                 fault = str(error)
         entries.append(Entry(ClipInfo(name, name, "test"), path, stem, fault=fault))
@@ -214,7 +222,7 @@ def _one_series(files: list[Path]) -> bool:
     return len({(re.sub(r"\d+(?!.*\d)", "", p.stem), p.suffix.casefold()) for p in files}) == 1
 
 
-def _manifest(root: Path) -> list[Entry]:
+def _manifest(root: Path, follow: bool) -> list[Entry]:
     """The clips that manifest.csv lists, in its order of names."""
     table = delimited.read(root / "manifest.csv")
     columns = {name.casefold(): i for i, name in enumerate(table.header)}
@@ -222,14 +230,17 @@ def _manifest(root: Path) -> list[Entry]:
     if strange:
         hint = did_you_mean(strange[0], _COLUMNS) or "."
         raise InputError(
-            f"{table.source}: unknown column {strange[0]!r}{hint} Known are clip, file, subject, partition, fps."
+            f"{table.source}: unknown column {strange[0]!r}{hint} Known are {', '.join(_COLUMNS)}."
         )
     table.column("file")
     entries = []
+    nobody = _names_nobody(table, columns.get("subject"))
     for line, cells in table.rows:
-        row = {name: cells[i] for name, i in columns.items()}
+        row = {name: cells[i] for name, i in columns.items() if not (nobody and name == "subject")}
         given = {name: text for name, text in row.items() if text not in delimited.UNSAID}
-        entries.append(_listed(root, row["file"], given, f"{table.source}, line {line}"))
+        where = f"{table.source}, line {line}"
+        path = _named(root, row["file"], where, follow)
+        entries.append(_listed(path, given, where))
     if not entries:
         raise InputError(
             f"{table.source}: lists no clip; add rows, or remove it to use every video file there."
@@ -237,13 +248,26 @@ def _manifest(root: Path) -> list[Entry]:
     return sorted(entries, key=lambda e: e.info.name)
 
 
-def _listed(root: Path, file: str, given: dict[str, str], where: str) -> Entry:
-    """The clip of one row: `given` holds the cells that are not missing."""
+def _names_nobody(table: delimited.Table, column: int | None) -> bool:
+    """Whether a column of subjects says of everybody that he is not known; beside other names, NA is one."""
+    words = {cells[column].casefold() for _, cells in table.rows} if column is not None else set()
+    return _NOBODY in words and words <= {_NOBODY, *delimited.UNSAID}
+
+
+def _named(root: Path, file: str, where: str, follow: bool) -> Path:
+    """The file or folder that a row names."""
     if not file:
         raise InputError(f"{where}: file is empty; each row names one video file.")
-    path = inside(root, file, where)
+    path = inside(root, file, where, follow=follow)
+    if path.is_symlink() and not path.exists():
+        raise InputError(f"{where}: {file!r} is a link to a file that is not there; fetch it first.")
     if not path.is_file() and not path.is_dir():
         raise InputError(f"{where}: the file {file!r} is not in {root}.")
+    return path
+
+
+def _listed(path: Path, given: dict[str, str], where: str) -> Entry:
+    """The clip of one row: `given` holds the cells that are not missing."""
     stem = path.resolve().name if path.is_dir() else path.stem
     name = given.get("clip") or safe(stem)
     if name != safe(name):
@@ -255,7 +279,16 @@ def _listed(root: Path, file: str, given: dict[str, str], where: str) -> Entry:
     if partition not in PARTITIONS:
         hint = did_you_mean(partition, PARTITIONS) or "."
         raise InputError(f"{where}: partition should be train, dev or test, but is {partition!r}{hint}")
-    entry = Entry(ClipInfo(name, given.get("subject", name), partition), path, stem)
+    damage = given.get("damage", "refuse").casefold()
+    if damage not in _DAMAGE:
+        hint = did_you_mean(damage, _DAMAGE) or "."
+        raise InputError(f"{where}: damage should be refuse or mask, but is {damage!r}{hint}")
+    entry = Entry(
+        ClipInfo(name, given.get("subject", name), partition),
+        path,
+        stem,
+        damage="mask" if damage == "mask" else "refuse",
+    )
     return entry if "fps" not in given else replace(entry, rate=_rate(given["fps"], path, where))
 
 

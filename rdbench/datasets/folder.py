@@ -18,10 +18,10 @@ from rdbench.words import did_you_mean
 __all__ = ["SUFFIXES", "FolderDataset", "parse_boxes", "parse_labels"]
 
 
-def _beside(root: Path, kind: str, entry: Entry) -> Path | None:
+def _beside(root: Path, kind: str, entry: Entry, *, follow: bool = False) -> Path | None:
     """The file ``<kind>/<clip>.csv`` of a clip, or the one named as its video file, if there is one."""
     for name in dict.fromkeys((entry.info.name, entry.stem)):
-        path = inside(root, f"{kind}/{name}.csv", str(root))
+        path = inside(root, f"{kind}/{name}.csv", str(root), follow=follow)
         if path.is_file():
             return path
     return None
@@ -138,18 +138,21 @@ class FolderDataset(Dataset):
     Parameters
     ----------
     root : Path
-        The folder. Beside the videos it may hold ``manifest.csv`` (columns clip, file, subject, partition, fps;
-        only file is needed), ``labels/<clip>.csv`` (time and one column a target) and ``boxes/<clip>.csv``
+        The folder. Beside the videos it may hold ``manifest.csv`` (columns clip, file, subject, partition, fps,
+        damage; only file is needed), ``labels/<clip>.csv`` (time and one column a target) and ``boxes/<clip>.csv``
         (time, x, y, w, h). No path may lead out of it.
     name : str
         By default the folder's name, or that of the one clip.
     only : str
         Name of the one file that is used, as the manifest has it where it does; empty for all.
+    follow_links : bool
+        Whether symbolic links may lead out of the folder, as those of git-annex and DVC do.
     """
 
     root: Path
     name: str = field(default="")
     only: str = ""
+    follow_links: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "root", Path(self.root))
@@ -159,9 +162,9 @@ class FolderDataset(Dataset):
 
     def _entries(self) -> list[Entry]:
         if not self.only:
-            return entries_of(self.root)
+            return entries_of(self.root, follow=self.follow_links)
         try:
-            listed = entries_of(self.root)
+            listed = entries_of(self.root, follow=self.follow_links)
         except InputError:
             listed = []  # what is wrong with others is no matter of this one
         return [e for e in listed if e.file == self.root / self.only] or [one_entry(self.root, self.only)]
@@ -187,7 +190,7 @@ class FolderDataset(Dataset):
 
     def _has(self, kind: str, entry: Entry) -> bool:
         try:
-            return _beside(self.root, kind, entry) is not None
+            return _beside(self.root, kind, entry, follow=self.follow_links) is not None
         except InputError:
             return True  # its fault is told when this clip is loaded
 
@@ -209,19 +212,20 @@ class FolderDataset(Dataset):
             raise ClipError(entry.fault)
         try:
             labels = self._labels(entry)
-            boxes_file = _beside(self.root, "boxes", entry)
+            boxes_file = _beside(self.root, "boxes", entry, follow=self.follow_links)
             boxes = parse_boxes(delimited.read(boxes_file)) if boxes_file else None
         except InputError as error:
             raise ClipError(str(error)) from error
         times = picture_times(entry.file, entry.rate) if entry.pictures else None
-        return Clip(name, entry.info.subject, entry.info.partition, entry.file, labels, boxes, times)
+        who, where = entry.info.subject, entry.info.partition
+        return Clip(name, who, where, entry.file, labels, boxes, times, entry.damage)
 
     def notes(self) -> list[str]:
         """What is passed over, and what makes clips less independent than their subjects say."""
         return passed_over.notes(self.root, self._entries(), alone=bool(self.only))
 
     def _labels(self, entry: Entry) -> Labels | None:
-        path = _beside(self.root, "labels", entry)
+        path = _beside(self.root, "labels", entry, follow=self.follow_links)
         if path is None:
             return None
         stats = [(p, p.stat()) for p in sorted((self.root / "labels").glob("*.csv")) if p.is_file()]

@@ -15,7 +15,7 @@ __all__ = ["NAMES", "is_embedded", "open_dataset"]
 NAMES = ("synthetic", "synthetic:720p", "avec2016", "recola")
 
 
-def open_dataset(name_or_path: str, root: Path | None = None) -> Dataset:
+def open_dataset(name_or_path: str, root: Path | None = None, *, follow_links: bool = False) -> Dataset:
     """Open a dataset by its name, or a folder of clips, or one clip, by its path.
 
     A name wins over a folder of the same name; write ``./synthetic`` for the folder.
@@ -26,6 +26,8 @@ def open_dataset(name_or_path: str, root: Path | None = None) -> Dataset:
         One of `NAMES`, or a path.
     root : Path or None
         Where the packages ``avec2016`` and ``recola`` lie; no other dataset has one.
+    follow_links : bool
+        Whether symbolic links may lead out of a folder of clips.
 
     Raises
     ------
@@ -51,8 +53,8 @@ def open_dataset(name_or_path: str, root: Path | None = None) -> Dataset:
             f"Datasets are {', '.join(NAMES)}."
         )
     if path.is_file():
-        return FolderDataset(path.absolute().parent, only=path.name)
-    return FolderDataset(path.absolute())
+        return FolderDataset(path.absolute().parent, only=path.name, follow_links=follow_links)
+    return FolderDataset(path.absolute(), follow_links=follow_links)
 
 
 def is_embedded(name: str) -> bool:

@@ -73,6 +73,8 @@ class DatasetChoice(_Part):
         Only the first seconds of each clip.
     interlaced : {"deinterlace", "keep", "refuse"}
         What is done with interlaced and telecined clips.
+    links : {"refuse", "follow"}
+        Whether symbolic links may lead out of a folder of clips.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=4096)] = "synthetic"
@@ -81,6 +83,7 @@ class DatasetChoice(_Part):
     clips: tuple[str, ...] = ()
     seconds: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)] | None = None
     interlaced: Literal["deinterlace", "keep", "refuse"] = "deinterlace"
+    links: Literal["refuse", "follow"] = "refuse"
 
 
 class CodecChoice(_Part):
@@ -173,7 +176,7 @@ class Experiment(_Part):
     def text(self) -> str:
         """Canonical JSON: equal experiments give equal text."""
         # What was always so is not told: runs from before it could be chosen go on.
-        content = self.model_dump(mode="json", exclude={"description"})
+        content = self.model_dump(mode="json", exclude={"description": True, "dataset": {"links"}})
         if self.face_size == FACE_SIZE:
             del content["face_size"]
         if self.boxes == "source":
@@ -261,6 +264,7 @@ class Changes(TypedDict, total=False):
     effort : str or None
         Of every codec.
     boxes : str or None
+    follow_links : bool
     """
 
     dataset: str | None
@@ -277,6 +281,7 @@ class Changes(TypedDict, total=False):
     face_size: int | None
     clips: Sequence[str]
     seconds: float | None
+    follow_links: bool
     effort: str | None
     boxes: str | None
 
@@ -345,6 +350,8 @@ def _choose_clips(chosen: dict[str, Any], changes: Changes, experiment: Experime
         chosen["clips"] = tuple(dict.fromkeys(clips))
     if (seconds := changes.get("seconds")) is not None:
         chosen["seconds"] = seconds
+    if changes.get("follow_links"):
+        chosen["links"] = "follow"
     gone = [name for name in ("clips", "seconds") if before[name] and not chosen[name]]
     what = f"--dataset {dataset}" if dataset is not None else f"--partition {partition}"
     return [f"{what}: the experiment's {' and '.join(gone)} are left out."] if gone else []

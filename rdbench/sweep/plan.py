@@ -221,7 +221,8 @@ def _opened(choice: DatasetChoice) -> Dataset:
     # Workers may have been started in another folder.
     place = Path(choice.name)
     name = str(place.absolute()) if choice.name not in NAMES and place.exists() else choice.name
-    dataset = open_dataset(name, None if choice.root is None else Path(choice.root).absolute())
+    root = None if choice.root is None else Path(choice.root).absolute()
+    dataset = open_dataset(name, root, follow_links=choice.links == "follow")
     return dataset if choice.seconds is None else dataset.shortened(choice.seconds)
 
 

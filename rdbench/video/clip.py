@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ otherwise."""
 
 
 PARTITIONS = ("train", "dev", "test")
+
+Damage = Literal["refuse", "mask"]
+"""What is done with a recording of which pictures are lost or damaged."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,8 @@ class Clip:
         None: found by `rdbench.video.faces`.
     frame_times : (frames,) float64 or None
         Given times of the frames in seconds, where they do not come from the file itself.
+    damage : {"refuse", "mask"}
+        What is done where pictures are lost or damaged.
     """
 
     name: str
@@ -98,6 +103,7 @@ class Clip:
     labels: Labels | None = None
     boxes: Boxes | None = None
     frame_times: NDArray[np.float64] | None = None
+    damage: Damage = "refuse"
 
 
 class Dataset(Protocol):
@@ -142,6 +148,7 @@ class Dataset(Protocol):
             *(clip.name, clip.subject, clip.partition, digests, clip.frame_times),
             *((None,) if labels is None else (labels.times, labels.values, labels.targets, labels.classes)),
             *((None,) if boxes is None else (boxes.times, boxes.xywh)),
+            *(() if clip.damage == "refuse" else (clip.damage,)),
         )
 
     def has_labels(self, partition: str) -> bool:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import av
 from av.stream import Disposition
 
+from rdbench import containers
 from rdbench.errors import ClipError
 from rdbench.video import colour, process
 from rdbench.video.pictures import is_pictures, picture_files, reachable
@@ -84,6 +85,8 @@ class Description:
     deinterlaced : bool
     duration : float or None
         Seconds by the header.
+    masked : bool
+        Whether pictures that are lost or damaged are masked; else the recording is refused.
     """
 
     codec: str
@@ -101,6 +104,7 @@ class Description:
     telecine: str = ""
     deinterlaced: bool = False
     duration: float | None = None
+    masked: bool = False
 
     @property
     def conversion(self) -> str:
@@ -121,6 +125,8 @@ class Description:
             parts.append("alpha ignored")
         if self.streams > 1:
             parts.append(f"stream {self.stream} of {self.streams} with pictures")
+        if self.masked:
+            parts.append("damage masked")
         return "; ".join(parts) or "none"
 
     @property
@@ -155,7 +161,7 @@ def _even(length: int, factor: Fraction) -> int:
     return length if abs(exact - length) < 1 else 2 * round(exact / 2)
 
 
-def describe(file: Path, fields: Fields = "deinterlace") -> Description:
+def describe(file: Path, fields: Fields = "deinterlace", *, masked: bool = False) -> Description:
     """Read a file's header and first frames.
 
     Parameters
@@ -164,6 +170,8 @@ def describe(file: Path, fields: Fields = "deinterlace") -> Description:
         A video, a picture, or a folder of numbered pictures.
     fields : {"deinterlace", "keep", "refuse"}
         What is done with interlaced pictures.
+    masked : bool
+        Whether pictures that are lost or damaged are to be masked.
 
     Raises
     ------
@@ -177,11 +185,12 @@ def describe(file: Path, fields: Fields = "deinterlace") -> Description:
         raise ClipError(f"{file.name}: the file is empty (0 bytes).")
     try:
         with opened(file) as container:
-            description = _described(file, container)
+            description = dataclasses.replace(_described(file, container), masked=masked)
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         if isinstance(error, av.ArgumentError):
             reason = "no container that holds its own pictures, or a damaged one"
+        reason = containers.fault(file) or reason
         raise ClipError(f"{file.name}: not a video that FFmpeg can read ({reason}).") from error
     if not description.fields:
         return description
@@ -255,9 +264,8 @@ def _described(file: Path, container: Any) -> Description:
     context = stream.codec_context
     pixel_format = frames[0].format.name if frames else context.pix_fmt
     if pixel_format is None or not context.width:
-        raise ClipError(
-            f"{file.name}: its video stream has no picture size or pixel format; the file is cut off or damaged."
-        )
+        why = containers.fault(file) or "the file is cut off or damaged"
+        raise ClipError(f"{file.name}: its video stream has no picture size or pixel format; {why}.")
     header = _header(file, stream.index)
     _refuse_dynamic_range(file, context, frames, header)
     _refuse_codes(file, context, pixel_format)

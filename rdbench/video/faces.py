@@ -278,6 +278,15 @@ def _scored(
     return held | (within & (gap <= GAP + 1e-6))
 
 
+def _whole(mask: NDArray[np.bool_], hidden: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+    """Those of some frames that are not hidden."""
+    if hidden is None or not mask.any():
+        return mask
+    if not (mask & ~hidden).any():
+        raise ClipError("Every picture with a face is damaged.")
+    return mask & ~hidden
+
+
 def _segments(mask: NDArray[np.bool_], times: NDArray[np.float64]) -> NDArray[np.int64]:
     """Number scored frames by segment: a new one after unscored frames or a pause of more than 2 s."""
     follows = np.concatenate(([False], mask[:-1] & (np.diff(times) <= GAP + 1e-6)))
@@ -345,6 +354,7 @@ def track(
     width: int,
     height: int,
     origin: Literal["given", "found"] = "found",
+    hidden: NDArray[np.bool_] | None = None,
 ) -> FaceTrack:
     """Turn boxes, dense or sparse, into one box size and one smooth path over all frames.
 
@@ -364,6 +374,8 @@ def track(
     width, height : int
         Of the displayed source picture in pixels.
     origin : {"given", "found"}
+    hidden : (n,) bool, optional
+        Frames that are not scored whatever they show.
 
     Raises
     ------
@@ -386,7 +398,7 @@ def track(
     if not usable.any():
         raise NoFaceError(f"No face was {origin} in any of {len(times)} frames of {width}x{height}.")
     reach = _reach(boxes.times, times, origin)
-    mask = _scored(boxes, usable, times, reach)
+    mask = _whole(_scored(boxes, usable, times, reach), hidden)
     if not mask.any():
         seen = boxes.times[usable]
         raise NoFaceError(

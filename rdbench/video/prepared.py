@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any, Literal
 
+import av
 import numpy as np
 from numpy.typing import NDArray
 
+from rdbench import containers
 from rdbench.cache import entry
 from rdbench.errors import ClipError
 from rdbench.files import digest_of
 from rdbench.machine import cache_dir, keeping
 from rdbench.video import faces, process
 from rdbench.video.clip import Clip
-from rdbench.video.description import Description, Fields, describe
+from rdbench.video.description import Description, Fields, describe, opened
 from rdbench.video.faces import FaceTrack
 from rdbench.video.labels import require_seconds
-from rdbench.video.pictures import picture_files
-from rdbench.video.source import Frames, Timeline, decode, last_duration, timeline
+from rdbench.video.pictures import is_pictures, picture_files
+from rdbench.video.planes import Combing
+from rdbench.video.source import (
+    Frames,
+    Timeline,
+    decode,
+    last_duration,
+    lost,
+    timeline,
+)
 
 __all__ = ["Prepared", "prepare", "source_frames"]
 
-VERSION = 3
+VERSION = 4
 """Raised when what is kept in the cache would come out differently."""
 
 
@@ -46,6 +58,8 @@ class Prepared:
         What the file says of its pictures, and so what was done to them.
     folder : Path
         Where things made from this clip are cached.
+    told : str
+        What was seen of its pictures while they were read: those that are lost, combing that no flag tells.
     """
 
     clip: Clip
@@ -56,11 +70,13 @@ class Prepared:
     track: FaceTrack
     description: Description
     folder: Path
+    told: str = ""
 
     @property
     def conversion(self) -> str:
-        """How its pictures were brought to BT.709 and square pixels, or "none"."""
-        return self.description.conversion
+        """How its pictures were brought to BT.709 and square pixels, and what was seen of them; or "none"."""
+        done = self.description.conversion
+        return "; ".join(part for part in ("" if done == "none" and self.told else done, self.told) if part)
 
     @property
     def frames(self) -> int:
@@ -92,7 +108,7 @@ def prepare(
         If it cannot be decoded, or its boxes or frame times do not fit it; `NoFaceError` if it shows no face.
     """
     build = f"{process.build()} {process.fingerprint()}"
-    description = describe(clip.file, fields)
+    description = describe(clip.file, fields, masked=clip.damage == "mask")
     seen_by = faces.detected_by(detector)
     video = hashlib.sha256(f"{VERSION} {build} {seen_by} {seconds} {description.conversion}".encode())
     for file in picture_files(clip.file):
@@ -109,14 +125,14 @@ def prepare(
     with keeping():
         folder.mkdir(parents=True, exist_ok=True)
     file = entry(folder / "track.npz", make)
-    width, height, line, track = _read(file)
+    width, height, line, track, told = _read(file)
     _require_units(clip, description, line, seconds)
     everything = video.copy()
     if clip.labels is not None:
         everything.update(repr((clip.labels.targets, clip.labels.classes)).encode())
         everything.update(clip.labels.times.tobytes() + clip.labels.values.tobytes())
     source = everything.hexdigest()[:16]
-    return Prepared(clip, source, width, height, line, track, description, folder)
+    return Prepared(clip, source, width, height, line, track, description, folder, told)
 
 
 def source_frames(prepared: Prepared) -> Iterator[NDArray[np.uint8]]:
@@ -155,18 +171,19 @@ def _require_units(clip: Clip, description: Description, line: Timeline, seconds
 
 def _look(
     clip: Clip, description: Description, seconds: float | None, detector: Path | None
-) -> tuple[int, int, Timeline, FaceTrack]:
+) -> tuple[int, int, Timeline, FaceTrack, str]:
     times: list[float] = []
     beyond: list[float] = []
     with decode(clip.file, description) as frames:
         shown = _first(frames, seconds, times, beyond)
         height, width = frames.height, frames.width
+        combed = Combing()
+        luma = combed.watch(planes[: width * height].reshape(height, width) for planes in shown)
         if clip.boxes is None:
-            luma = (planes[: width * height].reshape(height, width) for planes in shown)
             boxes = faces.find(luma, _as_they_come(times), detector=detector)
         else:
             boxes = clip.boxes
-            for _ in shown:
+            for _ in luma:
                 pass
         whole = len(times) if seconds is None or not times else None
     try:
@@ -174,11 +191,88 @@ def _look(
         line = timeline(_given(clip, np.array(times), whole), tail)
     except ClipError as error:
         raise ClipError(f"{clip.file.name}: {str(error).rstrip('.')}.") from error
+    hidden = _damaged(clip.file, description, np.array(frames.times)) if description.masked else None
     try:
-        track = faces.track(boxes, line.times, width, height, "found" if clip.boxes is None else "given")
+        origin: Literal["given", "found"] = "found" if clip.boxes is None else "given"
+        track = faces.track(boxes, line.times, width, height, origin, hidden)
     except ClipError as error:
         raise type(error)(f"{clip.file.name}: {error}") from error
-    return width, height, line, track
+    return (
+        width,
+        height,
+        line,
+        track,
+        _told(clip.file, frames, hidden, combed.seen and not description.fields),
+    )
+
+
+def _damaged(file: Path, description: Description, times: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which of the frames are damaged, or built from what is."""
+    hidden = np.zeros(len(times), dtype=np.bool_)
+    for start, end in [] if is_pictures(file) else _faulty(file, description):
+        hidden |= (times > start - 1e-3) & (times < end - 1e-3)
+    return hidden
+
+
+def _faulty(file: Path, description: Description) -> list[tuple[float, float]]:
+    """Stretches in which pictures are lost or damaged, or are built from such: from the fault to the next key frame.
+
+    Parameters
+    ----------
+    file : Path
+    description : Description
+
+    Returns
+    -------
+    list of (from, to)
+        Seconds as `rdbench.video.source.Frames` counts them, in order.
+    """
+    spans: list[tuple[float, float]] = []
+    since = math.inf
+    with opened(file) as container:
+        stream = container.streams[description.stream]
+        stream.codec_context.options = {"err_detect": "crccheck+explode"}
+        stream.codec_context.thread_count = 1
+        start = (container.start_time or 0) / av.time_base
+        for packet, faulty in _judged(container, stream):
+            time = math.inf if packet.pts is None else float(packet.pts * packet.time_base) - start
+            if packet.is_keyframe and not faulty and since < time < math.inf:
+                spans.append((since, time))
+                since = math.inf
+            elif faulty or since < math.inf:
+                # Those that are shown before it may be built from it.
+                since = min(since, time)
+    return [*spans, (since, math.inf)] if since < math.inf else spans
+
+
+def _judged(container: Any, stream: Any) -> Iterator[tuple[Any, bool]]:
+    """Each packet, and whether it or what is decoded of it is damaged."""
+    try:
+        for packet in container.demux(stream):
+            if not packet.size:
+                continue
+            faulty = bool(packet.is_corrupt)
+            try:
+                faulty |= any(frame.is_corrupt for frame in packet.decode())
+            except av.FFmpegError:
+                faulty = True
+            yield packet, faulty
+    except av.FFmpegError:
+        return  # what cannot be read any more is lost, and gives no frame
+
+
+def _told(file: Path, frames: Frames, hidden: NDArray[np.bool_] | None, combed: bool) -> str:
+    """What whoever uses a clip should know of its pictures, in words."""
+    parts = []
+    before, gone = lost(file, frames)
+    if hidden is not None:
+        damage = f"{int(hidden.sum())} of {len(hidden)} pictures damaged"
+        parts = [damage, f"{gone} lost", containers.fault(file)]
+    elif before:
+        parts = [f"{before} picture{'s' * (before > 1)} before the first key frame lost"]
+    if combed:
+        parts.append("combed like interlaced pictures, though no flag says so")
+    return "; ".join(part for part in parts if part)
 
 
 def _first(
@@ -219,7 +313,7 @@ def _given(clip: Clip, times: NDArray[np.float64], whole: int | None) -> NDArray
     return np.asarray(clip.frame_times[: len(times)], dtype=np.float64)
 
 
-def _write(file: Path, width: int, height: int, line: Timeline, track: FaceTrack) -> None:
+def _write(file: Path, width: int, height: int, line: Timeline, track: FaceTrack, told: str) -> None:
     np.savez(
         file,
         size=np.array([width, height]),
@@ -233,10 +327,11 @@ def _write(file: Path, width: int, height: int, line: Timeline, track: FaceTrack
         face_px=np.array(track.face_px),
         origin=np.array(track.origin),
         box_bits=np.array(track.box_bits),
+        told=np.array(told),
     )
 
 
-def _read(file: Path) -> tuple[int, int, Timeline, FaceTrack]:
+def _read(file: Path) -> tuple[int, int, Timeline, FaceTrack, str]:
     with np.load(file, allow_pickle=False) as kept:
         width, height = (int(value) for value in kept["size"])
         fps = Fraction(int(kept["fps"][0]), int(kept["fps"][1]))
@@ -250,4 +345,5 @@ def _read(file: Path) -> tuple[int, int, Timeline, FaceTrack]:
             origin="given" if str(kept["origin"]) == "given" else "found",
             box_bits=int(kept["box_bits"]),
         )
-    return width, height, line, track
+        told = str(kept["told"])
+    return width, height, line, track, told

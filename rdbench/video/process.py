@@ -34,21 +34,8 @@ from rdbench.errors import EncodeError, InputError
 from rdbench.machine import cache_dir, ends_with_its_parent
 
 __all__ = [
-    "FormatError",
-    "Process",
-    "arguments",
-    "build",
-    "end_all",
-    "executable",
-    "field_statistics",
-    "fingerprint",
-    "header",
-    "kill",
-    "measured",
-    "run",
-    "running",
-    "scale",
-    "through",
+    *("FormatError", "Process", "arguments", "build", "end_all", "executable", "field_statistics"),
+    *("fingerprint", "has_decoder", "header", "kill", "measured", "run", "running", "scale", "through"),
 ]
 
 BICUBIC = {"flags": "bicubic+accurate_rnd+bitexact", "param0": 0, "param1": 0.5}
@@ -178,6 +165,12 @@ def build() -> str:
     return words[2]
 
 
+@functools.cache
+def has_decoder(name: str) -> bool:
+    """Whether FFmpeg has a decoder of this name."""
+    return f"Decoder {name} [" in _told("-h", f"decoder={name}")
+
+
 def header(file: Path, formats: str) -> str:
     """What FFmpeg tells of a file before it does anything: streams, tags, side data."""
     return _told("-protocol_whitelist", "file", "-format_whitelist", formats, "-i", f"file:{file.resolve()}")
@@ -193,7 +186,7 @@ def field_statistics(file: Path, stream: int, formats: str, seconds: int = 10) -
 def _told(*options: str) -> str:
     command = [executable(), "-nostdin", "-hide_banner", "-nostats", *options]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    return done.stderr.decode("utf-8", "replace")
+    return (done.stdout + done.stderr).decode("utf-8", "replace")
 
 
 @functools.cache

@@ -21,19 +21,32 @@ import ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
+from rdbench import containers
 from rdbench.errors import ClipError
 from rdbench.video import colour, process
 from rdbench.video.description import FORMATS, Description, describe, format_of, opened, video_stream
 from rdbench.video.pictures import FIRST_RATE, is_pictures, linked, reachable
 
-__all__ = ["Description", "Timeline", "decode", "describe", "frame_bytes", "last_duration", "timeline"]
+__all__ = [
+    "Description",
+    "Timeline",
+    "decode",
+    "describe",
+    "frame_bytes",
+    "last_duration",
+    "lost",
+    "timeline",
+]
 
 _SAFE: dict[str, Any] = {
     "threads": 1,
     "protocol_whitelist": "file",
     "format_whitelist": FORMATS,
-    "xerror": None,
+    "err_detect": "crccheck+bitstream+buffer",
 }
+_STRICT = {"vp9": "libvpx-vp9"}
+"""Decoders that notice more than the usual one of a format does: that one reads beyond a damaged tile."""
+
 # As `Description.square_width` and `square_height`, of the upright picture.
 _SQUARE = (
     "if(gt(sar,1)*gte(iw*sar-iw,1),2*round(iw*sar/2),iw)",
@@ -66,6 +79,7 @@ class Frames:
         self.width = width
         self.height = height
         self.times: list[float] = []
+        self.complete = False
 
     def __iter__(self) -> Iterator[tuple[float, NDArray[np.uint8]]]:
         size = frame_bytes(self.width, self.height)
@@ -86,20 +100,24 @@ class Frames:
 def decode(file: Path, description: Description) -> Iterator[Frames]:
     """Decode a whole file; a decode error anywhere fails the clip, since FFmpeg would skip the damaged part.
 
+    Where its description says that damage is masked, whatever comes is given.
+
     Raises
     ------
     ClipError
         At the block's end if FFmpeg complained of the file. Leaving the block early by `break` is fine.
     """
+    options = {**_SAFE, **({"max_error_rate": 1} if description.masked else {"xerror": None})}
     with contextlib.ExitStack() as stack:
         if is_pictures(file):
-            reader = {"format": "image2", "framerate": FIRST_RATE}
-            video = ffmpeg.input(stack.enter_context(linked(file)), **_SAFE, **reader)["0"]
+            options |= {"format": "image2", "framerate": FIRST_RATE}
+            video = ffmpeg.input(stack.enter_context(linked(file)), **options)["0"]
         else:
             path = stack.enter_context(reachable(file))
-            kind = format_of(file)
-            named = {"format": kind} if kind else {}
-            video = ffmpeg.input(f"file:{path}", **_SAFE, **named)[str(description.stream)]
+            strict = _STRICT.get(description.codec)
+            options |= {"format": kind} if (kind := format_of(file)) else {}
+            options |= {"vcodec": strict} if strict and process.has_decoder(strict) else {}
+            video = ffmpeg.input(f"file:{path}", **options)[str(description.stream)]
         with _decoded(file, description, _converted(video, description)) as frames:
             yield frames
 
@@ -149,7 +167,7 @@ def _decoded(file: Path, description: Description, video: Any) -> Iterator[Frame
                 stream = container.streams.video[0]
                 frames = Frames(container, stream.width, stream.height)
                 yield frames
-                complete = running.stdout.read(1) == b""
+                complete = frames.complete = running.stdout.read(1) == b""
             if not complete:
                 process.kill(running.popen)
             running.popen.wait()
@@ -164,7 +182,7 @@ def _decoded(file: Path, description: Description, video: Any) -> Iterator[Frame
         raise ClipError(
             str(error) if str(error).startswith(file.name) else f"{file.name}: {error}."
         ) from error
-    if complete:
+    if complete and not description.masked:
         _require_whole(file, description, frames.times, stderr)
 
 
@@ -244,6 +262,26 @@ def frame_bytes(width: int, height: int) -> int:
     return width * height + 2 * ((width + 1) // 2) * ((height + 1) // 2)
 
 
+def lost(file: Path, frames: Frames) -> tuple[int, int]:
+    """Pictures that the container counts and that did not come.
+
+    Returns
+    -------
+    before : int
+        Those before the first one that came, where a cut left no key frame for them.
+    all : int
+        These and what damage took; of a recording that was not read to its end, as `before`.
+    """
+    if is_pictures(file) or not frames.times:
+        return 0, 0
+    packets = _packets_of(file)
+    before = sum(time < frames.times[0] - 1e-3 for time in packets.times) if packets.cut else 0
+    if not frames.complete:
+        return before, before
+    gone = max(packets.shown, 0 if packets.cut else packets.expected) - len(frames.times)
+    return min(before, max(0, gone)), max(0, gone)
+
+
 @dataclass(frozen=True)
 class _Packets:
     """The packets of one stream, without decoding.
@@ -264,6 +302,8 @@ class _Packets:
         Seconds at which the last one ends, from the container's start or from 0, whichever is later.
     last_duration : float or None
         Seconds that the last one is shown, None where the file does not say.
+    times : tuple of float
+        Seconds of those to be shown, from the container's start.
     """
 
     shown: int
@@ -273,6 +313,7 @@ class _Packets:
     expected: int
     end: float | None
     last_duration: float | None
+    times: tuple[float, ...]
 
 
 def _packets_of(file: Path) -> _Packets:
@@ -295,7 +336,7 @@ def _packets_of(file: Path) -> _Packets:
                     continue
                 corrupt += packet.is_corrupt
                 cut |= packet.is_discard or (shown == 0 and not packet.is_keyframe)
-                if packet.is_discard:
+                if packet.is_discard or _hidden(stream, packet):
                     continue
                 shown += 1
                 if packet.pts is not None:
@@ -315,7 +356,13 @@ def _packets_of(file: Path) -> _Packets:
         expected=expected,
         end=None if last is None else last[0] - min(start, 0.0) + (last[1] or 0.0),
         last_duration=None if last is None else last[1],
+        times=tuple(time - start for time, _, _ in times),
     )
+
+
+def _hidden(stream: Any, packet: Any) -> bool:
+    """Whether a packet of VP8 holds a picture that others are built from and that is not shown (RFC 6386, 9.1)."""
+    return stream.codec_context.name == "vp8" and not memoryview(packet)[0] & 0x10
 
 
 def _require_whole(file: Path, description: Description, times: Sequence[float], stderr: str) -> None:
@@ -340,10 +387,10 @@ def _require_whole(file: Path, description: Description, times: Sequence[float],
             raise ClipError(f"{file.name}: damaged or truncated ({_cause(stderr)}).")
         return
     packets = _packets_of(file)
-    lost = _lost(description, packets, times, stderr)
-    if lost:
+    missing = containers.fault(file) or _lost(description, packets, times, stderr)
+    if missing:
         why = f"; {_cause(stderr)}" if stderr.strip() else ""
-        raise ClipError(f"{file.name}: damaged or truncated ({lost}{why}).")
+        raise ClipError(f"{file.name}: damaged or truncated ({missing}{why}).")
     # Of a cut recording it complains of what was cut off; every picture after that was counted above.
     complaints = "" if packets.cut else _of_decoder(description, stderr)
     if complaints:

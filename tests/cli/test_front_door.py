@@ -27,6 +27,18 @@ SOURCES = {
     "webm": ("-c:v", "libvpx"),
     "gif": (),
     "nut": ("-c:v", "ffv1"),
+    "flv": ("-c:v", "libx264"),
+    "m2ts": ("-c:v", "libx264", "-bf", "2"),
+    "mpg": ("-c:v", "mpeg2video"),
+    "m2v": ("-c:v", "mpeg2video"),
+    "asf": ("-c:v", "mpeg4"),
+    "3gp": ("-c:v", "mpeg4"),
+    "ogv": ("-c:v", "libtheora"),
+    "mjpeg": ("-c:v", "mjpeg"),
+    "ivf": ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8"),
+    "y4m": ("-pix_fmt", "yuv420p"),
+    "apng": (),
+    "h264": ("-c:v", "libx264"),
 }
 TABLES = {
     "labels": "time,valence\n" + "".join(f"{i * 0.04:.2f},{i / 24:.3f}\n" for i in range(25)),
@@ -91,6 +103,21 @@ def held(done: subprocess.CompletedProcess[bytes], out: Path, good: set[str]) ->
     assert encoded >= good
 
 
+def processes_of(folder: Path) -> list[str]:
+    """Commands of processes that name a folder."""
+    if not Path("/proc").is_dir():
+        return []
+    commands = [_command(path) for path in Path("/proc").glob("[0-9]*/cmdline")]
+    return [command for command in commands if str(folder) in command]
+
+
+def _command(path: Path) -> str:
+    try:
+        return path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+    except OSError:
+        return ""  # it has ended
+
+
 def beside_good_ones(folder: Path) -> None:
     """A clip that is right in everything."""
     for kind, text in TABLES.items():
@@ -133,6 +160,7 @@ def test_no_input_of_many_ends_a_run(tmp_path):
         held(done, out, {"good"})
         assert taken < usual + 60 * 40
         assert not list(tmp_path.glob("rdbench-*"))
+        assert not processes_of(folder)
         shutil.rmtree(folder)
         shutil.rmtree(out)
 

@@ -218,3 +218,59 @@ def test_the_cache_is_named_where_it_cannot_be_written(tmp_path, monkeypatch):
     monkeypatch.setenv("RDBENCH_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(InputError, match="set RDBENCH_CACHE"):
         prepare(clip_of(moving()))
+
+
+def test_subjects_of_whom_nobody_is_named_are_people_of_their_own(tmp_path):
+    for name in ("a", "b", "c"):
+        shutil.copy(moving(), tmp_path / f"{name}.mp4")
+
+    def subjects(*cells):
+        rows = [f"{name}.mp4,{cell}" for name, cell in zip("abc", cells, strict=True)]
+        (tmp_path / "manifest.csv").write_text("\n".join(["file,subject", *rows]) + "\n")
+        return [info.subject for info in FolderDataset(tmp_path).index()]
+
+    assert subjects("NA", "na", "") == ["a", "b", "c"]
+    assert subjects("NA", "ann", "") == ["NA", "ann", "c"]
+
+
+def test_a_manifest_says_what_is_done_with_damage(tmp_path):
+    shutil.copy(moving(), tmp_path / "a.mp4")
+    for cell, wanted in (("mask", "mask"), ("", "refuse"), ("Refuse", "refuse")):
+        (tmp_path / "manifest.csv").write_text(f"file,damage\na.mp4,{cell}\n")
+        assert FolderDataset(tmp_path).load("a").damage == wanted
+    (tmp_path / "manifest.csv").write_text("file,damage\na.mp4,masc\n")
+    with pytest.raises(
+        InputError, match=r"line 2: damage should be refuse or mask, but is 'masc'; did you mean"
+    ):
+        FolderDataset(tmp_path).index()
+
+
+def test_links_lead_out_of_a_folder_where_that_is_asked_for(tmp_path):
+    store = tmp_path / "annex"
+    store.mkdir()
+    shutil.copy(moving(), store / "SHA256E-s1--0.mp4")
+    (store / "labels.csv").write_text("time,valence\n0,0.5\n0.96,0.5\n")
+    folder = tmp_path / "clips"
+    (folder / "labels").mkdir(parents=True)
+    (folder / "a.mp4").symlink_to(store / "SHA256E-s1--0.mp4")
+    (folder / "labels" / "a.csv").symlink_to(store / "labels.csv")
+    (folder / "gone.mp4").symlink_to(store / "not-fetched.mp4")
+    with pytest.raises(
+        ClipError, match=r"leads out of the folder .* or take links as they are with --follow-links"
+    ):
+        open_dataset(str(folder)).load("a")
+    followed = open_dataset(str(folder), follow_links=True)
+    clip = followed.load("a")
+    assert (clip.subject, count(clip.file)) == ("a", 25)
+    assert clip.labels is not None
+    with pytest.raises(ClipError, match="no such file"):
+        source.describe(followed.load("gone").file)
+    (folder / "manifest.csv").write_text("file\na.mp4\n")
+    assert [info.name for info in open_dataset(str(folder), follow_links=True).index()] == ["a"]
+    (folder / "manifest.csv").write_text("file\ngone.mp4\n")
+    with pytest.raises(InputError, match="is a link to a file that is not there; fetch it first"):
+        open_dataset(str(folder), follow_links=True).index()
+    for outside in ("../annex/SHA256E-s1--0.mp4", str(store / "SHA256E-s1--0.mp4")):
+        (folder / "manifest.csv").write_text(f"file\n{outside}\n")
+        with pytest.raises(InputError, match="leads out of the folder"):
+            open_dataset(str(folder), follow_links=True).index()

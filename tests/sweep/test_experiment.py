@@ -352,6 +352,7 @@ def test_another_dataset_of_a_shipped_experiment_drops_the_selection_and_takes_c
         "clips": (),
         "seconds": None,
         "interlaced": "deinterlace",
+        "links": "refuse",
     }
     assert {mode for _, _, mode, _ in rates(changed)} == {"crf"}
     assert rates(changed)["x265", "ra", "crf", 4] == own("x265", "crf")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -14,9 +15,9 @@ import pytest
 from small_runs import inside, make_video, tables, within
 
 from rdbench.errors import InputError
-from rdbench.identity import PROGRAMS
+from rdbench.identity import OPTIONAL, PROGRAMS
 from rdbench.sweep import unit
-from rdbench.sweep.experiment import load_experiment
+from rdbench.sweep.experiment import load_experiment, override
 from rdbench.sweep.plan import make_plan
 from rdbench.tables.store import Store
 
@@ -62,10 +63,37 @@ def all_boxes_moved(clips: Path) -> None:
     (clips / "boxes" / "a.csv").write_text(BOXES.replace("80,40,120,120", "20,20,50,50"))
 
 
-@pytest.mark.usefixtures("inside")
-@pytest.mark.parametrize(
-    "change", [another_video, one_box_moved, one_label_moved, all_boxes_moved], ids=lambda f: f.__name__
+def no_labels_any_more(clips: Path) -> None:
+    (clips / "labels" / "a.csv").unlink()
+
+
+def another_target(clips: Path) -> None:
+    file = clips / "labels" / "a.csv"
+    file.write_text(file.read_text().replace("arousal", "tension"))
+
+
+def another_subject(clips: Path) -> None:
+    (clips / "manifest.csv").write_text("file,subject\na.mkv,ann\nb.mkv,b\n")
+
+
+def damage_masked(clips: Path) -> None:
+    (clips / "manifest.csv").write_text("file,damage\na.mkv,mask\nb.mkv,\n")
+
+
+ANEW = (
+    another_video,
+    one_box_moved,
+    one_label_moved,
+    all_boxes_moved,
+    no_labels_any_more,
+    another_target,
+    another_subject,
+    damage_masked,
 )
+
+
+@pytest.mark.usefixtures("inside")
+@pytest.mark.parametrize("change", ANEW, ids=lambda f: f.__name__)
 def test_a_clip_that_is_another_one_is_told_and_done_anew(
     study: Path, tmp_path: Path, change: Callable[[Path], None]
 ) -> None:
@@ -120,7 +148,7 @@ def version_of(name: str) -> Change:
 REFUSED: dict[str, tuple[str, Change]] = {
     **{
         name: (f"{name} ", version_of(name))
-        for name in ("numpy", "scipy", "av", "torch", "opencv-python-headless")
+        for name in ("numpy", "scipy", "av", "torch", "opencv-python-headless", "ffmpeg-python")
     },
     "rdbench": ("rdbench ", lambda patch, study: patch.setattr(unit.rdbench, "__version__", "9.9.9")),
     "stage": ("rdbench ", lambda patch, study: patch.setattr(unit, "STAGE", 99)),
@@ -149,6 +177,18 @@ REFUSED: dict[str, tuple[str, Change]] = {
             ("seconds", "dataset ", 'partition = "test"', 'partition = "test"\nseconds = 0.5'),
             ("the selection", "dataset ", 'partition = "test"', 'partition = "test"\nclips = ["a"]'),
             ("uncoded", "uncoded ", "backends", "uncoded = false\nbackends"),
+            ("a variant", "codecs ", '"crf"', '"crf"\nvariant = "ld"'),
+            ("an effort", "codecs ", '"crf"', '"crf"\neffort = "fast"'),
+            ("where boxes come from", "boxes ", "backends", 'boxes = "decoded"\nbackends'),
+            ("what is done with fields", "dataset ", '"test"', '"test"\ninterlaced = "keep"'),
+            ("the size of faces", "face_size ", "backends", 'face_size = 64\nregion = ["face"]\nbackends'),
+            (
+                "a second codec",
+                "codecs ",
+                "[40]",
+                '[40]\n[[codecs]]\nname = "x265"\nmode = "crf"\nrates = [40]',
+            ),
+            ("the name", "name ", "factors", 'name = "other"\nfactors'),
         )
     },
 }
@@ -220,3 +260,41 @@ def test_what_computed_a_run_is_told(study: Path, tmp_path: Path) -> None:
         builds = [row[0] for row in connection.execute("SELECT build FROM encodes WHERE codec = 'x264'")]
     assert all(state["programs"]["encoder of x264"] in build for build in builds)
     assert all(state["programs"]["ffmpeg"] in build for build in builds)
+
+
+@pytest.mark.parametrize("part", OPTIONAL)
+@pytest.mark.parametrize("gone", [False, True], ids=["new", "gone"])
+def test_what_only_some_runs_have_makes_them_others(
+    part: str, gone: bool, study: Path, tmp_path: Path
+) -> None:
+    plain = dict(make_plan(load_experiment(study)).identity)
+    more = {**plain, part: "something"}
+    Store(tmp_path / "run", more if gone else plain).close()
+    with pytest.raises(InputError, match=f"{part}: .*there, .*now"):
+        Store(tmp_path / "run", plain if gone else more)
+
+
+def test_what_decides_no_row_makes_no_other_run(study: Path, tmp_path: Path) -> None:
+    plain = make_plan(load_experiment(study)).identity
+    assert make_plan(load_experiment(study), time_limit=7).identity == plain
+    assert make_plan(override(load_experiment(study), follow_links=True)).identity == plain
+    text = study.read_text()
+    study.write_text(f'description = "what it is for"\n{text}')
+    assert make_plan(load_experiment(study)).identity == plain
+
+
+def test_a_clip_that_is_new_is_done_as_well(study: Path, tmp_path: Path, inside: None) -> None:
+    run, clips = tmp_path / "run", tmp_path / "clips"
+    assert within("run", study, "--out", run, "--jobs", 1).code == 0
+    for kind, suffix in ((".", "mkv"), ("boxes", "csv"), ("labels", "csv")):
+        (clips / kind / f"c.{suffix}").write_bytes((clips / kind / f"a.{suffix}").read_bytes())
+    again = within("run", study, "--out", run, "--jobs", 1)
+    assert "3 clips, 6 encodes done" in again.out, again
+    assert "anew" not in again.err
+
+
+def test_the_table_in_the_docs_names_every_change_that_is_tested() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "output.md").read_text(encoding="utf-8")
+    named = re.findall(r"^\| (.+?) \| (?:done anew|refused) \|$", text, re.MULTILINE)
+    changes = [change.__name__.replace("_", " ") for change in ANEW] + list(REFUSED)
+    assert sorted(cell for row in named for cell in row.split("; ")) == sorted(changes)
