@@ -1,7 +1,7 @@
 """Claims about ways of training, as a file says them: each one sentence, and what it says as numbers.
 
 A claim says that one family of back-ends (all seeds of one name) is better than another, or not worse by more
-than a margin, at every factor, target and codec that it names. `rdbench.methods.findings` holds it against tables.
+than a margin, at every factor, target and codec that it names. `rdbench.methods.findings` holds a file of them against tables.
 """
 
 from __future__ import annotations
@@ -72,6 +72,9 @@ class Claim(BaseModel):
         For BD; by default all that both families have.
     gold, scoring : str
         As in the table `scores`.
+    seeds : {"paired", "independent"}
+        Whether seeds of one number share what they start from or learn from. Paired, they are left out together
+        where both families have the very same ones.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -89,6 +92,7 @@ class Claim(BaseModel):
     mode: Text | None = None
     gold: Text = "labels"
     scoring: Text = "plain"
+    seeds: Literal["paired", "independent"] = "paired"
 
     @field_validator("better", "than")
     @classmethod

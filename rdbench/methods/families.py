@@ -129,7 +129,9 @@ def _read(grid: Array, log_rate: Array, value: Array) -> Array:
     return np.asarray(np.interp(grid, log_rate[order], value[order]))
 
 
-def delta_of_families(anchor: Sequence[Side], test: Sequence[Side], *, measure: Measure) -> Delta:
+def delta_of_families(
+    anchor: Sequence[Side], test: Sequence[Side], *, measure: Measure, paired: bool = False
+) -> Delta:
     """Bjøntegaard delta between the mean curves of two families.
 
     Parameters
@@ -137,14 +139,17 @@ def delta_of_families(anchor: Sequence[Side], test: Sequence[Side], *, measure: 
     anchor, test : sequence of Side
         One for each seed, over the same subjects and, within a family, at the same rates.
     measure : {"accuracy", "rate"}
+    paired : bool
+        Leave out the seeds of both together; there are as many on both sides, in one order.
 
     Returns
     -------
     Delta
-        Its replicates are the deltas without each subject, then without each seed of `test`, then without each
-        seed of `anchor` (where there is one seed: the delta itself). Its own interval is of no use.
+        Its replicates are the deltas without each subject, then without each seed of both if `paired`, else without
+        each seed of `test`, then without each seed of `anchor` (where there is one seed: the delta itself). Its own
+        interval is of no use.
     """
-    a, b = len(anchor), len(test)
+    a, b = (0, 0) if paired else (len(anchor), len(test))
     whole = _mean_side(anchor, before=b, after=0).ready(), _mean_side(test, before=0, after=a).ready()
     if measure == "accuracy":
         return bd.bd_accuracy(*whole, leave_out=False)
@@ -255,7 +260,7 @@ def cells(points: Points) -> Iterator[tuple[dict[str, object], Cell]]:
     cell : Cell
     """
     values = points.value(points.stats.sum(axis=0))
-    replicates = points.value(delete_one(points.stats))
+    replicates = points.held(points.value(delete_one(points.stats)))
     named = [split_seed(str(name)) for name in points.keys["backend"]]
     own = points.keys.assign(family=[name for name, _ in named], seed=[seed for _, seed in named])
     by = ["family", "region", "factor", "codec", "variant", "mode", "rate", *SCOPE]

@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 
 from rdbench.methods.claims import FALLING
-from rdbench.methods.findings import MEMBERS, Finding
+from rdbench.methods.findings import ENDPOINT, MEMBERS, Finding
 from rdbench.tables.text import markdown, plain
 
 __all__ = ["closest", "for_people", "members_for_people", "to_csv", "to_json", "to_markdown", "to_text"]
 
 
 def closest(finding: Finding) -> dict[str, Any] | None:
-    """The member that decides: of a claim that does not hold the one furthest below the margin, else the one
+    """The worst member: of a claim that does not hold the one furthest below the margin, else the one
     whose simultaneous interval ends lowest; None where no member has an interval."""
     table = finding.members
     better, worse = ("sim_low", "sim_high") if finding.claim.measure in FALLING else ("sim_high", "sim_low")
@@ -40,10 +40,29 @@ def to_text(findings: Sequence[Finding]) -> str:
 
 def _words(finding: Finding) -> list[str]:
     lines = [f"  {finding.reason}"] if finding.reason else []
+    if np.isfinite(finding.endpoint["value"]):
+        lines.append(f"  {_average(finding)}: {_endpoint(finding)}, p {_p(finding)} over the file")
     decides = closest(finding)
     if decides is not None:
-        lines.append(f"  {_place(decides)}: {_interval(finding, decides)}")
+        lines.append(f"  worst, {_place(decides)}: {_interval(finding, decides)}")
     return lines + [f"  {mark}" for mark in _marks(finding)]
+
+
+def _average(finding: Finding) -> str:
+    members, of = finding.endpoint["members"], finding.endpoint["of"]
+    return f"mean of {members}" + (f" of {of}" if members < of else "")
+
+
+def _endpoint(finding: Finding) -> str:
+    if not np.isfinite(finding.endpoint["value"]):
+        return ""
+    value, low, high = (_number(finding, finding.endpoint[name]) for name in ("value", "low", "high"))
+    return f"{value} ({low} to {high})" if low else value
+
+
+def _p(finding: Finding) -> str:
+    p = finding.endpoint["p_holm"]
+    return "-" if not np.isfinite(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _marks(finding: Finding) -> list[str]:
@@ -85,11 +104,13 @@ def members_for_people(finding: Finding) -> pd.DataFrame:
     shown["difference" if not claim.coded else claim.measure] = [_number(finding, v) for v in table["value"]]
     shown["95 %"] = ends("low", "high")
     shown["95 % of all"] = ends("sim_low", "sim_high")
-    for name, column in (("seeds", "better_seed_variance"), ("seeds of the other", "than_seed_variance")):
-        shown[f"± {name}"] = [_plain(v**0.5) for v in table[column].astype(float)]
+    shown["± seeds"] = [_plain(v**0.5) for v in table["seed_variance"].astype(float)]
     shown["± subjects"] = [_plain(v**0.5) for v in table["subject_variance"].astype(float)]
-    counts = zip(table["better_seeds"], table["than_seeds"], strict=True)
-    shown["seeds"] = ["" if pd.isna(a) else f"{a:.0f} and {b:.0f}" for a, b in counts]
+    counts = zip(table["better_seeds"], table["than_seeds"], table["paired_seeds"], strict=True)
+    shown["seeds"] = [
+        "" if pd.isna(a) else f"{pairs:.0f} pairs" if pairs else f"{a:.0f} and {b:.0f}"
+        for a, b, pairs in counts
+    ]
     shown["subjects"] = ["" if pd.isna(n) else f"{n:.0f}" for n in table["subjects"]]
     if claim.coded:
         shown["pairs of seeds"] = [
@@ -114,7 +135,7 @@ def _plain(value: float) -> str:
 
 
 def to_markdown(findings: Sequence[Finding]) -> str:
-    """A table of the sentences, each with its verdict and the member that decides; then all members."""
+    """A table of the sentences, each with its verdict, its mean and its worst member; then all members."""
     rows = []
     for finding in findings:
         decides = closest(finding)
@@ -122,9 +143,11 @@ def to_markdown(findings: Sequence[Finding]) -> str:
             {
                 "claim": finding.claim.sentence,
                 "verdict": f"**{finding.verdict}**",
+                "on average (95 %)": _endpoint(finding) or finding.reason,
+                "p over the file": _p(finding),
                 "holds in": _share(finding),
-                "decided by": _place(decides) if decides else finding.reason,
-                "difference (95 % of all)": _interval(finding, decides) if decides else "",
+                "worst": _place(decides) if decides else "",
+                "difference there (95 % of all)": _interval(finding, decides) if decides else "",
                 "margin": _margin(finding),
                 "remark": "; ".join(_marks(finding)),
             }
@@ -138,7 +161,7 @@ def to_markdown(findings: Sequence[Finding]) -> str:
 
 
 def _share(finding: Finding) -> str:
-    """How many of the members hold by themselves, at the level that all of them share."""
+    """How many of the members were shown, in their order or by the level that all of them share."""
     return f"{int((finding.members['verdict'] == 'holds').sum())} of {len(finding.members)}"
 
 
@@ -147,15 +170,17 @@ def _margin(finding: Finding) -> str:
 
 
 def to_csv(findings: Sequence[Finding]) -> str:
-    """One row a member, with the number, the sentence and the verdict of its claim in front."""
+    """One row a member, with the number, the sentence, the verdict and the endpoint of its claim in front."""
     tables = []
     for number, finding in enumerate(findings, 1):
         table = finding.members.astype(object)
         table.insert(0, "claim", number)
         table.insert(1, "sentence", finding.claim.sentence)
         table.insert(2, "claim_verdict", finding.verdict)
+        for name in ENDPOINT:
+            table[f"endpoint_{name}"] = finding.endpoint[name]
         tables.append(table)
-    columns = ["claim", "sentence", "claim_verdict", *MEMBERS]
+    columns = ["claim", "sentence", "claim_verdict", *(f"endpoint_{name}" for name in ENDPOINT), *MEMBERS]
     return pd.concat(tables, ignore_index=True)[columns].to_csv(index=False, lineterminator="\n")
 
 
@@ -167,6 +192,7 @@ def to_json(findings: Sequence[Finding]) -> str:
             "verdict": finding.verdict,
             "reason": finding.reason,
             **{name: getattr(finding.claim, name) for name in ("better", "than", "measure", "margin")},
+            "endpoint": {name: _json(name, value) for name, value in finding.endpoint.items()},
             "members": [
                 {str(name): _json(str(name), value) for name, value in row.items()}
                 for row in finding.members.to_dict("records")
@@ -178,7 +204,17 @@ def to_json(findings: Sequence[Finding]) -> str:
     return json.dumps({"schema": 1, "claims": claims}, ensure_ascii=False, allow_nan=False, indent=2)
 
 
-_COUNTS = ("better_seeds", "than_seeds", "subjects", "clips", "pairs", "pairs_without")
+_COUNTS = (
+    "better_seeds",
+    "than_seeds",
+    "paired_seeds",
+    "members",
+    "of",
+    "subjects",
+    "clips",
+    "pairs",
+    "pairs_without",
+)
 
 
 def _json(name: str, value: Any) -> Any:

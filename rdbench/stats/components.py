@@ -18,11 +18,21 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
-from rdbench.stats.intervals import LEVEL, MIN_SUBJECTS, jackknife_error
+from rdbench.stats.intervals import LEVEL, MIN_SUBJECTS, jackknife_error, simultaneous
 from rdbench.stats.max_t import new_samples
 from rdbench.typing import Array
 
-__all__ = ["Bounds", "Estimate", "Sample", "bounds", "together"]
+__all__ = [
+    "Bounds",
+    "Estimate",
+    "Family",
+    "Sample",
+    "average",
+    "bounds",
+    "family",
+    "over_subjects",
+    "together",
+]
 
 DRAWS = 4000
 """Of a family's largest deviation; its 95 % quantile is then known to about 2 % of its value."""
@@ -38,10 +48,30 @@ class Sample:
         Estimates with equal names rest on the same units in the same order: they go up and down together.
     replicates : (n,) float64
         n is 2 or more, but for subjects, of whom there may be one.
+    units : tuple of hashable
+        What each replicate leaves out. Samples of one name that have units need not have the same ones: what they
+        have in common goes together. Without units, equal names of unlike numbers are samples of their own.
     """
 
     name: Hashable
     replicates: Array
+    units: tuple[Hashable, ...] = ()
+
+    @property
+    def pool(self) -> tuple[Hashable, int]:
+        """What is equal for samples that go together."""
+        return self.name, 0 if self.units else len(self.replicates)
+
+    @property
+    def labels(self) -> tuple[Hashable, ...]:
+        """The units, or their numbers where they have no names."""
+        return self.units or tuple(range(len(self.replicates)))
+
+    @property
+    def influence(self) -> Array:
+        """What each unit adds to the squared standard error, as a root with its sign: (n,)."""
+        n = len(self.replicates)
+        return np.sqrt((n - 1) / n) * (self.replicates - self.replicates.mean())
 
     @property
     def variance(self) -> float:
@@ -141,6 +171,113 @@ def _reason(estimate: Estimate, min_subjects: int) -> str:
     return ""
 
 
+def average(estimates: Sequence[Estimate]) -> Estimate:
+    """The mean of estimates, all of one weight, with the samples that they rest on.
+
+    Parameters
+    ----------
+    estimates : sequence of Estimate
+        One or more, none with a missing value or replicate. They may rest on unlike subjects or seeds.
+
+    Returns
+    -------
+    Estimate
+        Its components are those of the mean: what a unit does to the members is added up before it is squared.
+    """
+    value = float(np.mean([one.value for one in estimates]))
+    pools: dict[tuple[Hashable, int], list[Sample]] = {}
+    for one in estimates:
+        for sample in one.samples:
+            pools.setdefault(sample.pool, []).append(sample)
+    merged = {}
+    for pool, samples in pools.items():
+        influence, units = _influence(list(enumerate(samples)), len(estimates))
+        n = len(units)
+        moved = influence.sum(axis=1) / len(estimates)
+        merged[pool] = Sample(
+            pool[0], value + moved * np.sqrt(n / max(n - 1, 1)), units if pool[1] == 0 else ()
+        )
+    first = estimates[0].subjects.pool
+    return Estimate(value, merged.pop(first), tuple(merged.values()))
+
+
+def _influence(samples: Sequence[tuple[int, Sample]], members: int) -> tuple[Array, tuple[Hashable, ...]]:
+    """What the units of samples of one pool do to each member, (units, members), and the units."""
+    units = tuple(dict.fromkeys(unit for _, sample in samples for unit in sample.labels))
+    place = {unit: row for row, unit in enumerate(units)}
+    influence = np.zeros((len(units), members))
+    for i, sample in samples:
+        influence[[place[unit] for unit in sample.labels], i] = sample.influence
+    return influence, units
+
+
+@dataclass(frozen=True)
+class Family:
+    """Estimates that are looked at together, with what a family of them would deviate by.
+
+    Parameters
+    ----------
+    estimates : sequence of Estimate
+    members : sequence of int
+        Those with an interval that has a width.
+    deviations : (draws, members) float64
+        Of new samples, over their own standard errors.
+    min_subjects : int
+    """
+
+    estimates: Sequence[Estimate]
+    members: Sequence[int]
+    deviations: Array
+    min_subjects: int = MIN_SUBJECTS
+
+    def at(self, level: float = LEVEL) -> list[Bounds]:
+        """Simultaneous intervals: all hold the truth together with the stated probability.
+
+        All are widened by the quantile of the largest deviation, each member's measured against its own plain
+        interval, and at most by Bonferroni's. A family of one has its plain interval; members without an interval
+        take no part.
+        """
+        plain = [bounds(one, level=level, min_subjects=self.min_subjects) for one in self.estimates]
+        if len(self.members) < 2:
+            return plain
+        freedom = np.array([plain[i].freedom for i in self.members])
+        error = np.array([plain[i].error for i in self.members])
+        single = stdtrit(freedom, (1 + level) / 2)
+        bonferroni = stdtrit(freedom, 1 - (1 - level) / (2 * len(self.members)))
+        largest = (self.deviations / single).max(axis=1)
+        wider = max(float(np.quantile(largest, level)), 1.0)
+        half = np.minimum(wider * single, bonferroni) * error
+        for i, h in zip(self.members, half, strict=True):
+            value = self.estimates[i].value
+            plain[i] = Bounds(value - float(h), value + float(h), plain[i].error, plain[i].freedom, "")
+        return plain
+
+
+def family(
+    estimates: Sequence[Estimate], *, min_subjects: int = MIN_SUBJECTS, draws: int = DRAWS, seed: int = 0
+) -> Family:
+    """Draw what a family of estimates would deviate by, once for intervals of any level.
+
+    New samples are drawn as Gaussian vectors with the covariance that the family's members were observed to
+    have, each sample with its own means and standard errors.
+
+    Parameters
+    ----------
+    estimates : sequence of Estimate
+    min_subjects
+        As in `bounds`.
+    draws, seed : int
+        Of the simulation; the same input gives the same answer.
+    """
+    plain = [bounds(one, min_subjects=min_subjects) for one in estimates]
+    members = [i for i, one in enumerate(plain) if not one.reason and one.error > 0]
+    if len(members) < 2:
+        return Family(estimates, members, np.zeros((0, len(members))), min_subjects)
+    mean, variance = _drawn([estimates[i] for i in members], draws, seed)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return Family(estimates, members, np.abs(mean) / np.sqrt(variance), min_subjects)
+
+
 def together(
     estimates: Sequence[Estimate],
     *,
@@ -149,44 +286,45 @@ def together(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> list[Bounds]:
-    """Simultaneous intervals: all hold the truth together with the stated probability.
+    """Simultaneous intervals of one level; see `Family.at` and `family`."""
+    return family(estimates, min_subjects=min_subjects, draws=draws, seed=seed).at(level)
 
-    New samples are drawn as Gaussian vectors with the covariance that the family's members were observed to
-    have, each sample with its own means and standard errors. What all intervals are widened by is the quantile
-    of the largest deviation, each member's measured against its own plain interval, and at most Bonferroni's.
-    A family of one has its plain interval.
+
+def over_subjects(
+    values: Array,
+    replicates: Sequence[Array],
+    subjects: Sequence[Sequence[Hashable]],
+    *,
+    level: float = LEVEL,
+    draws: int = DRAWS,
+) -> list[Bounds]:
+    """Simultaneous intervals of one family over subjects, which need not be the same for all members.
+
+    Where they are, these are the intervals of `rdbench.stats.intervals.simultaneous`.
 
     Parameters
     ----------
-    estimates : sequence of Estimate
-    level, min_subjects
-        As in `bounds`.
-    draws, seed : int
-        Of the simulation; the same input gives the same answer.
-
-    Returns
-    -------
-    list of Bounds
-        Members without an interval take no part.
+    values : (members,) float64
+    replicates : sequence of (subjects,) float64
+        Of each member, without each of its own subjects in turn.
+    subjects : sequence of sequence of hashable
+        Who they are; members go together by whom they have in common.
+    level, draws
+        As in `together`.
     """
-    plain = [bounds(one, level=level, min_subjects=min_subjects) for one in estimates]
-    members = [i for i, one in enumerate(plain) if not one.reason and one.error > 0]
-    if len(members) < 2:
-        return plain
-    freedom = np.array([plain[i].freedom for i in members])
-    error = np.array([plain[i].error for i in members])
-    single = stdtrit(freedom, (1 + level) / 2)
-    bonferroni = stdtrit(freedom, 1 - (1 - level) / (2 * len(members)))
-    mean, variance = _drawn([estimates[i] for i in members], draws, seed)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        largest = (np.abs(mean) / np.sqrt(variance) / single).max(axis=1)
-    wider = max(float(np.quantile(largest, level)), 1.0)
-    half = np.minimum(wider * single, bonferroni) * error
-    out = list(plain)
-    for i, h in zip(members, half, strict=True):
-        value = estimates[i].value
-        out[i] = Bounds(value - float(h), value + float(h), plain[i].error, plain[i].freedom, "")
-    return out
+    if len({tuple(names) for names in subjects}) == 1:
+        n = len(subjects[0])
+        found = simultaneous(values, np.stack(replicates, axis=1), level=level, draws=draws).interval
+        columns = (found.low, found.high, found.error, found.reason)
+        return [
+            Bounds(float(low), float(high), float(error), n - 1.0, str(reason))
+            for low, high, error, reason in zip(*columns, strict=True)
+        ]
+    estimates = [
+        Estimate(float(value), Sample("subjects", own, tuple(names)))
+        for value, own, names in zip(values, replicates, subjects, strict=True)
+    ]
+    return together(estimates, level=level, draws=draws)
 
 
 def _drawn(estimates: Sequence[Estimate], draws: int, seed: int) -> tuple[Array, Array]:
@@ -194,17 +332,16 @@ def _drawn(estimates: Sequence[Estimate], draws: int, seed: int) -> tuple[Array,
     rng = np.random.default_rng(seed)
     mean = np.zeros((draws, len(estimates)))
     variance = np.zeros_like(mean)
-    names = dict.fromkeys((sample.name, len(sample.replicates)) for e in estimates for sample in e.samples)
-    for name, units in names:
-        influence = np.zeros((units, len(estimates)))
-        for i, estimate in enumerate(estimates):
-            for sample in estimate.samples:
-                if (sample.name, len(sample.replicates)) == (name, units):
-                    influence[:, i] = sample.replicates - sample.replicates.mean()
+    pools: dict[tuple[Hashable, int], list[tuple[int, Sample]]] = {}
+    for i, estimate in enumerate(estimates):
+        for sample in estimate.samples:
+            pools.setdefault(sample.pool, []).append((i, sample))
+    for samples in pools.values():
+        influence, _ = _influence(samples, len(estimates))
         moved = np.flatnonzero(influence.any(axis=0))
         if not len(moved):
             continue
-        error = np.sqrt((units - 1) / units) * np.linalg.norm(influence[:, moved], axis=0)
+        error = np.linalg.norm(influence[:, moved], axis=0)
         start = 0
         for means, errors in new_samples(influence[:, moved], draws, rng, paired=True):
             at = slice(start, start + len(means))

@@ -11,7 +11,7 @@ from scipy import stats as distributions
 
 from rdbench.errors import InputError
 from rdbench.methods.claims import Claim
-from rdbench.methods.findings import MEMBERS, VERDICTS, evaluate
+from rdbench.methods.findings import ENDPOINT, MEMBERS, VERDICTS, evaluate, evaluate_file
 from rdbench.stats import bd
 
 GOOD, POOR = "good@lite", "poor@lite"
@@ -161,7 +161,7 @@ def by_factor(**advantages: float):
     ("advantages", "verdict", "each"),
     [
         pytest.param((0.05, 0.04), "holds", ["holds", "holds"], id="all hold"),
-        pytest.param((0.05, 0.0), "cannot be told", ["holds", "cannot be told"], id="one cannot be told"),
+        pytest.param((0.05, 0.0), "holds on average", ["holds", "cannot be told"], id="one cannot be told"),
         pytest.param((-0.05, 0.05), "does not hold", ["does not hold", "holds"], id="one does not hold"),
         pytest.param(
             (0.0, -0.05), "does not hold", ["cannot be told", "does not hold"], id="one of each bad kind"
@@ -196,7 +196,7 @@ def unlike_factors():
     return encodes, scores.assign(cov=scores["cov"] + more * scores["n"])
 
 
-def test_the_simultaneous_interval_decides_and_not_the_plain_one(unlike_factors):
+def test_steps_are_held_at_the_plain_level_and_refuted_at_the_simultaneous_one(unlike_factors):
     factors = (1, 2, 4, 8)
     first = evaluate(say(factors=factors), *unlike_factors).members
     plain, wide = first["high"] - first["low"], first["sim_high"] - first["sim_low"]
@@ -206,8 +206,9 @@ def test_the_simultaneous_interval_decides_and_not_the_plain_one(unlike_factors)
     assert (wide <= limit * plain * (1 + 1e-9)).all()
     row = first.iloc[0]
     places = {
+        # The steps hold each member at its plain level; what does not hold must lie below by the simultaneous one.
         row["sim_low"] - 1e-6: "holds",
-        (row["sim_low"] + row["low"]) / 2: "cannot be told",
+        (row["sim_low"] + row["low"]) / 2: "holds",
         row["value"]: "cannot be told",
         (row["sim_high"] + row["high"]) / 2: "cannot be told",
         row["sim_high"] + 1e-6: "does not hold",
@@ -215,7 +216,7 @@ def test_the_simultaneous_interval_decides_and_not_the_plain_one(unlike_factors)
     for margin, verdict in places.items():
         got = evaluate(say(factors=factors, margin=margin), *unlike_factors).members.iloc[0]
         assert got["verdict"] == verdict
-        assert got["sim_low"] == row["sim_low"]
+        assert got["sim_low"] == pytest.approx(row["sim_low"])
 
 
 def test_the_level_is_that_of_the_intervals():
@@ -677,7 +678,7 @@ def test_a_codec_or_target_that_is_missing_is_a_member_by_itself():
     rest = rows.drop(index=("valence", "x264"))
     assert set(rest["reason"]) == {"there are no rows of it"}
     assert found.verdict == "cannot be told"
-    assert found.reason == "liking, av1, factor 4: there are no rows of it"
+    assert found.reason == "liking, av1, factor 4: there are no rows of it (and 2 more of 4)"
 
 
 def test_clips_that_have_nothing_in_common_cannot_be_compared():
@@ -735,8 +736,12 @@ def test_few_seeds_are_remarked_and_one_adds_no_component(good, poor, remark, me
     assert (row["better_seeds"], row["than_seeds"]) == (good, poor)
     parts, free = [PARTS[0]], [SUBJECTS - 1]
     assert row["subject_variance"] == pytest.approx(PARTS[0], rel=1e-3)
+    if good == poor:
+        pairs = variance_of_mean(OF_SEEDS[GOOD][:good] - OF_SEEDS[POOR][:poor])
+        parts, free = [PARTS[0], pairs], [SUBJECTS - 1, good - 1]
+        assert (row["seed_variance"], row["paired_seeds"]) == pytest.approx((pairs, good), rel=1e-3)
     for name, family, count in (("better_seed_variance", GOOD, good), ("than_seed_variance", POOR, poor)):
-        if count == 1:
+        if count == 1 or good == poor:
             assert np.isnan(row[name])
             continue
         parts.append(variance_of_mean(OF_SEEDS[family][:count]))
@@ -745,6 +750,10 @@ def test_few_seeds_are_remarked_and_one_adds_no_component(good, poor, remark, me
     freedom = sum(parts) ** 2 / sum(part**2 / n for part, n in zip(parts, free, strict=True))
     half = distributions.t.ppf(0.975, freedom) * sum(parts) ** 0.5
     assert row["high"] - row["low"] == pytest.approx(2 * half, rel=1e-3)
+    few = "" if min(good, poor) == 5 else "one seed" if min(good, poor) == 1 else f"{min(good, poor)} seeds"
+    assert found.verdict == ("cannot be told" if few else "holds")
+    assert found.reason.startswith(f"{few} cannot hold" if few else "")
+    assert found.endpoint["value"] == pytest.approx(0.05, abs=0.02), "what there is, is shown all the same"
 
 
 def test_one_seed_each_is_a_paired_comparison_over_subjects():
@@ -768,3 +777,84 @@ def test_few_subjects_have_a_difference_and_no_verdict(subjects, measure):
     assert found.verdict == "cannot be told"
     place = "valence, factor 4" if measure == "ccc" else "valence, x264, factor 4"
     assert found.reason == f"{place}: {row['reason']}"
+
+
+# The endpoint, and a file of claims
+
+
+def test_the_endpoint_is_the_mean_of_the_members_with_the_components_of_a_mean():
+    tables = planted(by_factor(x1=0.05, x4=0.01), factors=(1, 4), targets=("valence", "arousal"))
+    end = evaluate(say(factors=(1, 4)), *tables).endpoint
+    assert tuple(end) == ENDPOINT
+    assert (end["value"], end["members"], end["of"]) == pytest.approx((0.03, 4, 4))
+    # Subjects and seeds add the same to each member, so the mean varies as much as one.
+    assert end["subject_variance"] == pytest.approx(PARTS[0])
+    assert end["seed_variance"] == pytest.approx(PARTS[1] + PARTS[2])
+    assert (end["low"], end["high"]) == pytest.approx((0.03 - HALF, 0.03 + HALF))
+    assert end["p"] == pytest.approx(2 * distributions.t.sf(0.03 / ERROR, FREEDOM))
+    assert end["verdict"] == "holds"
+
+
+def test_the_mean_over_rates_is_one_of_log_ratios():
+    tables = coded(by_factor(x1=SAVED, x4=2 * SAVED), factors=(1, 4))
+    end = evaluate(say(measure="bd-rate", codecs=("x264",), factors=(1, 4)), *tables).endpoint
+    assert end["value"] == pytest.approx(100 * (0.8**1.5 - 1), rel=1e-3)
+    assert end["low"] < end["value"] < end["high"] < 0
+
+
+def test_what_has_no_value_is_told_and_left_out_of_the_mean():
+    tables = coded(lambda factor, target: {1: 0.45, 4: 0.05}[factor], level=lower)
+    found = evaluate(say(measure="bd-rate", codecs=("x264",), factors=(1, 4)), *tables)
+    assert found.verdict == "holds on average", "at every factor it cannot be said"
+    assert (found.endpoint["members"], found.endpoint["of"]) == (1, 2)
+    assert found.reason == "valence, x264, factor 1: the curves share no range of accuracy above 0"
+
+
+def test_what_was_never_scored_must_be_before_the_mean_is_told():
+    found = evaluate(say(factors=(4, 9)), *planted(0.05))
+    assert found.verdict == "cannot be told"
+    assert found.reason == "valence, factor 9: there are no rows of it"
+
+
+def test_claims_of_a_file_share_its_level_and_the_weakest_has_most_to_show():
+    tables = planted(0.05)
+    (row,) = evaluate(say(), *tables).members.to_dict("records")
+    # One claim that can barely be shown by itself, among others of which nothing is known.
+    barely = say(margin=row["low"] - 1e-4)
+    unknown = [say(margin=0.05, sentence=f"open {i}") for i in range(9)]
+    assert evaluate(barely, *tables).verdict == "holds"
+    assert evaluate_file([barely, *unknown], *tables)[0].verdict == "cannot be told"
+    # Beside claims that are decided to their ends it has the whole level again.
+    sure = [say(margin=-0.5, sentence=f"sure {i}") for i in range(9)]
+    assert {one.verdict for one in evaluate_file([barely, *sure], *tables)} == {"holds"}
+
+
+def test_the_order_of_the_factors_decides_how_far_it_is_shown(unlike_factors):
+    members = evaluate(say(factors=(1, 2, 4, 8)), *unlike_factors).members.set_index("factor")
+    weakest = members["low"].idxmin()
+    margin = float(members.loc[weakest, "low"]) + 1e-6
+    first = [int(weakest), *(int(f) for f in members.index if f != weakest)]
+    shown = [
+        set(
+            evaluate(say(factors=tuple(order), margin=margin), *unlike_factors).members.query(
+                "verdict == 'holds'"
+            )["factor"]
+        )
+        for order in (first, first[::-1])
+    ]
+    assert weakest not in shown[0] | shown[1]
+    assert shown[0] <= shown[1]
+    assert shown[1] == {str(f) for f in first[1:]}
+
+
+def test_the_same_seeds_are_pairs_unless_a_claim_says_they_share_nothing():
+    of_seeds = {GOOD: OF_SEEDS[GOOD] * 9, POOR: OF_SEEDS[GOOD] * 9 + 0.001 * np.arange(5)}
+    tables = planted(0.05, of_seeds=of_seeds)
+    pairs, alone = (evaluate(say(seeds=kind), *tables) for kind in ("paired", "independent"))
+    assert pairs.members["paired_seeds"].item() == 5
+    assert alone.members["paired_seeds"].item() == 0
+    assert pairs.endpoint["seed_variance"] == pytest.approx(variance_of_mean(0.001 * np.arange(5)))
+    assert alone.endpoint["seed_variance"] == pytest.approx(sum(map(variance_of_mean, of_seeds.values())))
+    both = coded(0.05, of_seeds=of_seeds, factors=(4,))
+    row = evaluate(say(measure="bd-ccc", codecs=("x264",)), *both).members.iloc[0]
+    assert row["seed_variance"] == pytest.approx(variance_of_mean(0.001 * np.arange(5)), rel=1e-3)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from made_runs import made_tables
 
 from rdbench.methods.claims import Claim
-from rdbench.methods.findings import MEMBERS, VERDICTS, Finding, evaluate
+from rdbench.methods.findings import ENDPOINT, MEMBERS, VERDICTS, Finding, evaluate_file
 from rdbench.methods.text import closest, members_for_people, to_csv, to_json, to_markdown, to_text
 
 DOCS = Path(__file__).parents[2] / "docs" / "output.md"
@@ -31,8 +31,8 @@ def member(**values: object) -> dict[str, object]:
         "codec": "none", "variant": "none", "mode": "none", "factor": "4", "target": "valence",
         "gold": "labels", "scoring": "plain", "better_value": 0.5, "than_value": 0.375, "value": 0.125,
         "low": 0.1, "high": 0.15, "sim_low": 0.0625, "sim_high": 0.1875, "verdict": "holds",
-        "better_seeds": 5, "than_seeds": 5, "subjects": 8, "clips": 16, "better_seed_variance": 0.0004,
-        "than_seed_variance": 0.0009, "subject_variance": 0.0016, "freedom": 9.5,
+        "better_seeds": 5, "than_seeds": 5, "paired_seeds": 0, "subjects": 8, "clips": 16,
+        "better_seed_variance": 0.0004, "than_seed_variance": 0.0012, "seed_variance": 0.0016, "subject_variance": 0.0016, "freedom": 9.5,
         "chosen_on": "", "remark": "", "warning": "", "reason": "",
     }  # fmt: skip
     assert set(values) <= set(made)
@@ -58,7 +58,16 @@ def finding(
     if str(claim.get("measure", "")).startswith("bd-"):
         said["codecs"] = ("x264",)
     table = pd.DataFrame(list(rows or (member(),)), columns=list(MEMBERS))
-    return Finding(Claim(**(said | claim)), verdict, reason, table, list(notes))
+    return Finding(Claim(**(said | claim)), verdict, reason, table, list(notes), endpoint(table))
+
+
+def endpoint(table: pd.DataFrame) -> dict[str, Any]:
+    """A mean over the members, as `evaluate` makes it; none where no member has an interval."""
+    made: dict[str, Any] = dict.fromkeys(ENDPOINT, np.nan)
+    have = int(table["low"].notna().sum())
+    made |= {"verdict": "cannot be told", "members": have, "of": len(table), "reason": "" if have else "none"}
+    numbers = {"value": 0.25, "low": 0.125, "high": 0.375, "p": 0.002, "p_holm": 0.004, "freedom": 9.5}
+    return made | (numbers | {"seed_variance": 0.0016, "subject_variance": 0.0009} if have else {})
 
 
 def coded(**values: object) -> dict[str, object]:
@@ -196,16 +205,17 @@ def test_text_is_the_verdict_the_sentence_what_decides_and_the_members() -> None
         factors=(4, 8),
     )
     lines = [line.rstrip() for line in to_text([one]).splitlines()]
-    assert lines[:5] == [
+    assert lines[:6] == [
         "HOLDS: one is better",
-        "  valence, factor 8: +0.125 (+0.031 to +0.188)",
+        "  mean of 2: +0.250 (+0.125 to +0.375), p 0.004 over the file",
+        "  worst, valence, factor 8: +0.125 (+0.031 to +0.188)",
         "  hr@lite: 1 seed: subjects only",
         "  max-mix@lite: 3 seeds: fewer than 5",
         "",
     ]
-    assert lines[5].split() == members_text(one)[0]
-    assert [line.split() for line in lines[6:]] == members_text(one)[1:]
-    assert len(lines) == 5 + 1 + 2
+    assert lines[6].split() == members_text(one)[0]
+    assert [line.split() for line in lines[7:]] == members_text(one)[1:]
+    assert len(lines) == 6 + 1 + 2
 
 
 def members_text(one: Finding) -> list[list[str]]:
@@ -231,17 +241,17 @@ def test_text_says_why_it_cannot_be_told() -> None:
 @pytest.mark.parametrize(
     ("row", "claim", "says"),
     [
-        (member(), {}, "  valence, factor 4: +0.125 (+0.062 to +0.188)"),
+        (member(), {}, "  worst, valence, factor 4: +0.125 (+0.062 to +0.188)"),
         (
             member(value=-0.0126, sim_low=-0.5, sim_high=0.0),
             {"measure": "rmse"},
-            "  valence, factor 4: -0.013 (-0.500 to +0.000)",
+            "  worst, valence, factor 4: -0.013 (-0.500 to +0.000)",
         ),
-        (coded(), {"measure": "bd-rate"}, "  valence, x264, factor 4: -12.5 % (-25.0 % to -1.5 %)"),
+        (coded(), {"measure": "bd-rate"}, "  worst, valence, x264, factor 4: -12.5 % (-25.0 % to -1.5 %)"),
         (
             coded(factor="best", value=0.0625, sim_low=0.03125, sim_high=0.125),
             {"measure": "bd-ccc"},
-            "  valence, x264, factor best: +0.062 (+0.031 to +0.125)",
+            "  worst, valence, x264, factor best: +0.062 (+0.031 to +0.125)",
         ),
     ],
     ids=["ccc", "rmse", "bd-rate", "bd-ccc"],
@@ -260,8 +270,7 @@ def test_members_of_uncoded_pictures_show_both_families() -> None:
         "difference": "+0.125",
         "95 %": "+0.100 to +0.150",
         "95 % of all": "+0.062 to +0.188",
-        "± seeds": "0.020",
-        "± seeds of the other": "0.030",
+        "± seeds": "0.040",
         "± subjects": "0.040",
         "seeds": "5 and 5",
         "subjects": "8",
@@ -270,7 +279,7 @@ def test_members_of_uncoded_pictures_show_both_families() -> None:
 
 
 def test_members_of_curves_show_the_codec_and_the_pairs() -> None:
-    row = coded(better_seeds=3, than_seeds=2, better_seed_variance=np.nan)
+    row = coded(better_seeds=3, than_seeds=3, paired_seeds=3, seed_variance=0.0009)
     shown = members_for_people(finding(row, measure="bd-rate"))
     assert dict(shown.iloc[0]) == {
         "target": "valence",
@@ -279,10 +288,9 @@ def test_members_of_curves_show_the_codec_and_the_pairs() -> None:
         "bd-rate": "-12.5 %",
         "95 %": "-20.0 % to -5.0 %",
         "95 % of all": "-25.0 % to -1.5 %",
-        "± seeds": "",
-        "± seeds of the other": "0.030",
+        "± seeds": "0.030",
         "± subjects": "0.040",
-        "seeds": "3 and 2",
+        "seeds": "3 pairs",
         "subjects": "8",
         "pairs of seeds": "-11.2 %",
         "verdict": "holds",
@@ -329,17 +337,20 @@ def test_markdown_is_a_table_of_claims_and_a_table_of_members_for_each() -> None
     silent = finding(absent(), sentence="silent", verdict="cannot be told", reason="hr@lite was not scored")
     lines = to_markdown([holds, bits, silent]).splitlines()
     assert lines[:5] == [
-        "| claim | verdict | holds in | decided by | difference (95 % of all) | margin | remark |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
         (
-            "| one is better | **holds** | 1 of 1 | valence, factor 4 | +0.125 (+0.062 to +0.188) | -0.03 "
-            "| hr@lite: 1 seed: subjects only |"
+            "| claim | verdict | on average (95 %) | p over the file | holds in | worst "
+            "| difference there (95 % of all) | margin | remark |"
+        ),
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        (
+            "| one is better | **holds** | +0.250 (+0.125 to +0.375) | 0.004 | 1 of 1 | valence, factor 4 "
+            "| +0.125 (+0.062 to +0.188) | -0.03 | hr@lite: 1 seed: subjects only |"
         ),
         (
-            "| fewer bits | **does not hold** | 1 of 1 | valence, x264, factor 4 | -12.5 % (-25.0 % to -1.5 %) | 5 % "
-            "|  |"
+            "| fewer bits | **does not hold** | +0.2 % (+0.1 % to +0.4 %) | 0.004 | 1 of 1 | valence, x264, factor 4 "
+            "| -12.5 % (-25.0 % to -1.5 %) | 5 % |  |"
         ),
-        "| silent | **cannot be told** | 0 of 1 | hr@lite was not scored |  | 0 |  |",
+        "| silent | **cannot be told** | hr@lite was not scored | - | 0 of 1 |  |  | 0 |  |",
     ]
     headings = [place for place, line in enumerate(lines) if line.startswith("#")]
     assert [lines[place] for place in headings] == ["### one is better", "### fewer bits", "### silent"]
@@ -365,7 +376,7 @@ def test_markdown_cells_stay_in_their_cells() -> None:
         else:
             assert len(set(widths)) <= 1, text
             widths = []
-    assert r"| p\|q | **holds** | 1 of 2 | a\|b, factor 4 |" in text
+    assert r"| p\|q | **holds** | +0.250 (+0.125 to +0.375) | 0.004 | 1 of 2 | a\|b, factor 4 |" in text
 
 
 # For programs
@@ -378,7 +389,11 @@ def test_csv_has_a_row_for_each_member_with_its_claim_in_front() -> None:
     rows = list(csv.DictReader(io.StringIO(text)))
     assert text.endswith("\n")
     assert "\r" not in text
-    assert list(rows[0]) == ["claim", "sentence", "claim_verdict", *MEMBERS]
+    assert list(rows[0]) == [
+        *("claim", "sentence", "claim_verdict"),
+        *(f"endpoint_{name}" for name in ENDPOINT),
+        *MEMBERS,
+    ]
     assert [row["claim"] for row in rows] == ["1", "1", "2"]
     assert [row["sentence"] for row in rows] == ['a, "quoted" sentence'] * 2 + ["second"]
     assert [row["claim_verdict"] for row in rows] == ["holds", "holds", "cannot be told"]
@@ -404,15 +419,21 @@ def test_json_has_the_keys_that_are_documented() -> None:
     assert list(told) == documented("`--format json`: ", ", one object each")
     assert told["schema"] == 1
     for claim in told["claims"]:
-        assert list(claim) == documented("one object each: ", "A member is one comparison")
+        assert list(claim) == documented("one object each: ", "`endpoint` is the mean")
         for row in claim["members"]:
             assert list(row) == documented("A member is one comparison: ", "`--format csv`")
+        assert list(claim["endpoint"]) == documented(
+            "`endpoint` is the mean over the members: ", "A member is"
+        )
 
 
 def test_csv_has_the_columns_that_are_documented() -> None:
     columns = next(csv.reader(io.StringIO(to_csv([finding()]))))
     extra = ["claim", *documented("with `claim` (number), ", " in front")]
-    assert columns == extra + documented("A member is one comparison: ", "`--format csv`")
+    ends = [
+        f"endpoint_{name}" for name in documented("`endpoint` is the mean over the members: ", "A member is")
+    ]
+    assert columns == extra + ends + documented("A member is one comparison: ", "`--format csv`")
 
 
 def test_json_holds_the_numbers_themselves() -> None:
@@ -480,12 +501,13 @@ def test_ends_without_a_number_are_shown_as_nothing(end: float) -> None:
 
 @pytest.fixture(scope="module")
 def found() -> list[Finding]:
-    backends = ("max-mix@lite", "max-mix@lite#1", "max-mix@lite#2", "separate@lite")
+    seeds = ("", "#1", "#2", "#3", "#4")
+    backends = tuple(f"{family}@lite{seed}" for family in ("max-mix", "separate") for seed in seeds)
     encodes, scores = made_tables(
         6, factors=(4,), codecs=("x264",), targets=("valence",), backends=backends, region="frame"
     )
     random = np.random.default_rng(3)
-    worse = scores["backend"] == "separate@lite"
+    worse = scores["backend"].str.startswith("separate@lite")
     scores["cov"] *= np.where(worse, 0.7, 1 + 0.005 * random.normal(size=len(scores)))
     said = {"better": "max-mix@lite", "than": "separate@lite", "factors": (4,), "region": "frame"}
     curves = {"codecs": ("x264",), "measure": "bd-rate"}
@@ -496,7 +518,7 @@ def found() -> list[Finding]:
         Claim(sentence="also at factor 8", **(said | {"factors": (4, 8)})),
         Claim(sentence="than what is not there", **(said | {"than": "hr@lite"})),
     ]
-    return [evaluate(claim, encodes, scores) for claim in claims]
+    return evaluate_file(claims, encodes, scores)
 
 
 def test_a_real_finding_is_the_same_in_every_form(found: list[Finding]) -> None:
@@ -520,7 +542,8 @@ def test_a_real_finding_is_the_same_in_every_form(found: list[Finding]) -> None:
                 assert value == (float(row[name]) if row[name] else None), name
     assert told[0]["members"][0]["value"] < -10
     assert told[1]["members"][0]["value"] == pytest.approx(-told[2]["members"][0]["value"], rel=1e-9)
-    assert told[0]["members"][0]["pairs"] == 3
+    assert told[0]["members"][0]["pairs"] == 25
+    assert told[0]["members"][0]["paired_seeds"] == 5
     assert told[3]["reason"] == "valence, factor 8: there are no rows of it"
     assert told[4]["members"][0]["better_value"] is None
 
