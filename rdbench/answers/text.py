@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rdbench.answers.losers import summary
+from rdbench.answers.losers import by_face, summary
 from rdbench.curves.scope import KEYS
 from rdbench.stats.metrics import METRIC_NAMES
 
-__all__ = ["losers_for_people", "rates_for_people", "targets_for_people"]
+__all__ = ["losers_for_people", "plan_for_people", "rates_for_people", "targets_for_people"]
 
 _KEYS = ("backend", "target", "gold", "scoring", "region", "variant", "mode")
 """Shown where they tell rows apart, or are not what one would think."""
@@ -77,6 +77,36 @@ def rates_for_people(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     return _filled(rows), notes.lines
 
 
+def plan_for_people(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of `rdbench.answers.planning.planned` as text."""
+    rows = []
+    for row in table.to_dict("records"):
+        gate, rate = pd.notna(row["tolerance"]), row["measure"] == "rate"
+        amount = row["tolerance"] if gate else row["half_width"]
+        form = _share if rate else _value
+        rows.append(
+            {
+                **_pair(table, row),
+                "wanted": f"{'tolerance' if gate else '±'} {form(amount)} of {row['measure']}",
+                "pilot": f"{row['pilot_subjects']} subjects, {row['pilot_points']} rates",
+                "± now": "" if pd.isna(row["pilot_half_width"]) else form(row["pilot_half_width"]),
+                "subjects": _whole(row["subjects"]),
+                "to be safe": _whole(row["subjects_safe"]),
+                "rates": _whole(row["points"]),
+                "why": str(row["reason"] or ""),
+            }
+        )
+    return _filled(rows)
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.3g} %"
+
+
+def _whole(value: float) -> str:
+    return "" if pd.isna(value) else "over 100000" if np.isinf(value) else f"{value:.0f}"
+
+
 def losers_for_people(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """A table of `rdbench.answers.losers.losers_of` as text, and a sentence for each pair of curves below it."""
     name = METRIC_NAMES.get(str(table["metric"].iloc[0]), str(table["metric"].iloc[0]))
@@ -90,7 +120,23 @@ def losers_for_people(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         }
         shown = {**_pair(table, row), "subject": str(row["subject"])}
         rows.append(shown | {k: "" if pd.isna(v) else form.format(v) for k, (v, form) in numbers.items()})
-    return _filled(rows), [_loss_sentence(table, row) for row in summary(table).to_dict("records")]
+    lines = [_loss_sentence(table, row) for row in summary(table).to_dict("records")]
+    bands = by_face(table).to_dict("records")
+    return _filled(rows), lines + (
+        [_band_sentence(table, row) for row in bands] if len(bands) > len(lines) else []
+    )
+
+
+def _band_sentence(table: pd.DataFrame, row: Row) -> str:
+    faces = (
+        f"{row['from_px']:.0f} px and more"
+        if np.isinf(row["to_px"])
+        else f"{row['from_px']:.0f} to {row['to_px']:.0f} px"
+    )
+    told = f"{', '.join(_pair(table, row).values())}, faces of {faces}: {row['losing']} of {row['subjects']} subjects lose"
+    if pd.notna(row["bd_accuracy"]):
+        told += f", mean {row['bd_accuracy']:+.3f}"
+    return f"{told}; accuracy {row['anchor_value']:.3f} against {row['test_value']:.3f}."
 
 
 def _pair(table: pd.DataFrame, row: Row) -> dict[str, str]:

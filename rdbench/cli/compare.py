@@ -92,9 +92,10 @@ def claims(
     format_: str,
     out: Path | None,
 ) -> int:
-    """Hold claims about ways of training against runs: each holds, does not hold, or cannot be told.
+    """Hold claims about ways of training against runs: each holds, holds on average, does not hold, or cannot be told.
 
-    A claim finds its rows in whichever of the runs has them.
+    A claim finds its rows in whichever of the runs has them. All claims of a file are decided together: at most 5 % of
+    files say anything wrong.
 
     \b
     rdbench claims results/standalone results/coded --claims paper.toml
@@ -104,12 +105,11 @@ def claims(
     from rdbench.curves.several import joined
     from rdbench.methods import text as claims_formats
     from rdbench.methods.claims import load_claims
-    from rdbench.methods.findings import evaluate
+    from rdbench.methods.findings import evaluate_file
 
     listed = load_claims(file)
     encodes, scores = joined([open_run(run) for run in runs])
-    options = {"bits": bits, "charge_boxes": charge_boxes, "partition": partition}
-    found = [evaluate(claim, encodes, scores, **options) for claim in listed]  # type: ignore[arg-type]
+    found = evaluate_file(listed, encodes, scores, bits=bits, charge_boxes=charge_boxes, partition=partition)
     text = {
         "table": claims_formats.to_text,
         "csv": claims_formats.to_csv,
@@ -228,6 +228,19 @@ def bd(
     metavar="SHARE|none",
     help="Tolerated loss in units of the metric; none: accuracy is not judged.",
 )
+@click.option(
+    "--max-target-rate",
+    type=Share(),
+    metavar="SHARE|none",
+    help="Tolerated loss of rate where a curve reaches the target of --keep; not judged unless given.",
+)
+@click.option(
+    "--keep",
+    default="95%",
+    show_default=True,
+    metavar="SHARE|ACCURACY",
+    help="The target: a share of the reference's uncoded accuracy, or an accuracy.",
+)
 @click.option("--vary", "vary", multiple=True, type=click.Choice(["weights", "encoder", "profile"]))
 @click.option("--rate-only", is_flag=True, help="Compare bits alone, exactly.")
 @click.option("--allow-inconclusive", is_flag=True, help="Do not fail where the data cannot tell.")
@@ -258,6 +271,8 @@ def check(
     against: Path,
     max_bd_rate: float | None,
     max_accuracy_drop: float | None,
+    max_target_rate: float | None,
+    keep: str,
     vary: Sequence[str],
     rate_only: bool,
     allow_inconclusive: bool,
@@ -286,6 +301,8 @@ def check(
         (theirs.encodes, theirs.scores),
         max_bd_rate=max_bd_rate,
         max_accuracy_drop=max_accuracy_drop,
+        max_target_rate=max_target_rate,
+        keep=keep,
         vary=vary,
         rate_only=rate_only,
         allow_inconclusive=allow_inconclusive,

@@ -15,7 +15,7 @@ import click
 
 from rdbench import __version__
 from rdbench.cli.about import cache, doctor, list_
-from rdbench.cli.answers import target, validate
+from rdbench.cli.answers import plan, target, validate
 from rdbench.cli.compare import bd, check, claims, methods
 from rdbench.cli.look import export, inspect, plot, report, status
 from rdbench.cli.make import fetch, rescore, run, train
@@ -126,7 +126,7 @@ def main() -> None:
 for _command in (
     *(run, train, rescore),
     *(plot, report, export, status, inspect, validate),
-    *(bd, target, check, methods, claims),
+    *(bd, target, check, plan, methods, claims),
     *(list_, doctor, cache, fetch),
 ):
     main.add_command(_command)

@@ -33,6 +33,7 @@ COLUMNS = (
     *("metric", "verdict", "reason", "decides", "identical", "points", "subjects", "clips"),
     *("bd_rate", "bd_rate_low", "bd_rate_high", "bd_rate_detectable"),
     *("bd_accuracy", "bd_accuracy_low", "bd_accuracy_high", "bd_accuracy_detectable"),
+    *("target_rate", "target_rate_low", "target_rate_high", "target_rate_detectable"),
     *("unchanged_passes", "underpowered"),
     *("encodes", "encodes_changed", "payload_bits", "payload_bits_change", "payload_change"),
     *("quantiser_rate", "psnr_change"),
@@ -40,7 +41,8 @@ COLUMNS = (
 )
 """The columns of `Verdict.rows`. ``decides`` is whether the curve counts for the exit code: one that only one side
 has, or that has no value on either, does not. ``bd_rate`` is in per cent (positive: the run needs more bits),
-``bd_accuracy`` in units of the metric (negative: the run recognises worse), their ends are simultaneous,
+``bd_accuracy`` in units of the metric (negative: the run recognises worse), ``target_rate`` in per cent of the rate that the
+target takes (where that is judged), their ends are simultaneous,
 ``_detectable`` is the loss that is called regressed 8 times in 10 (so it exceeds the tolerance),
 ``unchanged_passes`` how often the curve of an unchanged build is shown to be no worse, and ``underpowered`` whether
 that is less than 8 times in 10. The last ones are exact: encodes in common and those that differ anywhere; the reference's bits (those

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import nctdtrinc, stdtr
+from scipy.special import nctdtr, nctdtrinc
 
 from rdbench.curves.arrays import codes
 from rdbench.curves.points import Points
@@ -21,9 +21,11 @@ from rdbench.curves.sides import side_of
 from rdbench.errors import NotComparableError
 from rdbench.gate.cells import Cells, both_sides
 from rdbench.gate.exact import Charged, named_rows
-from rdbench.gate.settings import ACCURACY, RATE, Settings
+from rdbench.gate.settings import ACCURACY, RATE, TARGET, Settings
+from rdbench.gate.targeted import at_target, bare_curves
 from rdbench.stats.bd import Delta, Side, bd_accuracy, bd_rate, percent
-from rdbench.stats.intervals import LEVEL, MIN_SUBJECTS, simultaneous
+from rdbench.stats.components import over_subjects
+from rdbench.stats.intervals import LEVEL, MIN_SUBJECTS
 from rdbench.stats.metrics import FROM_CONFUSION, FROM_MOMENTS, higher_is_better
 from rdbench.tables.schema import CURVE, SCOPE
 
@@ -32,6 +34,7 @@ __all__ = ["POWER", "Judged", "judge", "judged_rows"]
 POWER = 0.8
 """The detectable loss is called regressed this often, and a gate must pass an unchanged build as often."""
 
+_COLUMN = {RATE: "bd_rate", ACCURACY: "bd_accuracy", TARGET: "target_rate"}
 # The metric of each kind of score unless another is asked for, and those that it can give.
 _DEFAULT = {"continuous": "ccc", "classes": "accuracy", "": ""}
 _GIVES: dict[str, tuple[str, ...]] = {
@@ -101,7 +104,8 @@ def judged_rows(
             families.setdefault((own, *scope), []).append(i)
     for (own, *_), members in families.items():
         try:
-            parts = both_sides(cells, members, asked.basis(own))
+            bare = bare_curves(cells, members) if tolerance[TARGET] is not None else []
+            parts = both_sides(cells, sorted({*members, *bare}), asked.basis(own))
         except NotComparableError as error:
             for i in members:
                 rows[i] |= {"verdict": "not comparable", "reason": str(error)}
@@ -135,7 +139,7 @@ def _no_value(metric: str) -> dict[str, object]:
 def _unchanged(tolerance: dict[str, float | None], coded: bool) -> dict[str, object]:
     row: dict[str, object] = {"verdict": "same", "reason": "identical", "unchanged_passes": 1.0}
     row |= {"largest_value_change": 0.0, "warning": ""}
-    for measure, name in ((RATE, "bd_rate"), (ACCURACY, "bd_accuracy")):
+    for measure, name in _COLUMN.items():
         if tolerance[measure] is not None and (coded or measure == ACCURACY):
             row |= {f"{name}{part}": 0.0 for part in ("", "_low", "_high", "_detectable")}
     return row
@@ -190,6 +194,10 @@ def _deltas(
             warnings.append(delta.warning)
             out.append(Judged(i, ACCURACY, delta, -1.0, subjects))
             rows[i]["bd_accuracy"] = delta.value
+        if tolerance[TARGET] is not None and not uncoded:
+            delta = at_target(asked.keep, points, at, ("A", *name), anchor, test)
+            out.append(Judged(i, TARGET, delta, 1.0, subjects))
+            rows[i]["target_rate"] = float(percent(delta.value))
         rows[i]["warning"] = "; ".join(dict.fromkeys(one for one in warnings if one))
     return out
 
@@ -262,28 +270,25 @@ def _largest_change(
 
 
 def _intervals(judged: list[Judged], level: float, draws: int = 4000) -> None:
-    families: dict[tuple[bool, tuple[str, ...]], list[Judged]] = {}
+    families: dict[bool, list[Judged]] = {}
     for one in judged:
         if len(one.loss.replicates) == len(one.subjects) and np.isfinite(one.loss.value):
             # A curve that does not move at all needs no room in the family.
             if np.any(one.loss.replicates != one.loss.value):
-                families.setdefault((one.primary, one.subjects), []).append(one)
+                families.setdefault(one.primary, []).append(one)
             elif len(one.subjects) >= MIN_SUBJECTS:
                 one.low = one.high = one.sign * one.loss.value
                 one.reach = one.critical = one.error = 0.0
-    for (primary, subjects), family in families.items():
-        # Families over different subjects share the allowance for error; primary curves share it with no others.
-        own_level = 1 - (1 - level) / sum(other == primary for other, _ in families)
+    # Primary curves share the allowance for error with no others.
+    for family in families.values():
         values = np.array([one.sign * one.loss.value for one in family])
-        replicates = np.stack([one.sign * one.loss.replicates for one in family], axis=1)
-        found = simultaneous(values, replicates, level=own_level, draws=draws)
-        # Of a noncentral t: the lower end is above the tolerance where the estimate exceeds it by the critical value.
-        reach = float(nctdtrinc(max(len(subjects) - 1, 1), 1 - POWER, found.critical))
-        for k, one in enumerate(family):
-            one.low, one.high = float(found.interval.low[k]), float(found.interval.high[k])
-            one.error, one.critical = float(found.interval.error[k]), float(found.critical)
-            one.reach = reach * one.error
-            one.reason = str(found.interval.reason[k])
+        replicates = [one.sign * one.loss.replicates for one in family]
+        found = over_subjects(values, replicates, [one.subjects for one in family], level=level, draws=draws)
+        for one, own in zip(family, found, strict=True):
+            one.low, one.high, one.error, one.reason = own.low, own.high, own.error, own.reason
+            one.critical = (one.high - one.low) / 2 / one.error if one.error > 0 else 0.0
+            # Of a noncentral t: the lower end is above the tolerance where the estimate exceeds it by the critical value.
+            one.reach = float(nctdtrinc(max(len(one.subjects) - 1, 1), 1 - POWER, one.critical)) * one.error
 
 
 def _underpowered(judged: list[Judged]) -> set[int]:
@@ -300,7 +305,8 @@ def _compare(judged: list[Judged], tolerance: dict[str, float | None]) -> None:
         if one.error == 0:
             one.passes = 1.0
         elif np.isfinite(one.error):
-            one.passes = float(stdtr(max(len(one.subjects) - 1, 1), limit / one.error - one.critical))
+            # The upper end lies within the tolerance, its distance being a noncentral t as well.
+            one.passes = float(1 - nctdtr(max(len(one.subjects) - 1, 1), limit / one.error, one.critical))
         if np.isnan(one.low):
             one.reason = one.loss.reason or one.reason or one.loss.interval_reason
         elif one.low > limit:
@@ -315,9 +321,9 @@ def _compare(judged: list[Judged], tolerance: dict[str, float | None]) -> None:
 
 def _settle(row: dict[str, object], judged: list[Judged]) -> None:
     for one in judged:
-        name = "bd_rate" if one.measure == RATE else "bd_accuracy"
+        name = _COLUMN[one.measure]
         ends = sorted((one.sign * one.low, one.sign * one.high))
-        scale = percent if one.measure == RATE else float
+        scale = float if one.measure == ACCURACY else percent
         row |= {
             f"{name}_low": float(scale(ends[0])),
             f"{name}_high": float(scale(ends[1])),
@@ -347,7 +353,7 @@ def _settle(row: dict[str, object], judged: list[Judged]) -> None:
 
 def _power_notes(judged: list[Judged], tolerance: dict[str, float | None]) -> list[str]:
     notes = []
-    for measure in (RATE, ACCURACY):
+    for measure in _COLUMN:
         some = [
             one.detectable
             for one in judged
@@ -357,8 +363,8 @@ def _power_notes(judged: list[Judged], tolerance: dict[str, float | None]) -> li
         limit = tolerance[measure]
         if not some or limit is None:
             continue
-        scale, unit = (percent, " %") if measure == RATE else (float, "")
-        name = "BD-rate" if measure == RATE else "accuracy"
+        scale, unit = (float, "") if measure == ACCURACY else (percent, " %")
+        name = "BD-rate" if measure == RATE else measure
         text = (
             f"The loss of {name} that is called regressed {round(10 * POWER)} times in 10: "
             f"{scale(min(some)):.3g} to {scale(max(some)):.3g}{unit}; the tolerance is {scale(limit):.3g}{unit}. "

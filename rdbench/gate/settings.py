@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rdbench.errors import InputError
 from rdbench.gate.lost import parse_allowed
+from rdbench.stats.goals import Goal
 from rdbench.stats.interpolation import DEFAULT
 from rdbench.stats.intervals import LEVEL
 from rdbench.stats.metrics import METRICS
@@ -18,9 +19,9 @@ from rdbench.tables.basis import Basis
 from rdbench.tables.schema import CURVE
 from rdbench.words import did_you_mean
 
-__all__ = ["ACCURACY", "RATE", "VARY", "Settings"]
+__all__ = ["ACCURACY", "RATE", "TARGET", "VARY", "Settings"]
 
-RATE, ACCURACY = "rate", "accuracy"
+RATE, ACCURACY, TARGET = "rate", "accuracy", "rate at the target"
 """The measures that a curve may lose in."""
 
 VARY = {"weights": "weights", "encoder": "build", "profile": "profile"}
@@ -37,6 +38,10 @@ class Settings:
         Tolerated loss as a share of the rate (0.01 is 1 %); None: rate is not judged.
     max_accuracy_drop : float or None
         Tolerated loss in units of the metric; None: accuracy is not judged.
+    max_target_rate : float, optional
+        Tolerated loss of rate, as a share, where a curve reaches `keep`; None: that is not judged.
+    keep : str
+        As `rdbench.stats.goals.Goal.parse` takes it; a share is one of the reference's uncoded accuracy.
     vary : collection of {"weights", "encoder", "profile"}
         What is allowed to differ. Anything else that differs makes a curve not comparable.
     rate_only : bool
@@ -65,6 +70,8 @@ class Settings:
 
     max_bd_rate: float | None = 0.01
     max_accuracy_drop: float | None = 0.01
+    max_target_rate: float | None = None
+    keep: str = "95%"
     vary: Collection[str] = ()
     rate_only: bool = False
     allow_inconclusive: bool = False
@@ -92,7 +99,14 @@ class Settings:
                         f"{name!r} in {text!r} is of no whole curve; curves have {', '.join(CURVE)}."
                     )
         self.basis(self.metric or METRICS[0])
-        if self.max_bd_rate is None and (self.max_accuracy_drop is None or self.rate_only):
+        Goal.parse(self.keep)
+        if self.rate_only and self.max_target_rate is not None:
+            raise InputError(
+                "The rate at a target needs accuracy, which --rate-only does not look at; leave one out."
+            )
+        if {self.max_bd_rate, self.max_target_rate} == {None} and (
+            self.max_accuracy_drop is None or self.rate_only
+        ):
             raise InputError("Nothing is judged: give a tolerance for the rate or for accuracy.")
 
     def is_primary(self, curves: pd.DataFrame) -> NDArray[np.bool_]:
@@ -120,10 +134,11 @@ class Settings:
         return Basis(metric, self.bits, self.charge_boxes, self.partition)
 
     def tolerance(self) -> dict[str, float | None]:
-        """Tolerated loss by measure: a log ratio of rates, and a difference of the metric; None: it is not judged."""
+        """Tolerated loss by measure: log ratios of rates, and a difference of the metric; None: it is not judged."""
         return {
             RATE: None if self.max_bd_rate is None else float(np.log1p(self.max_bd_rate)),
             ACCURACY: None if self.rate_only else self.max_accuracy_drop,
+            TARGET: None if self.max_target_rate is None else float(np.log1p(self.max_target_rate)),
         }
 
     def told(self) -> dict[str, object]:
@@ -131,6 +146,8 @@ class Settings:
         return {
             "max_bd_rate": self.max_bd_rate,
             "max_accuracy_drop": None if self.rate_only else self.max_accuracy_drop,
+            "max_target_rate": self.max_target_rate,
+            "keep": None if self.max_target_rate is None else self.keep,
             "vary": sorted(self.vary),
             "rate_only": self.rate_only,
             "allow_inconclusive": self.allow_inconclusive,

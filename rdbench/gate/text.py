@@ -65,7 +65,7 @@ def for_people(verdict: Verdict) -> pd.DataFrame:
             {
                 "curve": curve_name(row),
                 "verdict": row["verdict"] + (" (underpowered)" if row["underpowered"] else ""),
-                **_measured(row, alone=bool(verdict.settings["rate_only"])),
+                **_measured(row, verdict.settings),
                 "bits, exact": exact,
                 "why": "" if pd.isna(row["reason"]) else str(row["reason"]),
             }
@@ -77,15 +77,20 @@ def _headings(verdict: Verdict) -> list[str]:
     measures = ["bits at equal accuracy", "accuracy at equal bits"]
     if verdict.settings["rate_only"]:
         measures = ["bits at equal quantiser", "PSNR"]
+    if verdict.settings.get("max_target_rate") is not None:
+        measures.append("bits at the target")
     return ["curve", "verdict", *measures, "bits, exact", "why"]
 
 
-def _measured(row: dict[Any, Any], *, alone: bool) -> dict[str, str]:
-    if not alone:
-        return {
+def _measured(row: dict[Any, Any], settings: dict[str, object]) -> dict[str, str]:
+    if not settings["rate_only"]:
+        shown = {
             "bits at equal accuracy": _with_ends(row, "bd_rate", "{:+.2f} %"),
             "accuracy at equal bits": _with_ends(row, "bd_accuracy", "{:+.4f}"),
         }
+        if settings.get("max_target_rate") is not None:
+            shown["bits at the target"] = _with_ends(row, "target_rate", "{:+.2f} %")
+        return shown
     figures = {
         "bits at equal quantiser": ("quantiser_rate", "{:+.2f} %"),
         "PSNR": ("psnr_change", "{:+.2f} dB"),

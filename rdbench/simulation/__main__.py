@@ -5,7 +5,8 @@ an own share of the variance, own bits, and what a codec does to each is partly 
 tables that subjects would leave are drawn directly, as the sums that the rest of the program works on, and go
 through the very functions that make the program's numbers.
 
-``python -m rdbench.simulation coverage``, ``... power``, ``... needed`` and ``... targets`` print the tables of docs/simulation.md.
+``python -m rdbench.simulation coverage``, ``... power``, ``... needed``, ``... targets``, ``... gate``, ``... optimism``, ``... plan`` and ``... claims`` print
+the tables of docs/simulation.md.
 """
 
 from __future__ import annotations
@@ -13,7 +14,11 @@ from __future__ import annotations
 import click
 import pandas as pd
 
+from rdbench.simulation.claimed import power_of_claims, size_of_claims
 from rdbench.simulation.coverage import coverage, envelope_coverage
+from rdbench.simulation.gated import exit_codes
+from rdbench.simulation.optimism import optimism
+from rdbench.simulation.planned import plans
 from rdbench.simulation.population import POPULATIONS
 from rdbench.simulation.power import needed, power
 from rdbench.simulation.targets import target_coverage
@@ -62,6 +67,38 @@ def _targets(trials: int, seed: int) -> None:
     for name, population in POPULATIONS.items():
         table = target_coverage(trials, population=population, seed=seed)
         click.echo(f"\n{name}\n\n{_markdown(table, form)}")
+
+
+@main.command("gate", help="What the whole check exits with, for unchanged builds and for builds that lost.")
+@click.option("--trials", default=300, show_default=True)
+@click.option("--seed", default=0, show_default=True)
+def _gate(trials: int, seed: int) -> None:
+    form = dict.fromkeys(("passes", "said", "false", "at", "loss", "found"), "{:.1%}")
+    click.echo(_markdown(exit_codes(trials, seed=seed), form))
+
+
+@main.command("optimism", help="How much better the best of eight equal factors looks than it is.")
+@click.option("--trials", default=1000, show_default=True)
+@click.option("--seed", default=0, show_default=True)
+def _optimism(trials: int, seed: int) -> None:
+    click.echo(_markdown(optimism(trials, seed=seed), {"common": "{:.0%}"}))
+
+
+@main.command("plan", help="What comes of runs that are planned from pilots.")
+@click.option("--trials", default=200, show_default=True)
+@click.option("--seed", default=0, show_default=True)
+def _plan(trials: int, seed: int) -> None:
+    click.echo(_markdown(plans(trials, seed=seed), dict.fromkeys(("kept", "safe_kept"), "{:.0%}")))
+
+
+@main.command("claims", help="How often a file of claims errs, and how often it finds what is there.")
+@click.option("--trials", default=500, show_default=True)
+@click.option("--seed", default=0, show_default=True)
+def _claims(trials: int, seed: int) -> None:
+    shares = ("mean", "sentence", "member", "any", "on average", "at every factor", "independent")
+    form = dict.fromkeys(shares, "{:.1%}") | {"worse": "{:g}"}
+    click.echo(f"\nsize\n\n{_markdown(size_of_claims(trials, seed=seed), form)}")
+    click.echo(f"\npower\n\n{_markdown(power_of_claims(trials // 2, seed=seed), form)}")
 
 
 _FORM = {

@@ -47,7 +47,7 @@ def test_identical_tables_are_the_same_whatever_the_tolerance(tables):
 def mixed():
     """Valence, and expressions in four classes, of the same encodes."""
     encodes, valence, _ = made(factors=(1,), subjects=8, mode="crf", uncoded=True)
-    classes = made(factors=(1,), subjects=8, mode="crf", uncoded=True, classes=4, targets=("expression",))[1]
+    classes = made(factors=(1,), subjects=8, mode="crf", uncoded=True, classes=2, targets=("expression",))[1]
     return encodes, pd.concat([valence, classes], ignore_index=True)
 
 
@@ -780,3 +780,66 @@ def test_a_gain_that_may_be_large_is_no_reason_to_fail(tables):
     )
     assert set(found.rows.verdict[found.rows.codec == "x265"]) == {"not worse"}
     assert (found.overall, found.exit_code) == ("not worse", 0)
+
+
+@pytest.fixture(scope="module")
+def reaching():
+    encodes, scores, _ = made(
+        factors=(1,), subjects=12, mode="crf", rates=(8, 16, 32, 64, 128, 256), uncoded=True
+    )
+    return encodes, scores
+
+
+def test_the_rate_at_a_target_is_judged_where_it_is_asked_for(reaching):
+    encodes, scores = reaching
+    dear = dearer(encodes, 0.2, sd=0.005), scores
+    wide = {"max_bd_rate": 0.5, "max_accuracy_drop": 0.5}
+    assert check(dear, reaching, **wide).exit_code == 0
+    found = check(dear, reaching, **wide, max_target_rate=0.1, keep="80%")
+    row = found.rows[found.rows.codec == "x265"].iloc[0]
+    assert (row.verdict, row.reason) == ("regressed", "rate at the target")
+    assert found.exit_code == 1
+    assert row.target_rate_low < row.target_rate < row.target_rate_high
+    assert row.target_rate == pytest.approx(20, abs=1.5)
+    assert check(dear, reaching, **wide, max_target_rate=0.5, keep="80%").exit_code == 0
+    assert "bits at the target" in verdict_formats.to_markdown(found)
+
+
+def test_a_target_that_is_not_reached_is_no_pass(reaching):
+    encodes, scores = reaching
+    wide = {"max_bd_rate": 0.5, "max_accuracy_drop": 0.5, "max_target_rate": 0.1}
+    found = check((dearer(encodes, 0.01), scores), reaching, **wide, keep="0.999")
+    row = found.rows[found.rows.codec == "x265"].iloc[0]
+    assert (row.verdict, found.exit_code) == ("inconclusive", 3)
+    assert "not reached" in row.reason
+
+
+def test_a_share_needs_uncoded_pictures_of_the_reference(reaching):
+    encodes, scores = reaching
+    coded = encodes[encodes.codec != "none"]
+    bare = coded, scores[scores.encode.isin(coded.encode)]
+    found = check(
+        (dearer(coded, 0.01), bare[1]), bare, max_bd_rate=0.5, max_accuracy_drop=0.5, max_target_rate=0.1
+    )
+    assert found.exit_code == 3
+    assert "no uncoded pictures" in " ".join(found.rows.reason)
+
+
+def test_curves_over_unlike_subjects_are_one_family():
+    encodes, scores, _ = made(factors=(1,), subjects=16, mode="crf", targets=("arousal", "valence"))
+    who = scores.encode.map(encodes.set_index("encode").subject)
+    part = scores[(scores.target == "arousal") | (who < "test12")]
+    noisy = dearer(encodes, 0.0, sd=0.05), part
+    rows = check(noisy, (encodes, part), max_accuracy_drop=None).rows.set_index(["target", "codec"])
+    assert rows.loc[("arousal", "x265"), "subjects"] == 16
+    assert rows.loc[("valence", "x265"), "subjects"] == 12
+    one = check(
+        (noisy[0], part[part.target == "arousal"]),
+        (encodes, part[part.target == "arousal"]),
+        max_accuracy_drop=None,
+    )
+    alone = one.rows.set_index("codec").loc["x265"]
+    both = rows.loc[("arousal", "x265")]
+    ratio = (both.bd_rate_high - both.bd_rate_low) / (alone.bd_rate_high - alone.bd_rate_low)
+    # They go together, so a family of two costs less than halving the allowance for each would.
+    assert 1.0 <= ratio < 1.16

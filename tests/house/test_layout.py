@@ -35,7 +35,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "gate": (GROUND, "tables", "stats", "curves"),
     "figures": (GROUND, "tables", "stats", "curves", "answers", "methods"),
     "report": (GROUND, "tables", "stats", "curves", "answers", "methods", "figures"),
-    "simulation": (GROUND, "tables", "stats", "curves", "answers", "gate"),
+    "simulation": (GROUND, "tables", "stats", "curves", "answers", "gate", "methods"),
     "cli": (GROUND, "tables", "stats", *LEFT, *RIGHT),
 }
 """Each wing with the wings that it may import."""

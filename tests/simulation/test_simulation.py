@@ -11,7 +11,11 @@ from scipy.special import stdtrit
 from rdbench.curves.points import metric_of_sums
 from rdbench.gate.judging import judge
 from rdbench.simulation.__main__ import main
+from rdbench.simulation.claimed import power_of_claims, size_of_claims
 from rdbench.simulation.coverage import coverage, envelope_coverage, side_of_sums
+from rdbench.simulation.gated import Design, exit_codes
+from rdbench.simulation.optimism import optimism
+from rdbench.simulation.planned import plans
 from rdbench.simulation.population import PLANTED, POPULATIONS, Population, draw
 from rdbench.simulation.power import (
     _DRAWS,
@@ -240,3 +244,38 @@ def test_the_tolerances_of_the_workflow_are_tabulated():
         in " ".join(PAGE.read_text().split())
     )
     assert f"hold their promise with {needs[1]} subjects and 8 curves" in " ".join(workflow.split())
+
+
+def test_a_file_of_claims_finds_what_is_there_and_says_nothing_of_what_is_not():
+    table = size_of_claims(4, (8,), worlds=("better but for the last factor",))
+    assert list(table.columns) == ["world", "subjects", "mean", "sentence", "member", "any"]
+    assert (table["any"] >= table[["mean", "sentence", "member"]].max(axis=1)).all()
+    (row,) = power_of_claims(3, (0.3,), (16,)).to_dict("records")
+    assert row["on average"] == 1.0
+    assert row["ccc"] > 0.1
+    (row,) = power_of_claims(3, (0.0,), (16,)).to_dict("records")
+    assert row["on average"] < 0.2
+    assert abs(row["ccc"]) < 0.05
+
+
+def test_the_exit_codes_are_those_of_the_whole_check():
+    (row,) = exit_codes(6, (Design(24, curves=2),)).to_dict("records")
+    assert row["loss"] > 0.03, "a loss that is found exceeds the tolerance"
+    assert row["false"] <= 0.2
+    assert row["found"] >= 0.5
+    (hopeless,) = exit_codes(3, (Design(8, max_bd_rate=0.001),)).to_dict("records")
+    assert hopeless["passes"] == 0
+
+
+def test_the_best_of_equal_factors_looks_better_than_it_is():
+    table = optimism(20, (8, 32), (0.3, 0.9))
+    assert (table[["lowest", "highest"]] > 0).all(axis=None)
+    few, many = (table[table["subjects"] == n]["lowest"].to_numpy() for n in (8, 32))
+    assert (few > many).all()
+
+
+def test_a_planned_run_becomes_about_what_was_wanted():
+    (row,) = plans(30, (16,), half_width=0.02).to_dict("records")
+    assert row["width"] == pytest.approx(0.02, rel=0.3)
+    assert row["safe"] > row["subjects"]
+    assert row["safe_width"] < row["width"]
