@@ -22,7 +22,7 @@ from rdbench.stats.by_clip import clip_deltas
 from rdbench.stats.interpolation import DEFAULT
 from rdbench.typing import Array
 
-__all__ = ["COLUMNS", "losers_of", "summary"]
+__all__ = ["BANDS", "COLUMNS", "by_face", "losers_of", "summary"]
 
 _PAIR = (
     *(f"anchor_{key}" for key in KEYS),
@@ -121,6 +121,40 @@ def _about(scopes: Scopes, points: Points) -> dict[str, NDArray[Any]]:
         "clips": by_subject["clip"].nunique().reindex(points.subjects).to_numpy(),
         "face_px": by_subject["width"].median().reindex(points.subjects).to_numpy(dtype=np.float64),
     }
+
+
+BANDS = (0.0, 32.0, 64.0, 96.0, 128.0, 192.0, np.inf)
+"""Widths of a face in pixels at factor 1 that `by_face` puts together."""
+
+
+def by_face(table: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy and deltas of each pair by the width of the face: whether it is the small ones who lose.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `losers_of` gives it.
+
+    Returns
+    -------
+    DataFrame
+        The columns that name a pair, then ``from_px`` and ``to_px``, ``subjects``, ``losing``, and the means over the
+        band's subjects of ``anchor_value``, ``test_value``, ``bd_accuracy`` and ``bd_rate`` (in per cent, of those that have
+        one). Bands without a subject have no row.
+    """
+    rows = []
+    band = pd.cut(table["face_px"], list(BANDS), right=False, labels=False)
+    for _, own in table.assign(band=band).groupby([*_PAIR, "band"], sort=False, dropna=True):
+        place = int(own["band"].iloc[0])
+        row = own.iloc[0][list(_PAIR)].to_dict() | {"from_px": BANDS[place], "to_px": BANDS[place + 1]}
+        row |= {"subjects": len(own), "losing": int(own["loses"].sum())}
+        means = {name: float(own[name].mean()) for name in ("anchor_value", "test_value", "bd_accuracy")}
+        means["bd_rate"] = float(percent(np.log1p(own["bd_rate"].dropna() / 100).mean()))
+        rows.append(row | means)
+    names = [
+        *("from_px", "to_px", "subjects", "losing", "anchor_value", "test_value", "bd_accuracy", "bd_rate")
+    ]
+    return pd.DataFrame(rows, columns=[*_PAIR, *names]).sort_values([*_PAIR, "from_px"], ignore_index=True)
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:

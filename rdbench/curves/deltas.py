@@ -17,9 +17,10 @@ from rdbench.curves.sides import resampled
 from rdbench.errors import InputError, NotComparableError
 from rdbench.stats import bd, by_clip
 from rdbench.stats.bd import Delta, percent, relative_difference
-from rdbench.stats.caveats import caveat
+from rdbench.stats.caveats import caveat, doubts
+from rdbench.stats.components import over_subjects
 from rdbench.stats.interpolation import DEFAULT
-from rdbench.stats.intervals import LEVEL, MIN_SUBJECTS, simultaneous
+from rdbench.stats.intervals import LEVEL, MIN_SUBJECTS
 from rdbench.tables.basis import Basis
 from rdbench.typing import Array
 from rdbench.words import nearest
@@ -356,7 +357,9 @@ def _row(
         "test_points": accuracy.knots[1],
         "displacement": rate.displacement,
         "chosen_on": anchor.chosen_on or test.chosen_on,
-        "warning": "; ".join(dict.fromkeys(text for text in (accuracy.warning, rate.warning) if text)),
+        "warning": "; ".join(
+            dict.fromkeys(text for text in (accuracy.warning, rate.warning, *doubts(accuracy, rate)) if text)
+        ),
     }
     row |= _columns("bd_accuracy", accuracy) | _columns("bd_rate", rate)
     if settings.boot and len(points.subjects) >= MIN_SUBJECTS:
@@ -424,19 +427,14 @@ def _clip_columns(
 def _simultaneous_columns(
     table: pd.DataFrame, deltas: list[tuple[Points, Delta, Delta]], level: float
 ) -> None:
-    families: dict[tuple[str, ...], list[int]] = {}
-    for i, (points, _, _) in enumerate(deltas):
-        families.setdefault(tuple(points.subjects), []).append(i)
+    subjects = [tuple(points.subjects) for points, _, _ in deltas]
     for name in _MEASURES:
         of_row = [accuracy if name == "bd_accuracy" else rate for _, accuracy, rate in deltas]
         scale = percent if name == "bd_rate" else np.asarray
         low, high = np.full(len(table), np.nan), np.full(len(table), np.nan)
-        for subjects, members in families.items():
-            some = [i for i in members if len(of_row[i].replicates) == len(subjects)]
-            if not some:
-                continue
-            values = np.array([of_row[i].value for i in some])
-            replicates = np.stack([of_row[i].replicates for i in some], axis=1)
-            interval = simultaneous(values, replicates, level=level).interval
-            low[some], high[some] = scale(interval.low), scale(interval.high)
+        some = [i for i, own in enumerate(subjects) if len(of_row[i].replicates) == len(own)]
+        if some:
+            values, own = np.array([of_row[i].value for i in some]), [of_row[i].replicates for i in some]
+            found = over_subjects(values, own, [subjects[i] for i in some], level=level)
+            low[some], high[some] = scale([b.low for b in found]), scale([b.high for b in found])
         table[f"{name}_sim_low"], table[f"{name}_sim_high"] = low, high

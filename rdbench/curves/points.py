@@ -18,9 +18,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rdbench.stats import metrics
+from rdbench.stats.intervals import MIN_SUBJECTS
 from rdbench.typing import Array
 
-__all__ = ["Points", "kbps"]
+__all__ = ["RARE", "Points", "kbps"]
+
+RARE = f"fewer than {MIN_SUBJECTS} subjects show one of the classes"
+"""Why F1 has no interval."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,21 @@ class Points:
         total = self.stats[..., 2:].sum(axis=0)
         n = total[:, 0] if self.metric in metrics.FROM_MOMENTS else total.sum(axis=-1)
         return n.astype(np.int64)
+
+    def held(self, values: Array, points: slice | NDArray[np.integer] | None = None) -> Array:
+        """Delete-one-subject values (subjects, points), missing where F1 rests on a class that few subjects show.
+
+        The mean over classes then hangs on one or two people, whom no interval over subjects can speak for: nominal
+        95 % held the truth in 71 to 76 % of trials (8 subjects).
+        """
+        if self.metric != "f1":
+            return values
+        stats = self.stats if points is None else self.stats[:, points]
+        classes = round((stats.shape[-1] - 2) ** 0.5)
+        shown = stats[..., 2:].reshape(*stats.shape[:2], classes, classes).sum(axis=-1) > 0
+        count = shown.sum(axis=0)
+        rare = ((count > 0) & (count < MIN_SUBJECTS)).any(axis=-1)
+        return np.where(rare, np.nan, values)
 
 
 def kbps(sums: Array) -> Array:

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rdbench.curves.arrays import Arrays
-from rdbench.curves.points import Points, kbps
+from rdbench.curves.points import RARE, Points, kbps
 from rdbench.stats.intervals import LEVEL, SCALE_OF, Interval, delete_one, jackknife
 from rdbench.stats.metrics import FROM_MOMENTS
 from rdbench.tables.basis import Basis
@@ -133,7 +133,10 @@ def _intervals(points: Points, value: NDArray[np.float64], level: float) -> Inte
     parts = []
     for at in _chunks(points):
         replicates = points.value(delete_one(points.stats[:, at]), at)
-        parts.append(jackknife(value[at], replicates, scale=SCALE_OF[points.metric], level=level))
+        held = points.held(replicates, at)
+        interval = jackknife(value[at], held, scale=SCALE_OF[points.metric], level=level)
+        interval.reason[np.isnan(held).any(axis=0) & np.isfinite(replicates).all(axis=0)] = RARE
+        parts.append(interval)
     names = ("low", "high", "error", "reason")
     return Interval(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 

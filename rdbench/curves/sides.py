@@ -50,7 +50,9 @@ def side_of_sums(
         log_rate,
         metric_of_sums(total, centre, metric),
         log_rates,
-        metric_of_sums(without, centre, metric),
+        metric_of_sums(without, centre, metric)
+        if rows is None
+        else points.held(points.value(without, rows), rows),
         np.zeros(0, bool) if rows is None else points.keys["coded_larger"].to_numpy()[rows],
         metric in CORRELATIONS,
         higher_is_better(metric),

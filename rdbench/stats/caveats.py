@@ -1,8 +1,10 @@
-"""What simulation has shown of the intervals, said where they are printed."""
+"""What makes a number doubtful, said where it is printed: what simulation has shown, and what deltas say themselves."""
 
 from __future__ import annotations
 
-__all__ = ["HELD", "caveat"]
+from rdbench.stats.bd import Delta, percent
+
+__all__ = ["HELD", "caveat", "doubts"]
 
 HELD: dict[tuple[str, str], dict[int, float]] = {
     ("BD-CCC", "bootstrap"): {4: 84.0, 8: 87.3, 16: 89.8, 32: 92.8},
@@ -43,3 +45,29 @@ def caveat(quantity: str, interval: str, subjects: int) -> str:
         f"the {interval} interval of {quantity} promises 95 % and held the truth in {held:.0f} % of simulated "
         f"trials with {nearest} subjects: rather believe the jackknife"
     )
+
+
+def doubts(accuracy: Delta, rate: Delta) -> list[str]:
+    """What two deltas of one pair of curves say against themselves or each other.
+
+    Parameters
+    ----------
+    accuracy, rate : Delta
+
+    Returns
+    -------
+    list of str
+        A sentence where one point decides more than the interval is wide to a side, and one where both deltas differ in
+        which curve is better.
+    """
+    doubts = []
+    for name, delta in (("BD of accuracy", accuracy), ("BD-rate", rate)):
+        moved, half = delta.interpolation_error, (delta.high - delta.low) / 2
+        if moved > half > 0:
+            text = f"{moved:.3f}" if delta is accuracy else f"{percent(moved):.1f} %"
+            doubts.append(
+                f"{name} moves by up to {text} without one rate, more than its interval is wide to a side"
+            )
+    if accuracy.value * rate.value > 0:
+        doubts.append("BD-rate and BD of accuracy differ in which curve is better: the curves cross")
+    return doubts

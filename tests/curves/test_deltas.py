@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,8 @@ from rdbench.curves import pooling
 from rdbench.curves.deltas import COLUMNS, bd_table, parse_side, relative_differences
 from rdbench.curves.text import for_people
 from rdbench.errors import InputError, NotComparableError
-from rdbench.stats.bd import Side, bd_accuracy, bd_rate, percent, relative_difference
+from rdbench.stats.bd import Delta, Side, bd_accuracy, bd_rate, percent, relative_difference
+from rdbench.stats.caveats import doubts
 from rdbench.tables.text import plain
 
 
@@ -326,3 +329,13 @@ def test_relative_differences_belong_to_the_rows_of_the_table(run):
         np.testing.assert_allclose(difference, expected[1])
     best = relative_differences(*run, "factor=1,codec=x264,variant=ra,backend=other", "factor=best")
     assert len(best[0][0])
+
+
+def test_a_pair_is_doubted_where_its_deltas_contradict_each_other_or_one_rate_decides():
+    better, dearer = Delta(0.02, 0.01, 0.03), Delta(0.1, 0.05, 0.15)
+    assert doubts(better, Delta(-0.1, -0.15, -0.05)) == []
+    assert doubts(Delta(float("nan")), dearer) == []
+    (crossed,) = doubts(better, dearer)
+    assert "the curves cross" in crossed
+    (hangs,) = doubts(replace(better, interpolation_error=0.015), Delta(-0.1, -0.15, -0.05))
+    assert hangs.startswith("BD of accuracy moves by up to 0.015 without one rate")
