@@ -89,10 +89,17 @@ def _uncoded(table: Inspection) -> None:
         there = frame[column].notna().to_numpy(dtype=bool) & frame["codec"].notna().to_numpy(dtype=bool)
         table.refuse(uncoded & ~same & there, column, f"'{word}' where the codec is 'none'")
         table.refuse(same & ~uncoded & there, column, f"another than '{word}' where there is a codec")
+    table.refuse(uncoded & (table.numbers("rate") > 0), "rate", "0 where the codec is 'none'")
+    for kind in BITS:
+        column = f"{kind}_bits"
+        table.refuse(uncoded & (table.numbers(column) > 0), column, "missing where the codec is 'none'")
 
 
 def _bits(table: Inspection) -> None:
+    # No picture takes no bits, and a rate of 0 has no logarithm.
+    coded = table.frame["codec"].notna().to_numpy(dtype=bool) & ~_equal(table.frame["codec"], "none")
     bits = {kind: table.within(f"{kind}_bits", 0) for kind in BITS}
+    table.refuse(coded & (bits["payload"] == 0), "payload_bits", "above 0 where there is a codec")
     whole = bits["payload"] + bits["framing"] + bits["informational"] + bits["filler"]
     known = np.isfinite(whole) & np.isfinite(bits["stream"])
     table.refuse(
@@ -169,8 +176,8 @@ def faults_of_scores(scores: pd.DataFrame, encodes: pd.DataFrame) -> Faults:
     backend = pd.factorize(scores["backend"])[0].astype(np.int64)
     table.constant(backend, "weights", lambda i: f"back-end {scores['backend'].iloc[i]}")
     _moments(table)
-    _confusions(table, group)
-    _beside(table, unique, place, group)
+    counts = _confusions(table, group)
+    _beside(table, unique, place, group, counts)
     return table.faults
 
 
@@ -193,23 +200,27 @@ def _moments(table: Inspection) -> None:
         "cov",
         lambda i: f"within ±{most[i]:.9g}, the root of m2_pred times m2_gold (else CCC and PCC exceed 1)",
     )
+    for kind in spread:
+        table.refuse((n == 1) & (spread[kind] > 0), f"m2_{kind}", "0 where n is 1")
     both = frame["confusion"].notna().to_numpy(dtype=bool) & scored
     table.refuse(both, "confusion", "missing where the row has moments", lambda _: "there")
 
 
-def _confusions(table: Inspection, group: NDArray[np.int64]) -> None:
+def _confusions(table: Inspection, group: NDArray[np.int64]) -> Array:
+    """Hold confusion matrices to rules; gives the frames of each class by the gold, (rows, classes), NaN without any."""
     frame = table.frame
     code, texts = pd.factorize(frame["confusion"])
     if not len(texts):
-        return
+        return np.zeros((len(frame), 0))
     there = code >= 0
     total, side, why = np.full(len(texts) + 1, np.nan), np.zeros(len(texts) + 1), [""] * (len(texts) + 1)
+    golds: list[Array] = [np.zeros(0)] * (len(texts) + 1)
     for i, text in enumerate(texts):
         try:
             matrix = parse_confusion(text)
             if not np.isfinite(matrix).all() or (matrix != np.floor(matrix)).any():
                 raise ValueError("counts are whole and finite")
-            total[i], side[i] = matrix.sum(), len(matrix)
+            total[i], side[i], golds[i] = matrix.sum(), len(matrix), matrix.sum(axis=1)
         except (ValueError, TypeError, RecursionError, OverflowError):
             why[i] = "wrong"
     wrong = np.array([bool(text) for text in why])[code] & there
@@ -232,6 +243,10 @@ def _confusions(table: Inspection, group: NDArray[np.int64]) -> None:
     table.constant(
         with_classes, "classes", lambda i: f"{frame['backend'].iloc[i]}, {frame['target'].iloc[i]}"
     )
+    counts = np.full((len(texts) + 1, int(side.max())), np.nan)
+    for i, gold in enumerate(golds):
+        counts[i, : len(gold)] = gold
+    return np.where(good[:, None], counts[code], np.nan)
 
 
 def _size(text: str) -> int:
@@ -244,7 +259,11 @@ def _size(text: str) -> int:
 
 
 def _beside(
-    table: Inspection, encodes: pd.DataFrame, place: NDArray[np.int64], group: NDArray[np.int64]
+    table: Inspection,
+    encodes: pd.DataFrame,
+    place: NDArray[np.int64],
+    group: NDArray[np.int64],
+    counts: Array,
 ) -> None:
     """Scores beside the clips they are of: no more frames than there are, and one gold in all conditions."""
 
@@ -281,6 +300,18 @@ def _beside(
                 f"{values[first[i]]:.9g} as in other conditions of the clip, whose gold does not depend on the codec"
             ),
         )
+    # Of classes the same: no more frames of one than another condition had, and could have lacked.
+    first = first_of_group(same, np.asarray(np.isfinite(counts).any(axis=1)))
+    more = counts - counts[first]
+    with np.errstate(invalid="ignore"):
+        strange = ((more > left_out[first, None]) | (-more > left_out[:, None])).any(axis=1)
+    table.refuse(
+        strange & (same >= 0),
+        "confusion",
+        lambda i: (
+            "of as many frames of each class (rows) as in other conditions of the clip, whose gold does not depend on the codec"
+        ),
+    )
 
 
 def _equal(column: pd.Series, word: str) -> NDArray[np.bool_]:

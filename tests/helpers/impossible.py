@@ -43,12 +43,24 @@ def _twice(table: str, column: str) -> Way:
     return Way(f"a row of {table} twice", table, column, spoil)
 
 
+def _uncoded(column: str, value: float, name: str) -> Way:
+    def spoil(encodes: pd.DataFrame, scores: pd.DataFrame) -> None:
+        encodes.loc[encodes["codec"] == "none", column] = value
+
+    return Way(name, "encodes", column, spoil)
+
+
+def _turned(confusion: str) -> str:
+    return json.dumps(json.loads(confusion)[::-1])
+
+
 def _orphan(encodes: pd.DataFrame, scores: pd.DataFrame) -> Tables:
     return encodes.drop(index=encodes.index[3]), scores
 
 
 WAYS = (
     _put("encodes", "payload_bits", -8),
+    _put("encodes", "payload_bits", 0),
     _put("encodes", "framing_bits", -8),
     _put("encodes", "box_bits", -1),
     _put("encodes", "stream_bits", lambda row: row["stream_bits"] + 1, "stream more than its parts"),
@@ -77,6 +89,8 @@ WAYS = (
     _put("encodes", "factor", -4),
     _put("encodes", "rate", -1.0),
     _put("encodes", "rate", np.inf),
+    _uncoded("rate", 4.0, "a rate without a codec"),
+    _uncoded("payload_bits", 800, "bits without a codec"),
     _put("encodes", "face_px", -3.0),
     _put("encodes", "width", 0),
     _put("encodes", "psnr", np.inf),
@@ -94,6 +108,7 @@ WAYS = (
     _put("scores", "mean_gold", -np.inf),
     _put("scores", "cov", 1e6, "CCC beyond 1"),
     _put("scores", "cov", -1e6, "CCC below -1"),
+    Way("spread of one frame", "scores", "m2_pred", lambda encodes, scores: (encodes, scores.assign(n=1))),
     _put("scores", "cov", None, "no covariance"),
     _put("scores", "mean_gold", lambda row: row["mean_gold"] + 0.01, "shifted gold"),
     _put("scores", "m2_gold", lambda row: row["m2_gold"] * 1.5, "gold of another spread"),
@@ -113,6 +128,7 @@ CLASS_WAYS = (
     _put("scores", "confusion", "[[NaN, 2], [3, 4]]", "no numbers"),
     _put("scores", "confusion", "a table", "no JSON"),
     _put("scores", "confusion", "[" * 4000, "JSON without end"),
+    _put("scores", "confusion", lambda row: _turned(row["confusion"]), "gold of other classes"),
     _put("scores", "n", 59, "unequal to n"),
     _put("scores", "classes", None, "without classes"),
     _put("scores", "classes", '["a", "b"]', "too few classes"),

@@ -100,13 +100,14 @@ def unscored(encodes, scores, rng):
 
 
 def worse_than_chance(encodes, scores, rng):
-    return encodes, scores.assign(cov=-scores["cov"])
+    return encodes, scores.assign(cov=-scores["cov"].astype("float64"))
 
 
 def scaled(encodes, scores, rng):
     by = float(rng.choice([1e-9, 1e6]))
     powers = {"mean_pred": 1, "mean_gold": 1, "m2_pred": 2, "m2_gold": 2, "cov": 2}
-    return encodes, scores.assign(**{name: scores[name] * by**power for name, power in powers.items()})
+    grown = {name: scores[name].astype("float64") * by**power for name, power in powers.items()}
+    return encodes, scores.assign(**grown)
 
 
 def odd_names(encodes, scores, rng):
