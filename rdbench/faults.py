@@ -17,6 +17,9 @@ __all__ = ["SHOWN", "Fault", "Faults", "Inspection", "refuse"]
 SHOWN = 5
 """So many faults are told where a table is refused."""
 
+LARGEST = 1e100
+"""No number of a table is as large; squares and sums of larger ones would overflow."""
+
 MOST = 1000
 """Of faults of one kind so many are described; beyond, they are only counted."""
 
@@ -115,12 +118,14 @@ class Inspection:
     def within(
         self, column: str, low: float, high: float = np.inf, *, above: bool = False
     ) -> NDArray[np.float64]:
-        """A column is finite and at least `low` (above it, if so said), at most `high`; gives its numbers."""
+        """A column is finite (within `LARGEST`) and at least `low` (above it, if so said), at most `high`; gives its numbers."""
         values = self.numbers(column)
-        wrong = (values <= low if above else values < low) | (values > high) | np.isinf(values)
+        wrong = (values <= low if above else values < low) | (values > high) | (np.abs(values) > LARGEST)
         ends = (
-            "finite" if np.isinf(low) else f"finite and {'above' if above else 'at least'} {low:g}",
-            "" if np.isinf(high) else f" and at most {high:g}",
+            f"within ±{LARGEST:g}"
+            if np.isinf(low)
+            else f"finite and {'above' if above else 'at least'} {low:g}",
+            f" and at most {min(high, LARGEST):g}" if np.isfinite(high) or np.isfinite(low) else "",
         )
         self.refuse(wrong, column, "".join(ends))
         return values

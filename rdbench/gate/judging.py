@@ -359,9 +359,13 @@ def _power_notes(judged: list[Judged], tolerance: dict[str, float | None]) -> li
             for one in judged
             if one.measure == measure and one.primary and np.isfinite(one.detectable) and one.error > 0
         ]
-        passes = [one.passes for one in judged if one.measure == measure and one.primary and one.error > 0]
+        passes = [
+            one.passes
+            for one in judged
+            if one.measure == measure and one.primary and one.error > 0 and np.isfinite(one.passes)
+        ]
         limit = tolerance[measure]
-        if not some or limit is None:
+        if not some or not passes or limit is None:
             continue
         scale, unit = (float, "") if measure == ACCURACY else (percent, " %")
         name = "BD-rate" if measure == RATE else measure

@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from pandas.api.types import pandas_dtype
 
@@ -274,7 +275,9 @@ def _complete(have: Sequence[str], wanted: Sequence[str], where: str) -> None:
 def _typed(table: pd.DataFrame, columns: dict[str, str], path: Path, name: str) -> pd.DataFrame:
     for column, kind in columns.items():
         try:
-            table[column] = table[column].astype(pandas_dtype(_PANDAS[kind]))
+            # Numbers too large for an integer are refused by what pandas raises; numpy's warning says no more.
+            with np.errstate(invalid="ignore"):
+                table[column] = table[column].astype(pandas_dtype(_PANDAS[kind]))
         except (TypeError, ValueError, OverflowError) as error:
             raise InputError(
                 f"The column {column} of the table {name} in {path} should hold {kind.lower()} values: "

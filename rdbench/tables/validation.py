@@ -29,6 +29,10 @@ _ROUNDING = 1e-6
 """Moments of one gold that two machines computed differ by less, as a share."""
 
 
+_FASTEST = 1e5
+"""Frames a second; no camera that films faces is faster."""
+
+
 def faults_of_encodes(encodes: pd.DataFrame) -> Faults:
     """What cannot be in a table of encodes.
 
@@ -70,8 +74,13 @@ def _once(table: Inspection) -> None:
 
 
 def _sizes(table: Inspection) -> None:
-    table.within("seconds", 0, above=True)
+    seconds = table.within("seconds", 0, above=True)
     frames = table.within("frames", 1)
+    table.refuse(
+        (seconds > 0) & (seconds < frames / _FASTEST),
+        "seconds",
+        lambda i: f"at least {frames[i] / _FASTEST:g}, as the {frames[i]:.0f} frames of the row take",
+    )
     masked = table.within("masked_frames", 0)
     table.refuse(masked > frames, "masked_frames", lambda i: f"at most the {frames[i]:.0f} frames of the row")
     table.within("face_px", 0, above=True)
