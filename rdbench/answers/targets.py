@@ -227,7 +227,7 @@ def _called(fixed: Mapping[str, str], other: _Seen | None) -> str:
 
 def _anchor(scopes: Scopes, anchor: str | Mapping[str, str] | None) -> dict[str, str]:
     if not scopes.arrays.parts(uncoded=False):
-        raise NotComparableError(f"The run has nothing coded that has a value of {scopes.basis.metric}.")
+        raise NotComparableError(f"The run has nothing coded that has {scopes.basis.wanted}.")
     if anchor is None:
         return usual_anchor(scopes)
     fixed = dict(parse_side(anchor) if isinstance(anchor, str) and anchor else anchor or {})

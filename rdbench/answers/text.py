@@ -109,9 +109,9 @@ def _whole(value: float) -> str:
 
 def losers_for_people(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """A table of `rdbench.answers.losers.losers_of` as text, and a sentence for each pair of curves below it."""
-    name = METRIC_NAMES.get(str(table["metric"].iloc[0]), str(table["metric"].iloc[0]))
     rows = []
     for row in table.to_dict("records"):
+        name = METRIC_NAMES.get(str(row["metric"]), str(row["metric"]))
         numbers = {
             "face px": (row["face_px"], "{:.0f}"),
             f"BD-{name}": (row["bd_accuracy"], "{:+.3f}"),

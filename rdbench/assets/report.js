@@ -184,8 +184,10 @@
     return [low - pad, high + pad];
   }
   const pristine = (gold) => (String(gold).startsWith("pristine:") ? String(gold).slice(9) : null);
+  const metricOf = (rows) => unique(rows.map((p) => p.metric).filter(known)).map((metric) => data.metrics[metric] || metric).join(" or ");
+  const within = (name) => (name === name.toUpperCase() ? name : name.slice(0, 1).toLowerCase() + name.slice(1));
   function valueName(rows) {
-    return rows.some((p) => pristine(p.gold)) ? `${data.metric_name} with pristine` : data.metric_name;
+    return rows.some((p) => pristine(p.gold)) ? `Agreement with pristine (${within(metricOf(rows))})` : metricOf(rows);
   }
   const offTarget = (p) => !["ok", "uncoded"].includes(p.rate_status) || Boolean(p.coded_larger);
 
@@ -207,18 +209,18 @@
 
   const FIGURES = [
     ["bitrate_kbps", "bitrate, kbit/s"], ["rate", "asked for"], ["rate_status", "rate status"], ["value", "value"], ["low", "low"], ["high", "high"],
-    ["reason", "no interval"], ["ccc", "CCC"], ["pcc", "PCC"], ["rmse", "RMSE"], ["accuracy", "accuracy"], ["f1", "macro F1"],
+    ["reason", "no interval"], ...Object.entries(data.metrics).map(([metric, name]) => [metric, within(name)]),
     ["factor", "factor"], ["face_px", "coded face, px"], ["psnr", "PSNR, dB"], ["psnr_coded", "PSNR at coded size, dB"],
     ["mean_qp", "mean QP"], ["payload_kbps", "payload, kbit/s"], ["stream_kbps", "whole stream, kbit/s"],
     ["framing_kbps", "framing, kbit/s"], ["informational_kbps", "informational, kbit/s"], ["coded_larger", "coded larger than asked"],
     ["n", "frames scored"], ["gold_sd", "gold's standard deviation"], ["gold_entropy", "gold's class entropy, bits"], ["subjects", "subjects"], ["clips", "clips"], ["codec", "codec"], ["variant", "variant"], ["mode", "rate control"],
-    ["region", "region"], ["backend", "back-end"], ["target", "target"], ["gold", "gold"], ["scoring", "scoring"], ["partition", "partition"], ["run", "run"],
+    ["metric", "metric"], ["region", "region"], ["backend", "back-end"], ["target", "target"], ["gold", "gold"], ["scoring", "scoring"], ["partition", "partition"], ["run", "run"],
   ];
-  const figureName = (key) => (key === "value" ? data.metric_name : (FIGURES.find(([name]) => name === key) || [key, key])[1]);
-  const figuresOf = (p) => FIGURES.filter(([key]) => known(p[key]) && p[key] !== "").map(([key]) => [figureName(key), digits(p[key])]);
+  const figureName = (key, rows = points) => (key === "value" ? metricOf(rows) : (FIGURES.find(([name]) => name === key) || [key, key])[1]);
+  const figuresOf = (p, keys = null) => FIGURES.filter(([key]) => known(p[key]) && p[key] !== "" && (!keys || keys.has(key))).map(([key]) => [figureName(key, [p]), digits(p[key])]);
   // A label at the pointer has room for the main figures; the card below the panels lists every one.
-  const MAIN = new Set(["bitrate_kbps", "rate_status", "value", "low", "high", "factor", "face_px", "n", "subjects"].map(figureName));
-  const hoverText = (p) => figuresOf(p).filter(([name]) => MAIN.has(name)).map(([name, value]) => `${plain(name)}: <b>${plain(value)}</b>`).join("<br>");
+  const MAIN = new Set(["bitrate_kbps", "rate_status", "value", "low", "high", "factor", "face_px", "n", "subjects"]);
+  const hoverText = (p) => figuresOf(p, MAIN).map(([name, value]) => `${plain(name)}: <b>${plain(value)}</b>`).join("<br>");
   function showPoint(p) {
     const list = make("dl", { class: "figures" });
     for (const [name, value] of figuresOf(p)) list.append(make("div", {}, make("dt", { text: name }), make("dd", { text: value })));
@@ -370,7 +372,7 @@
           const main = parts.at(-1);
           const chosen = line.map((p) => lookOf("factor", p.chosen_factor));
           main.marker = { symbol: chosen.map((l) => l.symbol), color: chosen.map((l) => l.colour), size: 9 };
-          main.text = line.map((p) => [["codec", p.codec], ["bitrate, kbit/s", p.bitrate_kbps], [data.metric_name, p.value], ["low", p.low], ["high", p.high],
+          main.text = line.map((p) => [["codec", p.codec], ["bitrate, kbit/s", p.bitrate_kbps], [metricOf([p]), p.value], ["low", p.low], ["high", p.high],
             ["best factor", p.chosen_factor], ["agreement of subjects", p.agreement]].filter(([, v]) => known(v)).map(([k, v]) => `${plain(k)}: <b>${plain(digits(v))}</b>`).join("<br>"));
           traces.push(...parts);
           rowsOfTrace.set(traces.length - 1, line.map((p) => ({ ...p, factor: p.chosen_factor })));
@@ -391,7 +393,7 @@
     const kept = gains.filter((p) => passes(p) && known(p.gain));
     if (kept.length) {
       const naming = namer(kept.map((f) => [f]), PANEL, ["codec"]);
-      $("switches").append(make("h3", { text: `Gain in ${data.metric_name} over keeping one factor` }), simpleTable(
+      $("switches").append(make("h3", { text: `Gain in ${metricOf(kept)} over keeping one factor` }), simpleTable(
         ["Curve", "Factor kept", "Gain", "Interval", "Between kbit/s", ""],
         kept.map((f) => [naming(f), f.factor, signed(f.gain, 4), known(f.low) && known(f.high) ? `${signed(f.low, 4)} to ${signed(f.high, 4)}` : f.reason || "–",
           `${digits(f.kbps_low)} and ${digits(f.kbps_high)}`, f.best_single ? "best single factor" : ""])));
@@ -441,7 +443,7 @@
     const again = (key) => (value) => { bdChoice[key] = value; drawBd(); };
     controls.append(
       select("Compare", kinds, bdChoice.by, again("by"), { codec: "codecs", backend: "back-ends", run: "runs" }),
-      select("Delta", ["rate", "accuracy"], bdChoice.what, again("what"), { rate: `bits at equal ${data.metric_name} (BD-rate, %)`, accuracy: `${data.metric_name} at equal rate` }),
+      select("Delta", ["rate", "accuracy"], bdChoice.what, again("what"), { rate: `bits at equal ${metricOf(of)} (BD-rate, %)`, accuracy: `${metricOf(of)} at equal rate` }),
       select("Factor", factors, bdChoice.factor, again("factor"), { best: "best at each rate" }));
     const keys = bdKeys(), shown = bdShown(of);
     const groups = groupBy(shown, keys);
@@ -496,7 +498,7 @@
     const overlap = found[`${name}_overlap`], error = found[`${name}_interpolation`];
     const facts = [
       known(error) ? `interpolation error up to ${error.toFixed(rate ? 1 : 4)}${rate ? " %" : ""}` : null,
-      rate && known(found.displacement) ? `displacement ${digits(found.displacement, 4)} ${data.metric_name}` : null,
+      rate && known(found.displacement) ? `displacement ${digits(found.displacement, 4)} ${metricOf([found])}` : null,
     ].filter(known);
     const head = known(overlap) ? `overlap ${Math.round(100 * overlap)} %` : "basis";
     if (!facts.length) return known(overlap) ? [make("small", { text: head })] : [];
@@ -542,26 +544,26 @@
     const pad = Math.max((ends[1] - ends[0]) * 0.06, 0.005);
     const range = [ends[0] - pad, ends[1] + pad], marks = ratioTicks(...range, narrow() ? 6 : 7);
     const yaxis = { title: { text: plain(`Rate over ${anchor} (%)`) }, range, tickmode: "array", tickvals: marks.map((t) => Math.log1p(t / 100)), ticktext: marks.map((t) => (t < 0 ? "−" : "") + Math.abs(t)) };
-    const xaxis = { title: { text: data.metric_name }, range: valueRange([lines.flatMap((d) => [d.from, d.to])]) };
+    const xaxis = (rows) => ({ title: { text: metricOf(rows) }, range: valueRange([lines.flatMap((d) => [d.from, d.to])]) });
     const percent = (y) => { const v = 100 * Math.expm1(y); return signed(v, Math.abs(v) < 10 ? 1 : 0); };
-    const tell = (p) => { $("difference-point").textContent = `${p.test} over ${p.anchor} at ${data.metric_name} ${digits(p.x)}: ${percent(p.y)} % bits.`; };
+    const tell = (p) => { $("difference-point").textContent = `${p.test} over ${p.anchor} at ${p.metric} ${digits(p.x)}: ${percent(p.y)} % bits.`; };
     const jobs = []; // a panel's width depends on how many there are, so none is drawn before all stand
     for (const rows of groups.slice(0, REDRAW_LIMIT)) {
       const title = named(rows[0]);
-      const plot = panel(container, title, `Difference of rates over ${data.metric_name}, ${title}, anchor ${anchor}. Arrow keys go along the lines.`);
+      const plot = panel(container, title, `Difference of rates over ${metricOf(rows)}, ${title}, anchor ${anchor}. Arrow keys go along the lines.`);
       jobs.push(() => {
         const rowsOfTrace = new Map();
         const traces = rows.map((d, i) => {
           const look = lookOf(bdChoice.by, d.other), middle = d.x.length >> 1;
-          rowsOfTrace.set(i, d.x.map((x, j) => ({ x, y: d.y[j], test: d.other, anchor })));
+          rowsOfTrace.set(i, d.x.map((x, j) => ({ x, y: d.y[j], test: d.other, anchor, metric: metricOf([d]) })));
           return {
             x: d.x, y: d.y, mode: "lines+markers", name: plain(d.other), line: { color: look.colour, dash: look.dash, width: 2 },
             marker: { symbol: look.symbol, color: look.colour, size: d.x.map((_, j) => ([0, middle, d.x.length - 1].includes(j) ? 9 : 0)), opacity: 1, line: { width: 0 } },
-            text: d.y.map((y, j) => `${plain(d.other)} over ${plain(anchor)}<br>${plain(data.metric_name)} ${digits(d.x[j])}: <b>${percent(y)} %</b> bits`), hovertemplate: "%{text}<extra></extra>",
+            text: d.y.map((y, j) => `${plain(d.other)} over ${plain(anchor)}<br>${plain(metricOf([d]))} ${digits(d.x[j])}: <b>${percent(y)} %</b> bits`), hovertemplate: "%{text}<extra></extra>",
           };
         });
         const level = { type: "line", xref: "paper", x0: 0, x1: 1, y0: 0, y1: 0, layer: "below", line: { color: css("--quiet"), width: 1 } };
-        draw(plot, traces, { xaxis, yaxis, shapes: [level], ...LEGEND });
+        draw(plot, traces, { xaxis: xaxis(rows), yaxis, shapes: [level], ...LEGEND });
         follow(plot, rowsOfTrace, tell, 5);
       });
     }
@@ -692,9 +694,10 @@
 
   // ---- table --------------------------------------------------------------------------------------------------
 
-  const COLUMNS = ["run", "target", "backend", "codec", "variant", "region", "factor", "mode", "rate", "rate_status", "bitrate_kbps", "value", "low", "high",
-    "pcc", "rmse", "ccc", "accuracy", "f1", "psnr", "face_px", "n", "gold_sd", "gold_entropy", "subjects", "clips", "gold", "scoring"].filter((key) => points.some((p) => known(p[key])))
-    .filter((key) => key !== "run" || data.runs.length > 1);
+  const COLUMNS = ["run", "target", "backend", "codec", "variant", "region", "factor", "mode", "rate", "rate_status", "bitrate_kbps", "metric", "value", "low", "high",
+    ...Object.keys(data.metrics), "psnr", "face_px", "n", "gold_sd", "gold_entropy", "subjects", "clips", "gold", "scoring"].filter((key) => points.some((p) => known(p[key])))
+    .filter((key) => key !== "run" || data.runs.length > 1)
+    .filter((key) => key !== "metric" || unique(points.map((p) => p.metric)).length > 1);
   const sorting = { key: "factor", down: false };
   let pageRows = PAGE;
   function tableRows() {
@@ -758,7 +761,7 @@
     const references = golds.map(pristine).filter(Boolean);
     const regions = unique(points.filter((p) => passes(p)).map((p) => p.region));
     const words = [];
-    if (references.length < golds.length) words.push(`Scores are ${data.metric_name} against the labels.`);
+    if (references.length < golds.length) words.push(`Scores are ${metricOf(points.filter((p) => passes(p) && !pristine(p.gold)))} against the labels.`);
     if (references.length) words.push(`Scores are agreement with ${references.join(", ")} on pristine frames, not truth.`);
     if (golds.length > 1) words.push("Curves with different gold must not be compared with each other.");
     if (regions.includes("frame")) words.push(`Region frame: face boxes are sent beside the video; their bits are ${data.boxes_charged ? "" : "not "}in the rate.`);

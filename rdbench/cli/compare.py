@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rdbench.cli.options import FORMATS, RUN, Share, tables_options
+from rdbench.cli.options import FORMATS, METRIC, RUN, Share, tables_options
 from rdbench.cli.printing import print_table, rendered, write
 from rdbench.errors import InputError, NotComparableError
 
@@ -23,9 +23,7 @@ __all__ = ["bd", "check", "claims", "methods"]
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=RUN, metavar="RUN...")
-@click.option(
-    "--metric", "metrics", multiple=True, type=click.Choice(["ccc", "pcc", "rmse", "accuracy", "f1"])
-)
+@click.option("--metric", "metrics", multiple=True, type=METRIC)
 @click.option(
     "--bootstrap",
     type=click.IntRange(0, 100_000),
@@ -260,8 +258,8 @@ def bd(
 @click.option("--junit", type=RUN, metavar="FILE", help="Write JUnit XML too, one case a curve.")
 @click.option(
     "--metric",
-    type=click.Choice(["ccc", "pcc", "rmse", "accuracy", "f1"]),
-    help="Instead of each target's own (ccc, or accuracy for classes); who lacks it does not decide.",
+    type=METRIC,
+    help="Instead of each target's own (ccc of values, accuracy of classes); who lacks it does not decide.",
 )
 @click.option("--bits", type=click.Choice(["payload", "stream"]), default="payload", show_default=True)
 @click.option("--charge-boxes", is_flag=True, help="Add the face boxes' bits to the rate (region frame).")

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-__all__ = ["FORMATS", "RUN", "FiniteRate", "Share", "tables_options", "words"]
+__all__ = ["FORMATS", "METRIC", "RUN", "FiniteRate", "Share", "tables_options", "words"]
 
 
 class FiniteRate(click.ParamType):
@@ -45,10 +45,32 @@ class Share(click.ParamType):
         return parse_share(str(value))
 
 
+class Metric(click.ParamType):
+    """The name of a metric; the list is only loaded where it is shown or held against."""
+
+    name = "metric"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Give the name."""
+        return str(click.Choice(self._known()).convert(value, param, ctx))
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """The names, for the help."""
+        return f"[{'|'.join(self._known())}]"
+
+    def _known(self) -> tuple[str, ...]:
+        from rdbench.stats.metrics import METRICS
+
+        return METRICS
+
+
+METRIC = Metric()
+
+
 def tables_options(command: Any) -> Any:
     """Options that every command on curves has."""
     for option in (
-        click.option("--metric", type=click.Choice(["ccc", "pcc", "rmse", "accuracy", "f1"])),
+        click.option("--metric", type=METRIC, help="Instead of each target's own; others take no part."),
         click.option(
             "--bits",
             type=click.Choice(["payload", "stream"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from rdbench.curves.points import Points, kbps
 from rdbench.errors import InputError, NotComparableError
 from rdbench.stats import metrics
 from rdbench.tables.basis import Basis
+from rdbench.tables.kinds import kinds
 from rdbench.tables.schema import CONDITION, GRID, MOMENTS, SCOPE, SCORE_KEY
 from rdbench.typing import Array
 
@@ -49,13 +51,32 @@ class Arrays:
     def __init__(self, encodes: pd.DataFrame, scores: pd.DataFrame, basis: Basis | None = None) -> None:
         self.encodes, self.scores = encodes, scores
         self.basis = (basis or Basis()).settled(encodes)
-        self._joined: dict[str, _Joined] = {}
+        self._joined: dict[str, list[_Joined]] = {}
         self._made: dict[tuple[bool, str, bool], list[Points]] = {}
+
+    @cached_property
+    def _kinds(self) -> NDArray[np.object_]:
+        return kinds(self.scores)
+
+    def _of_partition(self, partition: str) -> list[_Joined]:
+        """The scores of a partition, joined for each metric that is asked for."""
+        if partition not in self._joined:
+            own = self.encodes[self.encodes["partition"] == partition].reset_index(drop=True)
+            source = _Encodes(own, self.basis.bits, self.basis.charge_boxes, partition)
+            every = {kind: given[0] for kind, given in metrics.KINDS.items()}
+            metric = self.basis.metric
+            asked = every if metric is None else {metrics.KIND_OF[metric]: metric}
+            self._joined[partition] = [
+                _Joined(source, self.scores, name, self._kinds == kind)
+                for kind, name in asked.items()
+                if metric is not None or (self._kinds == kind).any()
+            ]
+        return self._joined[partition]
 
     def parts(
         self, *, uncoded: bool = True, partition: str | None = None, by_clip: bool = False
     ) -> list[Points]:
-        """One array for each scope that has the metric.
+        """One array for each scope and metric: that of the basis, or what each target is mainly measured by.
 
         Within each, all points cover the same clips: those that have a value at every point. A point that an
         encoder refused for any clip is left out, since it does not apply.
@@ -79,25 +100,25 @@ class Arrays:
         chosen = partition or str(self.basis.partition)
         key = (uncoded, chosen, by_clip)
         if key not in self._made:
-            if chosen not in self._joined:
-                own = self.encodes[self.encodes["partition"] == chosen].reset_index(drop=True)
-                source = _Encodes(own, self.basis.bits, self.basis.charge_boxes, chosen)
-                self._joined[chosen] = _Joined(source, self.scores, self.basis.metric)
-            self._made[key] = _parts(self._joined[chosen], uncoded=uncoded, by_clip=by_clip)
+            self._made[key] = [
+                points
+                for joined in self._of_partition(chosen)
+                for points in _parts(joined, uncoded=uncoded, by_clip=by_clip)
+            ]
         return self._made[key]
 
 
 def collect(
     encodes: pd.DataFrame,
     scores: pd.DataFrame,
-    metric: str = "ccc",
+    metric: str | None = None,
     *,
     bits: str = "payload",
     charge_boxes: bool = False,
     partition: str | None = None,
     uncoded: bool = True,
 ) -> list[Points]:
-    """Turn the tables into arrays, one for each scope that has the metric: `Arrays.parts` of a `Basis` in words.
+    """Turn the tables into arrays, one for each scope and metric: `Arrays.parts` of a `Basis` in words.
 
     Parameters
     ----------
@@ -191,15 +212,14 @@ class _Joined:
         Moments, or which of `confusions`.
     """
 
-    def __init__(self, source: _Encodes, scores: pd.DataFrame, metric: str) -> None:
+    def __init__(
+        self, source: _Encodes, scores: pd.DataFrame, metric: str, usable: NDArray[np.bool_]
+    ) -> None:
         self.source, self.metric = source, metric
         moments = metric in metrics.FROM_MOMENTS
-        usable = scores["confusion"].isna() if moments else scores["confusion"].notna()
-        if moments:
-            usable &= (scores["n"] > 0) & scores["mean_pred"].notna()
         code, names = pd.factorize(scores["encode"])
         row = np.append(pd.Index(source.table["encode"]).get_indexer(pd.Index(names)), -1)[code]
-        use = usable.to_numpy(dtype=bool, na_value=False) & (row >= 0)
+        use = usable & (row >= 0)
         self.row = row[use].astype(np.int64)
         key, keys = codes(scores.loc[use, list(SCORE_KEY)].reset_index(drop=True), SCORE_KEY)
         self._refuse_twice(key, keys)

@@ -129,11 +129,11 @@ def bd_table(
     anchor, test
         As in `deltas_of`.
     metric : str, optional
-        By default CCC, or accuracy where everything is categorical.
+        By default each target's own: CCC, or accuracy of classes.
     **settings
         ``method``, ``larger``, ``boot``, ``per_clip`` and ``level`` of `deltas_of`.
     """
-    basis = Basis.of_scores(scores, metric, bits=bits, charge_boxes=charge_boxes, partition=partition)
+    basis = Basis(metric, bits, charge_boxes, partition)
     return deltas_of(Scopes(Arrays(encodes, scores, basis)), anchor, test, **settings)
 
 
@@ -186,7 +186,7 @@ def deltas_of(
     deltas: list[tuple[Points, Delta, Delta]] = []
     for number, scope, a, b in pairs_of(scopes, anchor, test):
         row, accuracy, rate = _row(scope, a, b, settings)
-        row |= {"metric": scopes.basis.metric, "bits": scopes.basis.charged, "method": method}
+        row |= {"metric": scope.points.metric, "bits": scopes.basis.charged, "method": method}
         if per_clip:
             row |= _clip_columns(clips[number], scope, a, b, settings)
         rows.append(row)
@@ -220,7 +220,7 @@ def relative_differences(
     **settings: Any,
 ) -> list[tuple[Array, Array, NDArray[np.bool_]]]:
     """Where along the curves the pairs of `bd_table` differ; see `differences_of`."""
-    basis = Basis.of_scores(scores, metric, bits=bits, charge_boxes=charge_boxes, partition=partition)
+    basis = Basis(metric, bits, charge_boxes, partition)
     return differences_of(Scopes(Arrays(encodes, scores, basis)), anchor, test, **settings)
 
 
@@ -261,7 +261,7 @@ def pairs_of(
     second = dict(parse_side(test) if isinstance(test, str) else test)
     first, second = {**second, **first}, {**first, **second}
     if not scopes.arrays.parts(uncoded=False):
-        raise NotComparableError(f"The run has nothing coded that has a value of {scopes.basis.metric}.")
+        raise NotComparableError(f"The run has nothing coded that has {scopes.basis.wanted}.")
     parts = [scope.points for scope in scopes.coded]
     _known(parts, first, "anchor")
     _known(parts, second, "test")

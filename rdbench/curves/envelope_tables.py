@@ -33,7 +33,7 @@ _COLUMNS = (
 def envelopes(
     encodes: pd.DataFrame,
     scores: pd.DataFrame,
-    metric: str = "ccc",
+    metric: str | None = None,
     bits: str = "payload",
     charge_boxes: bool = False,
     *,
@@ -82,16 +82,15 @@ def envelopes_of(scopes: Scopes, *, larger: bool = False, level: float = LEVEL) 
         of switch points is `switch_points`.
     """
     columns: dict[str, list[NDArray[Any]]] = {name: [] for name in _COLUMNS}
-    metric = scopes.basis.metric
     for scope, envelope in _all(scopes, larger):
         interval = _interval(envelope, level)
         body = envelope.stats[..., 2:].sum(axis=0)
-        n = body[:, 0] if metric in FROM_MOMENTS else body.sum(axis=-1)
+        n = body[:, 0] if envelope.metric in FROM_MOMENTS else body.sum(axis=-1)
         same = {
             **envelope.key,
             "factor": "oracle" if scopes.oracle else "best",
             "chosen_on": envelope.chosen_on,
-            "metric": metric,
+            "metric": envelope.metric,
             "subjects": len(scope.points.subjects),
             "clips": len(scope.points.clips),
         }
@@ -145,7 +144,7 @@ def _all(scopes: Scopes, larger: bool) -> list[tuple[Scope, Envelope]]:
 def switch_points(
     encodes: pd.DataFrame,
     scores: pd.DataFrame,
-    metric: str = "ccc",
+    metric: str | None = None,
     bits: str = "payload",
     charge_boxes: bool = False,
     *,
@@ -163,15 +162,17 @@ def switch_points_of(scopes: Scopes, *, larger: bool = False) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        `GROUP`, ``chosen_on``, ``from_factor``, ``to_factor`` (by rising rate), ``kbps``, ``low``, ``high``
+        `GROUP`, ``metric``, ``chosen_on``, ``from_factor``, ``to_factor`` (by rising rate), ``kbps``, ``low``, ``high``
         (jackknife on log rate), ``reason``.
     """
     tables = []
     for _, envelope in _all(scopes, larger):
         switches = envelope.switches()
-        named = pd.DataFrame([{**envelope.key, "chosen_on": envelope.chosen_on}] * len(switches))
+        named = pd.DataFrame(
+            [{**envelope.key, "metric": envelope.metric, "chosen_on": envelope.chosen_on}] * len(switches)
+        )
         tables.append(pd.concat([named, switches], axis=1))
-    columns = [*GROUP, "chosen_on", "from_factor", "to_factor", "kbps", "low", "high", "reason"]
+    columns = [*GROUP, "metric", "chosen_on", "from_factor", "to_factor", "kbps", "low", "high", "reason"]
     tables = [table[columns] for table in tables if len(table)]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
 
@@ -179,7 +180,7 @@ def switch_points_of(scopes: Scopes, *, larger: bool = False) -> pd.DataFrame:
 def gains(
     encodes: pd.DataFrame,
     scores: pd.DataFrame,
-    metric: str = "ccc",
+    metric: str | None = None,
     bits: str = "payload",
     charge_boxes: bool = False,
     *,
@@ -198,7 +199,7 @@ def gains_of(scopes: Scopes, *, larger: bool = False, method: str = DEFAULT) -> 
     Returns
     -------
     DataFrame
-        `GROUP`, ``chosen_on``, ``factor`` (the one that is kept), ``gain`` (BD-accuracy of the envelope over
+        `GROUP`, ``metric``, ``chosen_on``, ``factor`` (the one that is kept), ``gain`` (BD-accuracy of the envelope over
         it, in the range of rates that both cover), ``low``, ``high``, ``kbps_low``, ``kbps_high`` (that
         range), ``share`` (of the envelope's range), ``best_single`` (the smallest gain among factors that
         cover at least half of the envelope's range; since it is picked in-sample, the gain over it is
@@ -206,7 +207,18 @@ def gains_of(scopes: Scopes, *, larger: bool = False, method: str = DEFAULT) -> 
     """
     columns = [
         *GROUP,
-        *("chosen_on", "factor", "gain", "low", "high", "kbps_low", "kbps_high", "share", "best_single"),
+        *(
+            "metric",
+            "chosen_on",
+            "factor",
+            "gain",
+            "low",
+            "high",
+            "kbps_low",
+            "kbps_high",
+            "share",
+            "best_single",
+        ),
         "reason",
     ]
     tables = [_gains_of_one(scope, envelope, larger, method) for scope, envelope in _all(scopes, larger)]
@@ -225,6 +237,7 @@ def _gains_of_one(scope: Scope, envelope: Envelope, larger: bool, method: str) -
         lines.append(
             {
                 **envelope.key,
+                "metric": envelope.metric,
                 "chosen_on": envelope.chosen_on,
                 "factor": factor,
                 "gain": delta.value,

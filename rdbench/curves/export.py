@@ -8,7 +8,7 @@ import pandas as pd
 
 from rdbench.curves.arrays import Arrays
 from rdbench.curves.envelope_tables import envelopes_of, gains_of, switch_points_of
-from rdbench.curves.pooling import CURVES, curves_table, pooled
+from rdbench.curves.pooling import curves_table
 from rdbench.curves.run import open_run
 from rdbench.curves.scope import Scopes
 from rdbench.curves.sides import GROUP
@@ -22,8 +22,8 @@ __all__ = ["export_run"]
 def export_run(path: Path, out: Path, kind: str) -> list[Path]:
     """Write `encodes`, `scores` and `curves`, sorted, so that equal runs give equal files.
 
-    A run with categorical targets has `class_curves` too, with accuracy and macro F1 instead of CCC; one that was
-    coded at several factors has `envelopes`, `switches` and `gains`; and one that was rescored has `fitted`.
+    A run that was coded at several factors has `envelopes`, `switches` and `gains` too, and one that was rescored has
+    `fitted`.
 
     Parameters
     ----------
@@ -48,8 +48,6 @@ def export_run(path: Path, out: Path, kind: str) -> list[Path]:
         columns="order"
     )
     tables = {"encodes": encodes, "scores": scores, "curves": curves_table(run.encodes, scores)}
-    if scores["confusion"].notna().any():
-        tables["class_curves"] = _class_curves(run.encodes, scores)
     coded = run.encodes.loc[run.encodes["codec"] != "none", "factor"]
     if coded.nunique() > 1:
         tables |= _best_factors(run.encodes, scores)
@@ -59,33 +57,15 @@ def export_run(path: Path, out: Path, kind: str) -> list[Path]:
     return [_write(table.reset_index(drop=True), out / f"{name}.{kind}") for name, table in tables.items()]
 
 
-def _class_curves(encodes: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
-    """Pooled plain curves of everything categorical and coded: accuracy and macro F1, each with its interval."""
-    key = [name for name in CURVES if not name.startswith("ccc") and name != "n"]
-    tables = []
-    for metric in ("accuracy", "f1"):
-        table = pooled(encodes, scores, metric)
-        table = table[table["codec"] != "none"]
-        names = {"value": metric, "low": f"{metric}_low", "high": f"{metric}_high"}
-        tables.append(table.rename(columns=names)[[*key, "n", *names.values()]])
-    first, second = tables
-    out = first.assign(**{name: second[name].to_numpy() for name in second.columns if name.startswith("f1")})
-    return out[[*(name for name in out.columns if name != "n"), "n"]]
-
-
 def _best_factors(encodes: pd.DataFrame, scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The best factor at each rate, where it changes, and what that gains; by accuracy for targets with classes."""
-    kinds = (("ccc", scores["mean_pred"]), ("accuracy", scores["confusion"]))
-    makers = {"envelopes": envelopes_of, "switches": switch_points_of, "gains": gains_of}
-    tables: dict[str, list[pd.DataFrame]] = {name: [] for name in makers}
-    for metric in (metric for metric, values in kinds if values.notna().any()):
-        scopes = Scopes(Arrays(encodes, scores, Basis(metric)))
-        for name, make in makers.items():
-            table = make(scopes)
-            tables[name].append(table.assign(metric=metric)[_with_metric(table)])
-    # An empty table has no types, and would take those of the others away.
-    whole = {name: [table for table in parts if len(table)] or parts for name, parts in tables.items()}
-    return {name: pd.concat(parts, ignore_index=True) for name, parts in whole.items()}
+    """The best factor at each rate, where it changes, and what that gains; by each target's main metric."""
+    scopes = Scopes(Arrays(encodes, scores, Basis()))
+    made = {
+        "envelopes": envelopes_of(scopes),
+        "switches": switch_points_of(scopes),
+        "gains": gains_of(scopes),
+    }
+    return {name: table[_with_metric(table)] for name, table in made.items()}
 
 
 def _with_metric(table: pd.DataFrame) -> list[str]:

@@ -8,6 +8,7 @@ compared.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from rdbench.curves.arrays import Arrays
 from rdbench.curves.points import RARE, Points, kbps
 from rdbench.stats.intervals import LEVEL, SCALE_OF, Interval, delete_one, jackknife
-from rdbench.stats.metrics import FROM_MOMENTS
+from rdbench.stats.metrics import FROM_MOMENTS, siblings
 from rdbench.tables.basis import Basis
 from rdbench.tables.schema import GRID
 
@@ -35,8 +36,8 @@ __all__ = [
 ]
 
 CURVES = [
-    *("backend", "codec", "variant", "region", "factor", "mode", "rate", "target"),
-    *("bitrate_kbps", "ccc", "ccc_low", "ccc_high", "n"),
+    *("backend", "codec", "variant", "region", "factor", "mode", "rate", "target", "gold", "scoring"),
+    *("metric", "bitrate_kbps", "value", "low", "high", "n"),
 ]
 """The columns of the exported table `curves`."""
 
@@ -46,7 +47,7 @@ _CHUNK = 4_000_000
 def pooled(
     encodes: pd.DataFrame,
     scores: pd.DataFrame,
-    metric: str = "ccc",
+    metric: str | None = None,
     bits: str = "payload",
     charge_boxes: bool = False,
     *,
@@ -59,7 +60,8 @@ def pooled(
     ----------
     encodes, scores : DataFrame
         With the columns of `rdbench.tables.schema`.
-    metric : {"ccc", "pcc", "rmse", "accuracy", "f1"}
+    metric : str, optional
+        One of `rdbench.stats.metrics.METRICS`; by default each target's main one.
     bits : {"payload", "framing", "informational", "filler", "stream"}
     charge_boxes : bool
         Add what sending the face boxes would cost to the rate.
@@ -151,7 +153,7 @@ def _chunks(points: Points) -> Iterator[slice]:
 def per_subject(
     encodes: pd.DataFrame,
     scores: pd.DataFrame,
-    metric: str = "ccc",
+    metric: str | None = None,
     bits: str = "payload",
     charge_boxes: bool = False,
     *,
@@ -169,17 +171,16 @@ def per_subject(
 
 def per_subject_of(arrays: Arrays, *, by_clip: bool = False) -> pd.DataFrame:
     """The table of `per_subject`; `by_clip` takes each clip for a subject."""
-    metric = arrays.basis.metric
     tables = []
     for points in arrays.parts(by_clip=by_clip):
         subjects, count, _ = points.stats.shape
         table = points.keys.loc[np.tile(np.arange(count), subjects), list(GRID)].reset_index(drop=True)
         table["subject"] = np.repeat(points.subjects, count)
-        table["metric"] = metric
+        table["metric"] = points.metric
         table["bitrate_kbps"] = kbps(points.stats).ravel()
         table["value"] = points.value(points.stats).ravel()
         body = points.stats[..., 2:]
-        n = body[..., 0] if metric in FROM_MOMENTS else body.sum(axis=-1)
+        n = body[..., 0] if points.metric in FROM_MOMENTS else body.sum(axis=-1)
         table["n"] = n.ravel().astype(np.int64)
         tables.append(table)
     columns = [*GRID, "subject", "metric", "bitrate_kbps", "value", "n"]
@@ -189,7 +190,7 @@ def per_subject_of(arrays: Arrays, *, by_clip: bool = False) -> pd.DataFrame:
 def per_recording(
     encodes: pd.DataFrame,
     scores: pd.DataFrame,
-    metric: str = "ccc",
+    metric: str | None = None,
     bits: str = "payload",
     charge_boxes: bool = False,
     *,
@@ -214,7 +215,7 @@ def per_recording_of(arrays: Arrays) -> pd.DataFrame:
 
 
 def left_out(
-    encodes: pd.DataFrame, scores: pd.DataFrame, metric: str = "ccc", *, partition: str | None = None
+    encodes: pd.DataFrame, scores: pd.DataFrame, metric: str | None = None, *, partition: str | None = None
 ) -> pd.DataFrame:
     """Clips and points that pooling leaves out, each with its reason.
 
@@ -236,10 +237,13 @@ def left_out_of(arrays: Arrays) -> pd.DataFrame:
 def curves_table(
     encodes: pd.DataFrame, scores: pd.DataFrame, *, bits: str = "payload", charge_boxes: bool = False
 ) -> pd.DataFrame:
-    """The exported table `curves`: pooled plain curves of everything coded, with the columns `CURVES`."""
-    table = pooled(encodes, scores, "ccc", bits, charge_boxes)
-    table = table[table["codec"] != "none"]
-    renamed = table.rename(columns={"value": "ccc", "low": "ccc_low", "high": "ccc_high"})
-    out = renamed[CURVES].reset_index(drop=True)
-    out.attrs = {}
-    return out
+    """The exported table `curves`: pooled plain curves of everything coded, a row for each metric that a target gives."""
+    parts = [
+        pooled_points(replace(points, metric=metric))
+        for points in Arrays(encodes, scores, Basis(None, bits, charge_boxes)).parts()
+        for metric in siblings(points.metric)
+    ]
+    if not parts:
+        return pd.DataFrame(columns=CURVES)
+    table = pd.concat(parts, ignore_index=True)
+    return table.loc[table["codec"] != "none", CURVES].reset_index(drop=True)

@@ -42,14 +42,11 @@ class Run(StoredRun):
         charge_boxes: bool = False,
         partition: str | None = None,
     ) -> Basis:
-        """What curves of this run are computed from; by default its own metric and the partition that is reported."""
-        chosen = Basis.of_scores(
-            self.scores, metric, bits=bits, charge_boxes=charge_boxes, partition=partition
-        )
-        return chosen.settled(self.encodes)
+        """What curves of this run are computed from; by default each target's own metric, and the partition that is reported."""
+        return Basis(metric, bits, charge_boxes, partition).settled(self.encodes)
 
     def scopes(self, basis: Basis | None = None) -> Scopes:
-        """Every curve of the run, made once for all tables, figures and pages; by default of its own metric."""
+        """Every curve of the run, made once for all tables, figures and pages; by default of the targets' own metrics."""
         settled = self.basis() if basis is None else basis.settled(self.encodes)
         if settled not in self._scopes:
             self._scopes[settled] = Scopes(Arrays(self.encodes, self.scores, settled))
@@ -59,12 +56,12 @@ class Run(StoredRun):
         """The tables as arrays, made once for all that is computed from them."""
         return self.scopes(basis).arrays
 
-    def curves(self, metric: str = "ccc", **options: Any) -> pd.DataFrame:
+    def curves(self, metric: str | None = None, **options: Any) -> pd.DataFrame:
         """Pooled points with intervals; `options` are those of `rdbench.curves.pooling.pooled`."""
         level = options.pop("level", LEVEL)
         return pooling.pooled_of(self.arrays(Basis(metric, **options)), level=level)
 
-    def recordings(self, metric: str = "ccc", **options: Any) -> pd.DataFrame:
+    def recordings(self, metric: str | None = None, **options: Any) -> pd.DataFrame:
         """Each recording's own points; `options` are those of `rdbench.curves.pooling.per_recording`."""
         return pooling.per_recording_of(self.arrays(Basis(metric, **options)))
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from rdbench.curves.scope import KEYS
 from rdbench.stats.bd import LOW_OVERLAP
+from rdbench.stats.metrics import METRIC_NAMES
 
 __all__ = ["for_people"]
 
@@ -25,12 +26,19 @@ def for_people(table: pd.DataFrame) -> tuple[list[tuple[str, pd.DataFrame]], lis
     Returns
     -------
     tables : list of (heading, DataFrame)
-        Cells are text. A key that the sides differ in reads "test over anchor".
+        Two for each metric. Cells are text. A key that the sides differ in reads "test over anchor".
     footnotes : list of str
         Why something is missing or to be doubted; cells name them as [1], [2], ...
     """
     footnotes = _Footnotes()
-    name = _metric_name(str(table["metric"].iloc[0]))
+    tables = []
+    for metric, rows in table.groupby("metric", sort=False):
+        tables += _of_metric(str(metric), rows, footnotes)
+    return tables, footnotes.lines
+
+
+def _of_metric(metric: str, table: pd.DataFrame, footnotes: _Footnotes) -> list[tuple[str, pd.DataFrame]]:
+    name = _metric_name(metric)
     over = f"over {_count(table['subjects'], 'subject')} in {_count(table['clips'], 'clip')}"
     headings = {
         "bd_accuracy": f"BD-{name}: gain of the test over the anchor in {name} at equal rate, {over}",
@@ -40,7 +48,7 @@ def for_people(table: pd.DataFrame) -> tuple[list[tuple[str, pd.DataFrame]], lis
     return [
         (heading, pd.DataFrame(keys | _measure_columns(table, measure, footnotes)))
         for measure, heading in headings.items()
-    ], footnotes.lines
+    ]
 
 
 class _Footnotes:
@@ -58,7 +66,9 @@ class _Footnotes:
 
 
 def _metric_name(metric: str) -> str:
-    return {"accuracy": "accuracy", "f1": "macro F1"}.get(metric, metric.upper())
+    """What people call a metric within a sentence."""
+    name = METRIC_NAMES.get(metric, metric)
+    return name if name.isupper() else name[:1].lower() + name[1:]
 
 
 def _count(numbers: pd.Series, what: str) -> str:

@@ -211,18 +211,33 @@ def new_figure(
     return figure
 
 
+_LEFT = 0.012
+"""Where title and caption begin, as a share of the figure's width."""
+
+
 def describe(figure: Drawing, title: str, caption: str) -> None:
     """Give a figure its caption, which begins with the title, and on screens draw both."""
     figure.caption = f"{title}. {caption}" if title else caption
     if figure.style == "paper":
         return
     if title:
-        figure.suptitle(title, x=0.012, ha="left", fontsize=11, fontweight="bold")
+        _title(figure, title)
     # 15 characters an inch at this size; a label of the whole figure is the one text that layout makes room for.
     lines = textwrap.wrap(caption, int(figure.get_size_inches()[0] * 15.5))
     if lines:
         text = "\n".join(lines)
-        figure.supxlabel(text, x=0.012, ha="left", fontsize=7.5, color="#444444", linespacing=1.35)
+        figure.supxlabel(text, x=_LEFT, ha="left", fontsize=7.5, color="#444444", linespacing=1.35)
+
+
+def _title(figure: Drawing, title: str) -> None:
+    """The title at the top, in so many lines that it ends before the legend, which is at the top right."""
+    text = figure.suptitle(title, x=_LEFT, ha="left", fontsize=11, fontweight="bold")
+    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    beside = max((one.get_window_extent(renderer).width for one in figure.legends), default=0.0)
+    room = figure.bbox.width * (1 - 2 * _LEFT) - beside
+    width = text.get_window_extent(renderer).width
+    if width > room:
+        text.set_text("\n".join(textwrap.wrap(title, max(int(len(title) * room / width), 20))))
 
 
 def legend(figure: Figure, title: str, entries: Iterable[tuple[str, Look]], *, hollow: bool = False) -> None:

@@ -15,11 +15,12 @@ __all__ = [
     "rd_title",
     "seed_words",
     "sentences",
+    "subject",
     "y_label",
 ]
 
 
-def gold_phrase(gold: str, metric: str = "ccc") -> str:
+def gold_phrase(gold: str, metric: str) -> str:
     """What a score against this gold is, for captions and axes.
 
     Parameters
@@ -63,9 +64,9 @@ def sentences(*sentences: str) -> str:
 
 
 def y_label(points: pd.DataFrame, metric: str) -> str:
-    gold = only(points, "gold")
+    """What the values are, for an axis; agreement with pristine frames is never called by a word that says truth."""
     name = METRIC_NAMES.get(metric, metric)
-    return f"{name} with pristine" if gold.startswith("pristine:") else name
+    return f"Agreement with pristine ({_within(name)})" if of_pristine(points) else name
 
 
 def seed_words(points: pd.DataFrame) -> str:
@@ -81,6 +82,22 @@ def seed_words(points: pd.DataFrame) -> str:
 
 def rd_title(points: pd.DataFrame, metric: str) -> str:
     """The title of curves of one target and recogniser against bitrate."""
-    gold = only(points, "gold")
-    what = "agreement with pristine" if gold.startswith("pristine:") else METRIC_NAMES.get(metric, metric)
-    return f"{only(points, 'target').capitalize()}, {only(points, 'backend')}: {what} against bitrate"
+    what = "agreement with pristine" if of_pristine(points) else _within(METRIC_NAMES.get(metric, metric))
+    return f"{subject(only(points, 'target'), only(points, 'backend'))}: {what} against bitrate"
+
+
+def subject(target: str, backend: str) -> str:
+    """What a figure is of: a target and who recognises it; said once where both have one name."""
+    same = target.casefold() == backend.partition("@")[0].casefold()
+    words = backend if same else f"{target}, {backend}"
+    return words[:1].upper() + words[1:]
+
+
+def of_pristine(points: pd.DataFrame) -> bool:
+    """Whether values are agreement with a reference's answer on pristine frames."""
+    return only(points, "gold").startswith("pristine:")
+
+
+def _within(name: str) -> str:
+    """The name of a metric as it stands within a sentence."""
+    return name if name.isupper() else name[:1].lower() + name[1:]

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from rdbench.curves.arrays import collect
 from rdbench.errors import InputError
 from rdbench.figures.canvas import Drawing, Style, describe, grid_shape, new_figure, settings
-from rdbench.figures.captions import gold_phrase
+from rdbench.figures.captions import gold_phrase, subject
 from rdbench.stats.metrics import accuracy, parse_confusion
+from rdbench.tables.kinds import kinds
 from rdbench.tables.reading import default_partition
 from rdbench.tables.schema import SCOPE
 
@@ -46,10 +47,11 @@ def confusions(
     Its panels: uncoded pictures, and the lowest rate of each codec, both at the smallest factor, over the clips
     that curves are pooled over.
     """
-    if not scores["confusion"].notna().any():
+    scores = scores[kinds(scores) == "classes"]
+    if scores.empty:
         return
     where = encodes[encodes["partition"] == (partition or default_partition(encodes))]
-    rows = scores[scores["confusion"].notna()].merge(where[_COLUMNS], on="encode")
+    rows = scores.merge(where[_COLUMNS], on="encode")
     used = [
         rows[
             (rows[list(SCOPE)] == points.keys[list(SCOPE)].iloc[0]).all(axis=1)
@@ -70,7 +72,7 @@ def confusions(
             f"together. Region {region}, factor {near['factor'].min()}."
         )
         names = json.loads(group["classes"].iloc[0])
-        title = f"{target.capitalize()}, {backend}"
+        title = subject(target, backend)
         yield (
             ("confusion", target, backend, region),
             partial(confusion, panels, names, title, caption, style),

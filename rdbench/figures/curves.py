@@ -374,7 +374,7 @@ def rd_figures(source: Source) -> Iterator[Named]:
         if not (rows["bitrate_kbps"].gt(0) & rows["value"].notna()).any():
             continue
         options: dict[str, Any] = {
-            "metric": source.basis.metric,
+            "metric": only(rows, "metric"),
             "style": source.style,
             "bits": source.basis.bits,
             "boxes_charged": source.basis.charge_boxes,
@@ -392,9 +392,10 @@ def methods_figures(source: Source) -> Iterator[Named]:
     names = {split_seed(str(name))[0] for name in source.run.scores["backend"].unique()}
     if len(names) < 2 or not (source.run.encodes["codec"] != "none").any():
         return
-    keys = [name for name in PANEL if name != "backend"]
+    keys = [*(name for name in PANEL if name != "backend"), "metric"]
     coded = source.families[source.families["codec"] != "none"]
-    telling = [name for name in keys if name not in ("gold", "scoring") or coded[name].nunique() > 1]
+    silent = ("gold", "scoring", "metric")
+    telling = [name for name in keys if name not in silent or coded[name].nunique() > 1]
     for key, rows in coded.groupby([*keys, "factor"], sort=True):
         if rows["backend"].nunique() < 2 or not (rows["bitrate_kbps"].gt(0) & rows["value"].notna()).any():
             continue
@@ -404,7 +405,7 @@ def methods_figures(source: Source) -> Iterator[Named]:
             partial(
                 methods,
                 rows,
-                metric=source.basis.metric,
+                metric=only(rows, "metric"),
                 style=source.style,
                 bits=source.basis.bits,
                 boxes_charged=source.basis.charge_boxes,
@@ -423,14 +424,16 @@ def standalone_figures(source: Source) -> Iterator[Named]:
     if bare.empty:
         return
     several = bare[["gold", "scoring"]].drop_duplicates().shape[0] > 1
-    for (gold, scoring), rows in bare.groupby(["gold", "scoring"], sort=True):
-        named = (str(gold), str(scoring)) if several else ()
+    for (metric, gold, scoring), rows in bare.groupby(["metric", "gold", "scoring"], sort=True):
+        named: tuple[str, ...] = (str(gold), str(scoring)) if several else ()
+        named += (str(metric),) if bare["metric"].nunique() > 1 else ()
         own = each[(each["codec"] == "none") & (each["gold"] == gold) & (each["scoring"] == scoring)]
+        own = own[own["metric"] == metric]
         draw = partial(
             standalone,
             rows,
             subjects=own,
-            metric=source.basis.metric,
+            metric=only(rows, "metric"),
             style=source.style,
             remark=clip_words(parts, rows),
         )

@@ -18,7 +18,7 @@ from rdbench.curves.scope import KEYS, Scope
 from rdbench.errors import InputError, NotComparableError
 from rdbench.figures.axes import ratio_axis
 from rdbench.figures.canvas import Drawing, Style, describe, legend, new_figure, panels, settings
-from rdbench.figures.captions import box_words, gold_phrase, only
+from rdbench.figures.captions import box_words, gold_phrase, only, subject
 from rdbench.figures.source import Named, Source, panel_rows
 from rdbench.figures.style import Look, factor_look
 from rdbench.stats.bd import Side, relative_difference
@@ -275,10 +275,10 @@ def delta_figures(source: Source) -> Iterator[Named]:
         if not tables:
             continue
         table = pd.concat(tables, ignore_index=True)
-        keys = ["gold", "scoring", "test_region", "test_variant", "test_mode"]
+        keys = ["gold", "scoring", "metric", "test_region", "test_variant", "test_mode"]
         for key, rows in table.groupby(keys, sort=True):
             yield (
-                ("bd", test, "over", anchor, *map(str, key[2:]), *_telling(table, key)),
+                ("bd", test, "over", anchor, *map(str, key[3:]), *_telling(table, key)),
                 partial(forest, rows, style=source.style),
             )
     yield from _differences(source, codecs)
@@ -286,7 +286,9 @@ def delta_figures(source: Source) -> Iterator[Named]:
 
 def _telling(table: pd.DataFrame, key: tuple[object, ...]) -> tuple[str, ...]:
     return tuple(
-        str(v) for name, v in zip(("gold", "scoring"), key, strict=False) if table[name].nunique() > 1
+        str(v)
+        for name, v in zip(("gold", "scoring", "metric"), key, strict=False)
+        if table[name].nunique() > 1
     )
 
 
@@ -307,16 +309,16 @@ def _differences(source: Source, codecs: Sequence[str]) -> Iterator[Named]:
             if not any(len(accuracy) for _, _, lines in pairs for _, accuracy, _, _ in lines):
                 continue
             first = rows.iloc[0]
-            what = f"{str(first['target']).capitalize()}, {first['backend']}"
+            what = subject(str(first["target"]), str(first["backend"]))
             caption = _difference_caption(
-                metric=source.basis.metric,
+                metric=points.metric,
                 bits=source.basis.bits,
                 boxes=source.basis.charge_boxes,
                 chosen_on=chosen_on,
                 **{key: str(first[key]) for key in ("gold", "region", "variant", "mode")},
             )
             title = f"{what}: {f'{codecs[1]} against {codecs[0]}' if len(codecs) == 2 else 'codecs'} along the curves"
-            named = {"metric": source.basis.metric, "title": title, "caption": caption}
+            named = {"metric": points.metric, "title": title, "caption": caption}
             yield ("difference", *name), partial(difference, pairs, style=source.style, **named)
 
 

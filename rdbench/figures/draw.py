@@ -38,7 +38,8 @@ from rdbench.figures.targets import cost_figures, target_figures
 from rdbench.files import replacing
 from rdbench.machine import interrupts_held
 from rdbench.tables.basis import Basis
-from rdbench.tables.reading import default_metric, default_partition, require_partition
+from rdbench.tables.kinds import main_metrics
+from rdbench.tables.reading import default_partition, require_partition
 
 __all__ = ["KINDS", "draw_all", "envelope", "methods", "rd", "rd_by_factor", "save", "standalone"]
 
@@ -78,7 +79,7 @@ def draw_all(
     out : Path
         Folder; made where it is missing.
     basis : Basis, optional
-        What the curves are computed from; by default the run's own metric and the payload bits.
+        What the curves are computed from; by default each target's own metric and the payload bits.
     style : {"screen", "paper"}
     only : collection of str, optional
         Some of `KINDS`.
@@ -144,18 +145,18 @@ def _figures(
         "confusion": _confusion,
         "strip": strips,
     }
-    usual = default_metric(source.run.scores)
+    usual = main_metrics(source.run.scores)
     for kind in KINDS:
         if kind in wanted:
             for name, draw in makers[kind](source):
                 yield out / _slug((*name, *_unusual(kind, source, usual))), draw
 
 
-def _unusual(kind: str, source: Source, metric: str) -> Iterator[str]:
+def _unusual(kind: str, source: Source, usual: Collection[str]) -> Iterator[str]:
     """Words that keep a figure of other options than the usual ones from taking the place of the usual one."""
     basis = source.basis
-    if kind not in _WITHOUT_METRIC and basis.metric != metric:
-        yield basis.metric
+    if kind not in _WITHOUT_METRIC and basis.metric not in (None, *usual):
+        yield str(basis.metric)
     if kind not in _WITHOUT_RATE and basis.bits != "payload":
         yield basis.bits
     if kind not in _WITHOUT_RATE and basis.charge_boxes:

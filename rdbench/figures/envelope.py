@@ -15,7 +15,7 @@ from rdbench.curves.envelope_tables import envelopes_of, switch_points_of
 from rdbench.errors import InputError
 from rdbench.figures.axes import extent, rate_axis
 from rdbench.figures.canvas import COLUMNS, Drawing, Style, band, describe, legend, panels, settings
-from rdbench.figures.captions import box_words, gold_phrase, interval_words, only, sentences, y_label
+from rdbench.figures.captions import box_words, gold_phrase, interval_words, only, sentences, subject, y_label
 from rdbench.figures.source import Named, Source, clip_words, matching, panel_rows
 from rdbench.figures.style import Look, factor_look, looks
 from rdbench.stats.intervals import FEW_SUBJECTS
@@ -89,7 +89,7 @@ def envelope(
         legend(figure, "Envelope", entries)
         describe(
             figure,
-            f"{only(rows, 'target').capitalize()}, {only(rows, 'backend')}: the factor that was chosen at each rate",
+            f"{subject(only(rows, 'target'), only(rows, 'backend'))}: the factor that was chosen at each rate",
             sentences(
                 _envelope_caption(rows, metric, bits, boxes_charged, points is not None),
                 _SWITCH_WORDS if marked else "",
@@ -205,7 +205,7 @@ def envelope_figures(source: Source) -> Iterator[Named]:
                 rows,
                 points=matching(table, rows),
                 switches=matching(switches, rows),
-                metric=source.basis.metric,
+                metric=only(rows, "metric"),
                 style=source.style,
                 bits=source.basis.bits,
                 boxes_charged=source.basis.charge_boxes,

@@ -28,7 +28,7 @@ __all__ = ["GOALS", "cost", "cost_figures", "shown_factors", "target_figures", "
 GOALS = (Goal(0.95, True), Goal(0.90, True))
 """What figures and reports ask for unless told otherwise."""
 
-_PANEL = ["gold", "scoring", "region", "variant", "mode"]
+_PANEL = ["metric", "gold", "scoring", "region", "variant", "mode"]
 _GREY = "#666666"
 
 
@@ -176,7 +176,7 @@ def target_figures(source: Source, goals: Sequence[Goal] = GOALS) -> Iterator[Na
     for key, rows in table.groupby(_PANEL, sort=True):
         if rows[["kbps", "kbps_least", "kbps_most"]].notna().any(axis=None):
             telling = [str(v) for name, v in zip(_PANEL, key, strict=True) if table[name].nunique() > 1]
-            words = dict.fromkeys([*telling, *map(str, key[2:])])
+            words = dict.fromkeys([*telling, *map(str, key[3:])])
             yield ("target", *words), partial(targets, rows, style=source.style)
 
 

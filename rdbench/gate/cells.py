@@ -41,7 +41,7 @@ class Cells:
     identical: NDArray[np.bool_]
     common: NDArray[np.int64]  # cells in common
     changed: NDArray[np.int64]
-    kind: NDArray[np.object_]  # "continuous", "classes", or "" where neither side has a score
+    kind: NDArray[np.object_]  # of `rdbench.stats.metrics.KINDS`; "" where neither side has a score
     run: tuple[pd.DataFrame, pd.DataFrame]  # the partition's encodes, all scores
     reference: tuple[pd.DataFrame, pd.DataFrame]
     bits: tuple[

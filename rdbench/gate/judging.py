@@ -26,7 +26,7 @@ from rdbench.gate.targeted import at_target, bare_curves
 from rdbench.stats.bd import Delta, Side, bd_accuracy, bd_rate, percent
 from rdbench.stats.components import over_subjects
 from rdbench.stats.intervals import LEVEL, MIN_SUBJECTS
-from rdbench.stats.metrics import FROM_CONFUSION, FROM_MOMENTS, higher_is_better
+from rdbench.stats.metrics import KINDS, higher_is_better
 from rdbench.tables.schema import CURVE, SCOPE
 
 __all__ = ["POWER", "Judged", "judge", "judged_rows"]
@@ -35,13 +35,6 @@ POWER = 0.8
 """The detectable loss is called regressed this often, and a gate must pass an unchanged build as often."""
 
 _COLUMN = {RATE: "bd_rate", ACCURACY: "bd_accuracy", TARGET: "target_rate"}
-# The metric of each kind of score unless another is asked for, and those that it can give.
-_DEFAULT = {"continuous": "ccc", "classes": "accuracy", "": ""}
-_GIVES: dict[str, tuple[str, ...]] = {
-    "continuous": tuple(FROM_MOMENTS),
-    "classes": tuple(FROM_CONFUSION),
-    "": (),
-}
 
 
 @dataclass
@@ -94,11 +87,11 @@ def judged_rows(
     scopes = cells.curves[list(SCOPE)].itertuples(index=False, name=None)
     for i, (row, same, scope) in enumerate(zip(rows, cells.same(), scopes, strict=True)):
         kind = cells.kind[i]
-        own = asked.metric or _DEFAULT[kind]
+        own = asked.metric or KINDS.get(kind, ("",))[0]
         row["metric"] = own or None
         if same:
             row |= sizes[i] | _unchanged(tolerance, row["codec"] != "none")
-        elif not cells.reason[i] and own not in _GIVES[kind]:
+        elif not cells.reason[i] and own not in KINDS.get(kind, ()):
             row |= _no_value(own)
         elif not cells.reason[i]:
             families.setdefault((own, *scope), []).append(i)

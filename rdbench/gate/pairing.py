@@ -10,6 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rdbench.curves.arrays import codes
+from rdbench.stats.metrics import KINDS
+from rdbench.tables.kinds import kinds
 from rdbench.tables.schema import CONDITION, CURVE, ENCODES, SCORE_KEY, SCORES
 
 __all__ = [
@@ -213,18 +215,12 @@ def _positions(pair: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np
 
 
 def _kinds(cells: Sequence[Side], tables: Sequence[pd.DataFrame], number: int) -> NDArray[np.object_]:
-    """What each curve was scored for, on either side; moments win, as they do for the whole of a table."""
+    """What each curve was scored for, on either side; where that differs, the kind that comes first in `KINDS`."""
     kind = np.full(number, "", dtype=object)
-    classes = [table["confusion"].notna().to_numpy() for table in tables]
-    moments = [
-        (table["mean_pred"].notna() & (table["n"] > 0)).to_numpy(bool, na_value=False) for table in tables
-    ]
-    for name, flags in (
-        ("classes", classes),
-        ("continuous", [m & ~c for m, c in zip(moments, classes, strict=True)]),
-    ):
-        for side, flag in zip(cells, flags, strict=True):
-            kind[np.unique(side.curve[flag])] = name
+    found = [kinds(table) for table in tables]
+    for name in reversed(KINDS):
+        for side, of_side in zip(cells, found, strict=True):
+            kind[np.unique(side.curve[of_side == name])] = name
     return kind
 
 

@@ -14,7 +14,6 @@ from rdbench.gate.lost import parse_allowed
 from rdbench.stats.goals import Goal
 from rdbench.stats.interpolation import DEFAULT
 from rdbench.stats.intervals import LEVEL
-from rdbench.stats.metrics import METRICS
 from rdbench.tables.basis import Basis
 from rdbench.tables.schema import CURVE
 from rdbench.words import did_you_mean
@@ -98,7 +97,7 @@ class Settings:
                     raise InputError(
                         f"{name!r} in {text!r} is of no whole curve; curves have {', '.join(CURVE)}."
                     )
-        self.basis(self.metric or METRICS[0])
+        self.basis(self.metric)
         Goal.parse(self.keep)
         if self.rate_only and self.max_target_rate is not None:
             raise InputError(
@@ -129,7 +128,7 @@ class Settings:
             chosen |= fits
         return chosen
 
-    def basis(self, metric: str) -> Basis:
+    def basis(self, metric: str | None) -> Basis:
         """What curves of a metric are computed from."""
         return Basis(metric, self.bits, self.charge_boxes, self.partition)
 

@@ -23,13 +23,11 @@ from pydantic import (
 
 from rdbench.errors import InputError
 from rdbench.files import Place, read_toml
+from rdbench.stats.names import METRICS, higher_is_better
 from rdbench.tables.names import split_seed
 from rdbench.words import did_you_mean
 
 __all__ = ["FALLING", "Claim", "load_claims", "shipped_claims"]
-
-FALLING = ("rmse", "bd-rate")
-"""Measures of which less is better."""
 
 Factor = Annotated[int, Field(ge=1, le=64, strict=True)] | Literal["best"]
 
@@ -47,6 +45,19 @@ def _one_line(text: str) -> str:
 Text = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_one_line)]
 
 
+MEASURES = (*METRICS, "bd-rate", *(f"bd-{metric}" for metric in METRICS))
+"""What a claim may be about: a metric without a codec, or a delta of curves."""
+
+FALLING = ("bd-rate", *(name for name in MEASURES if not higher_is_better(name.removeprefix("bd-"))))
+"""Measures of which less is better."""
+
+
+def _known(measure: str) -> str:
+    if measure not in MEASURES:
+        raise ValueError(f"a measure is one of {', '.join(MEASURES)}{did_you_mean(measure, MEASURES)}")
+    return measure
+
+
 class Claim(BaseModel):
     """One sentence, and what it says as numbers.
 
@@ -58,7 +69,9 @@ class Claim(BaseModel):
         Two families of back-ends, such as "max-mix@lite": all seeds of that name.
     factors : tuple of int or "best"
         "best" is the envelope over all factors (BD alone).
-    measure : {"ccc", "pcc", "rmse", "accuracy", "f1", "bd-ccc", "bd-rate"}
+    measure : str
+        One of `rdbench.stats.metrics.METRICS`, or "bd-rate", or "bd-" and a metric: a delta of curves. "bd-rate" is at
+        equal values of each target's main metric.
     margin : float
         What the advantage of `better` must exceed, in units of the measure (per cent of saved bits for
         "bd-rate"). Below 0 it is what may be lost: -0.03 says "not worse by 0.03".
@@ -83,7 +96,7 @@ class Claim(BaseModel):
     better: Text
     than: Text
     factors: Annotated[tuple[Factor, ...], Field(min_length=1, max_length=64)]
-    measure: Literal["ccc", "pcc", "rmse", "accuracy", "f1", "bd-ccc", "bd-rate"] = "ccc"
+    measure: Annotated[str, AfterValidator(_known)] = METRICS[0]
     margin: Annotated[float, Field(allow_inf_nan=False, strict=True)] = 0.0
     targets: tuple[Text, ...] = ()
     codecs: tuple[Text, ...] = ()
@@ -124,9 +137,9 @@ class Claim(BaseModel):
         return self.measure.startswith("bd-")
 
     @property
-    def metric(self) -> str:
-        """The metric that rows must give."""
-        return "ccc" if self.coded else self.measure
+    def metric(self) -> str | None:
+        """The metric that rows must give; None for BD-rate: each target's main one."""
+        return None if self.measure == "bd-rate" else self.measure.removeprefix("bd-")
 
     @property
     def where(self) -> str:

@@ -38,7 +38,8 @@ Measure = Literal["accuracy", "rate"]
 
 COLUMNS = (
     *("target", "gold", "scoring", "backend", "region", "factor", "codec", "variant", "mode", "rate"),
-    *("bitrate_kbps", "value", "low", "high", "seeds", "subjects", "rate_status", "coded_larger", "face_px"),
+    *("bitrate_kbps", "metric", "value", "low", "high"),
+    *("seeds", "subjects", "rate_status", "coded_larger", "face_px"),
 )
 """The columns of `family_points`; those that `rdbench.curves.pooling.pooled` has mean the same."""
 
@@ -68,6 +69,7 @@ def family_points(parts: Sequence[Points], *, level: float = LEVEL) -> pd.DataFr
                 key
                 | of_point[first]
                 | {
+                    "metric": points.metric,
                     "backend": cell.family,
                     "bitrate_kbps": float(rate[first]),
                     "value": cell.mean(),

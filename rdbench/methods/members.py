@@ -2,9 +2,9 @@
 
 Each factor, target and codec that a claim names is a *member* of it:
 
-- Without a codec (``ccc``, ``pcc``, ``rmse``, ``accuracy``, ``f1``) the difference is that of the families'
-  means over seeds, each of the metric pooled over subjects.
-- ``bd-ccc`` and ``bd-rate`` are Bjøntegaard deltas between the families' mean curves (see
+- Without a codec (``ccc``, ``accuracy`` or another metric) the difference is that of the families' means over seeds,
+  each of the metric pooled over subjects.
+- ``bd-rate``, ``bd-ccc`` and its like are Bjøntegaard deltas between the families' mean curves (see
   `rdbench.methods.families`). The mean of the deltas of all pairs of single seeds is told beside it.
 
 An estimate rests on subjects (both families without the same subject) and on seeds. Where both families have the very

@@ -19,8 +19,9 @@ from rdbench.curves.points import Points, metric_of_sums
 from rdbench.errors import InputError, NotComparableError
 from rdbench.methods.families import Cell, cells, estimate, few_seeds, interval_of
 from rdbench.stats.intervals import LEVEL, crossed_bootstrap
-from rdbench.stats.metrics import FROM_CONFUSION, FROM_MOMENTS, METRICS
-from rdbench.tables.reading import default_metric, default_partition
+from rdbench.stats.metrics import KINDS, METRICS
+from rdbench.tables.kinds import kinds_there
+from rdbench.tables.reading import default_partition
 
 __all__ = ["COLUMNS", "method_table"]
 
@@ -52,8 +53,8 @@ def method_table(
     encodes, scores : DataFrame
         With the columns of `rdbench.tables`.
     metrics : sequence of str, optional
-        Of `rdbench.stats.metrics.METRICS`; by default CCC, PCC and RMSE, or accuracy and F1 where everything is
-        categorical.
+        Of `rdbench.stats.metrics.METRICS`; by default all that the targets give: CCC, PCC and RMSE of
+        values, accuracy and F1 of classes.
     partition : str, optional
         By default test, else dev, else the only one there is.
     level : float
@@ -115,12 +116,7 @@ def _why_none(bare: pd.DataFrame, scores: pd.DataFrame, wanted: Sequence[str], p
             f"has ({there})."
         )
     own = scores[scores["encode"].isin(here["encode"])]
-    categorical = own["confusion"].notna()
-    continuous = ~categorical & (own["n"] > 0) & own["mean_pred"].notna()
-    given = [
-        *(FROM_MOMENTS if continuous.any() else ()),
-        *(FROM_CONFUSION if categorical.any() else ()),
-    ]
+    given = [metric for kind in kinds_there(own) for metric in KINDS[kind]]
     if not given:
         return (
             f"Nothing of partition {partition} that was downsampled only (codec none) has been scored; run the "
@@ -133,13 +129,13 @@ def _why_none(bare: pd.DataFrame, scores: pd.DataFrame, wanted: Sequence[str], p
 
 
 def _metrics(scores: pd.DataFrame) -> tuple[str, ...]:
-    return tuple(FROM_MOMENTS if default_metric(scores) in FROM_MOMENTS else FROM_CONFUSION)
+    return tuple(metric for kind in kinds_there(scores) for metric in KINDS[kind]) or KINDS["continuous"]
 
 
 def _scopes(
     encodes: pd.DataFrame, scores: pd.DataFrame, wanted: Sequence[str], partition: str
 ) -> Iterator[Points]:
-    for group in (FROM_MOMENTS, FROM_CONFUSION):
+    for group in KINDS.values():
         own = [name for name in wanted if name in group]
         # The sums are the same for all metrics of a group; gathering them is what takes time.
         for points in collect(encodes, scores, own[0], partition=partition) if own else []:

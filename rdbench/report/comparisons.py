@@ -11,14 +11,14 @@ import pandas as pd
 from rdbench.curves.arrays import Arrays
 from rdbench.curves.deltas import deltas_of
 from rdbench.curves.run import Run
-from rdbench.curves.scope import Scopes
+from rdbench.curves.scope import Scope, Scopes
 from rdbench.curves.several import FIRST, SECOND, together
 from rdbench.errors import NotComparableError
 from rdbench.report.plain import Json
 from rdbench.stats.bd import Side, relative_difference
 from rdbench.tables.basis import Basis
 
-__all__ = ["Curve", "bd_rows", "compared", "differences"]
+__all__ = ["Curve", "bd_rows", "compared", "curves_of", "differences"]
 
 
 def bd_rows(scopes: Scopes) -> pd.DataFrame:
@@ -70,7 +70,7 @@ def compared(runs: Sequence[tuple[str, Run]], basis: Basis) -> tuple[list[str], 
             )
         if of_pair:
             for scope in scopes.coded:
-                named = (_of_run(key, side, first, second) for key, side in scope.all())
+                named = (_of_run(key, side, first, second) for key, side in curves_of(scope))
                 lines += differences(named, "run")
         else:
             why.append("no curve that both have can be compared")
@@ -81,6 +81,11 @@ def compared(runs: Sequence[tuple[str, Run]], basis: Basis) -> tuple[list[str], 
 
 Curve = tuple[dict[str, object], Side]
 """What names a curve, and the curve."""
+
+
+def curves_of(scope: Scope) -> list[Curve]:
+    """Every curve of a scope, named by its metric too."""
+    return [({**key, "metric": scope.points.metric}, side) for key, side in scope.all()]
 
 
 def _of_run(key: dict[str, object], side: Side, first: str, second: str) -> Curve:
@@ -118,7 +123,18 @@ def _matrix(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
         f"test_{name}": name for name in ("codec", "backend", "variant", "factor", "region", "mode", "target")
     }
     keep = [
-        *("by", "anchor", "test", "gold", "scoring", "subjects", "chosen_on", "warning", "displacement"),
+        *(
+            "by",
+            "anchor",
+            "test",
+            "gold",
+            "scoring",
+            "metric",
+            "subjects",
+            "chosen_on",
+            "warning",
+            "displacement",
+        ),
         *(
             f"bd_{what}{part}"
             for what in ("rate", "accuracy")

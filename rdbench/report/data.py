@@ -16,17 +16,18 @@ from rdbench import __version__
 from rdbench.curves import pooling
 from rdbench.curves.arrays import Arrays
 from rdbench.curves.envelope_tables import envelopes_of, gains_of, switch_points_of
+from rdbench.curves.points import Points
 from rdbench.curves.run import Run
 from rdbench.errors import InputError, NotComparableError
 from rdbench.figures.style import Look, factor_look, looks
 from rdbench.report.answers import answers
-from rdbench.report.comparisons import bd_rows, compared, differences
+from rdbench.report.comparisons import bd_rows, compared, curves_of, differences
 from rdbench.report.facts import gold_spread, left_out, run_facts
 from rdbench.report.pictures import Pictures, sample_pictures
 from rdbench.report.plain import Json, Room, Told, columns
 from rdbench.report.traces import TRACE_BYTES, SeriesPool, quantised, stored_traces
 from rdbench.stats.intervals import FEW_SUBJECTS
-from rdbench.stats.metrics import FROM_CONFUSION, FROM_MOMENTS, METRIC_NAMES
+from rdbench.stats.metrics import FROM_MOMENTS, METRIC_NAMES, siblings
 from rdbench.tables.basis import Basis
 from rdbench.tables.schema import GRID
 
@@ -45,7 +46,7 @@ def report_data(runs: Sequence[tuple[str, Run]], basis: Basis | None = None) -> 
     runs : sequence of (name, Run)
         Names tell the runs apart and are different.
     basis : Basis, optional
-        By default CCC, or accuracy where everything is categorical, and the payload bits.
+        By default each target's own metric, and the payload bits.
 
     Returns
     -------
@@ -60,8 +61,7 @@ def report_data(runs: Sequence[tuple[str, Run]], basis: Basis | None = None) -> 
     names = [name for name, _ in runs]
     if not names or len(set(names)) != len(names):
         raise InputError("A report takes one run or more, each with a name of its own.")
-    if basis is None:
-        basis = Basis.of_scores(pd.concat([run.scores[["mean_pred", "confusion"]] for _, run in runs]))
+    basis = basis or Basis()
     page = _Page()
     for name, run in runs:
         page.add(name, run, basis)
@@ -73,8 +73,7 @@ def report_data(runs: Sequence[tuple[str, Run]], basis: Basis | None = None) -> 
     return {
         "version": __version__,
         "runs": names,
-        "metric": basis.metric,
-        "metric_name": METRIC_NAMES.get(basis.metric, basis.metric),
+        "metrics": METRIC_NAMES,
         "bits": basis.bits,
         "boxes_charged": basis.charge_boxes,
         "few": FEW_SUBJECTS,
@@ -144,7 +143,7 @@ def _tables(run: Run, basis: Basis) -> tuple[dict[str, pd.DataFrame], Told]:
     arrays = scopes.arrays
     try:
         if not arrays.parts():
-            return {}, [("rd", f"Nothing was scored in this run that has a value of {basis.metric}.")]
+            return {}, [("rd", f"Nothing was scored in this run that has {basis.wanted}.")]
         points = _points(run, arrays)
     except NotComparableError as error:
         return {}, [("rd", str(error))]
@@ -161,7 +160,7 @@ def _tables(run: Run, basis: Basis) -> tuple[dict[str, pd.DataFrame], Told]:
         tables["switches"] = switch_points_of(scopes)
         tables["gains"] = gains_of(scopes)
     tables["bd"] = bd_rows(scopes)
-    curves = [list(scope.all()) for scope in scopes.coded]
+    curves = [curves_of(scope) for scope in scopes.coded]
     tables["differences"] = pd.DataFrame(
         [line for by in ("codec", "backend") for of_scope in curves for line in differences(of_scope, by)]
     )
@@ -174,14 +173,9 @@ def _points(run: Run, arrays: Arrays) -> pd.DataFrame:
     """Pooled points, and for each the other metrics and where its bits go."""
     basis = arrays.basis
     table = pooling.pooled_of(arrays)
-    spread = "gold_sd" if basis.metric in FROM_MOMENTS else "gold_entropy"
-    table[spread] = [value for points in arrays.parts() for value in gold_spread(points)]
-    family = tuple(FROM_MOMENTS if basis.metric in FROM_MOMENTS else FROM_CONFUSION)
+    spread = pd.concat([_beside(points) for points in arrays.parts()], ignore_index=True)
+    table = pd.concat([table, spread], axis=1)
     keys = list(GRID)
-    for other in family:
-        if other != basis.metric:
-            more = pooling.pooled_of(run.arrays(replace(basis, metric=other)))[[*keys, "value"]]
-            table = table.merge(more.rename(columns={"value": other}), on=keys, how="left")
     for kind in ("stream", "framing", "informational"):
         if kind != basis.bits:
             more = pooling.pooled_of(run.arrays(replace(basis, bits=kind)))[[*keys, "bitrate_kbps"]]
@@ -190,6 +184,18 @@ def _points(run: Run, arrays: Arrays) -> pd.DataFrame:
     condition = ["region", "factor", "codec", "variant", "mode", "rate"]
     means = used.groupby(condition, as_index=False)[["mean_qp", "psnr_coded"]].mean()
     return table.merge(means, on=condition, how="left")
+
+
+def _beside(points: Points) -> pd.DataFrame:
+    """What stands beside the value of each point: how much its gold varies, and the other metrics of the same scores."""
+    total = points.stats.sum(axis=0)
+    spread = "gold_sd" if points.metric in FROM_MOMENTS else "gold_entropy"
+    others = {
+        other: replace(points, metric=other).value(total)
+        for other in siblings(points.metric)
+        if other != points.metric
+    }
+    return pd.DataFrame({spread: gold_spread(points), **others})
 
 
 def _looks(runs: Sequence[tuple[str, Run]]) -> Json:

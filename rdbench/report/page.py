@@ -16,15 +16,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from plotly.offline import get_plotlyjs
 
 from rdbench.curves.run import Run
 from rdbench.errors import InputError, NotComparableError
 from rdbench.files import replacing
 from rdbench.report.data import report_data
-from rdbench.stats.metrics import FROM_MOMENTS
+from rdbench.stats.metrics import KINDS
 from rdbench.tables.basis import Basis
+from rdbench.tables.kinds import kinds_there
 from rdbench.tables.reading import require_partition
 
 __all__ = ["build", "page", "run_names"]
@@ -79,7 +79,7 @@ def build(
     out : Path
         The HTML file; its folder is made where it is missing.
     metric : str, optional
-        By default CCC, or accuracy where everything is categorical.
+        By default each target's own: CCC of values, accuracy of classes.
     bits, charge_boxes, partition
         As in `rdbench.curves.pooling.pooled`.
 
@@ -101,9 +101,7 @@ def build(
         )
     for name, run in runs:
         _check_asked(name, run, metric, partition)
-    every = pd.concat([run.scores[["mean_pred", "confusion"]] for _, run in runs])
-    basis = Basis.of_scores(every, metric, bits=bits, charge_boxes=charge_boxes, partition=partition)
-    data = report_data(runs, basis)
+    data = report_data(runs, Basis(metric, bits, charge_boxes, partition))
     text = page(data, title=", ".join(name for name, _ in runs))
     with replacing(out) as part:
         part.write_text(text, encoding="utf-8", newline="\n")
@@ -112,10 +110,11 @@ def build(
 
 def _check_asked(name: str, run: Run, metric: str | None, partition: str | None) -> None:
     require_partition(run.encodes, partition, f"The run {name}")
-    if metric is not None:
-        source = "mean_pred" if metric in FROM_MOMENTS else "confusion"
-        if not run.scores[source].notna().any():
-            raise InputError(f"The run {name} has no value of {metric}: its targets are of the other kind.")
+    there = [own for kind in kinds_there(run.scores) for own in KINDS[kind]]
+    if metric is not None and metric not in there:
+        raise InputError(
+            f"The run {name} has no value of {metric}: its targets are of another kind, and give {', '.join(there)}."
+        )
 
 
 def page(data: dict[str, Any], *, title: str) -> str:

@@ -83,7 +83,16 @@ SCALES = {
     "log": Scale("log", _quiet(np.log), _quiet(np.exp)),
     "logit": Scale("logit", _quiet(lambda x: np.log(x / (1 - x))), _quiet(lambda x: 1 / (1 + np.exp(-x)))),
 }
-SCALE_OF = {"ccc": "atanh", "pcc": "atanh", "rmse": "log", "accuracy": "logit", "f1": "logit"}
+SCALE_OF = {
+    "ccc": "atanh",
+    "pcc": "atanh",
+    "rmse": "log",
+    "similarity": "atanh",
+    "accuracy": "logit",
+    "f1": "logit",
+    "tar": "logit",
+    "unit_f1": "logit",
+}
 """The scale on which each metric's interval is made."""
 
 

@@ -1,4 +1,4 @@
-"""From sufficient statistics to CCC, PCC, RMSE, accuracy and F1.
+"""From sufficient statistics to CCC, PCC, RMSE, accuracy, F1 and what else recognition is measured by.
 
 A recording's scores are kept as moments (n, means, centred second moments) or as a confusion matrix. Both
 add: the statistics of any union of recordings come from those of its parts, so every pooling and every
@@ -21,6 +21,8 @@ from rdbench.typing import Array
 
 __all__ = [
     "CORRELATIONS",
+    "KINDS",
+    "KIND_OF",
     "METRICS",
     "METRIC_NAMES",
     "MOMENTS",
@@ -30,11 +32,14 @@ __all__ = [
     "confusion_matrix",
     "higher_is_better",
     "macro_f1",
+    "mean_prediction",
     "merge",
     "moments",
     "parse_confusion",
     "pcc",
     "rmse",
+    "siblings",
+    "unit_f1",
 ]
 
 Columns = Sequence[Array]
@@ -44,20 +49,43 @@ MOMENTS = ("n", "mean_pred", "mean_gold", "m2_pred", "m2_gold", "cov")
 """n, means, and centred second moments (sums, not divided by n) of prediction and gold: they add by the
 pairwise rule and so give CCC, PCC and RMSE over any union of rows."""
 
-METRICS = ("ccc", "pcc", "rmse", "accuracy", "f1")
+KINDS: dict[str, tuple[str, ...]] = {
+    "continuous": ("ccc", "pcc", "rmse"),
+    "similarity": ("similarity",),
+    "classes": ("accuracy", "f1"),
+    "verification": ("tar",),
+    "units": ("unit_f1",),
+}
+"""What can be scored, and the metrics that each kind gives, its main one first."""
+
+METRICS = tuple(metric for kind in KINDS.values() for metric in kind)
+
+KIND_OF = {metric: kind for kind, metrics in KINDS.items() for metric in metrics}
 
 CORRELATIONS = ("ccc", "pcc")
 """Metrics that are 0 where prediction and gold have nothing to do with each other."""
 
-METRIC_NAMES = {"ccc": "CCC", "pcc": "PCC", "rmse": "RMSE", "accuracy": "Accuracy", "f1": "Macro F1"}
+METRIC_NAMES = {
+    "ccc": "CCC",
+    "pcc": "PCC",
+    "rmse": "RMSE",
+    "similarity": "Similarity",
+    "accuracy": "Accuracy",
+    "f1": "Macro F1",
+    "tar": "True-accept rate",
+    "unit_f1": "F1 of units",
+}
 """What people call each metric."""
-
-"""Names of the metrics: the first three come from moments, the last two from confusion matrices."""
 
 
 def higher_is_better(metric: str) -> bool:
     """Whether more of `metric` means better recognition (RMSE is the one where it does not)."""
     return metric != "rmse"
+
+
+def siblings(metric: str) -> tuple[str, ...]:
+    """The metrics that come from the same scores as this one, itself among them."""
+    return KINDS[KIND_OF[metric]]
 
 
 def moments(pred: ArrayLike, gold: ArrayLike) -> Array:
@@ -308,5 +336,59 @@ def macro_f1(confusion: ArrayLike) -> Array:
         return each.sum(axis=-1) / (size > 0).sum(axis=-1)
 
 
-FROM_MOMENTS: dict[str, Callable[[Columns], Array]] = {"ccc": _ccc, "pcc": _pcc, "rmse": _rmse}
-FROM_CONFUSION: dict[str, Callable[[ArrayLike], Array]] = {"accuracy": accuracy, "f1": macro_f1}
+def unit_f1(confusion: ArrayLike) -> Array:
+    """Mean over binary units of the F1 score of "present", as ABAW reports action units.
+
+    A unit that gold never has (or of which nothing was annotated) has no F1 and is left out of the mean. Gold alone decides
+    that, so the mean is over the same units under every condition.
+
+    Parameters
+    ----------
+    confusion : (..., 2 u, 2 u) array_like
+        The units' own tables along the diagonal, "absent" before "present"; zeros elsewhere. A single unit is (2, 2).
+
+    Returns
+    -------
+    (...) float64
+        In 0..1; NaN where no unit ever occurs.
+    """
+    c = np.asarray(confusion, dtype=np.float64)
+    right = np.diagonal(c, axis1=-2, axis2=-1)[..., 1::2]
+    gold, found = c.sum(axis=-1)[..., 1::2], c.sum(axis=-2)[..., 1::2]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        each = np.where(gold > 0, 2 * right / (gold + found), 0.0)
+        return each.sum(axis=-1) / (gold > 0).sum(axis=-1)
+
+
+def mean_prediction(stats: ArrayLike) -> Array:
+    """Mean of the predictions: what counts where gold is one and the same, as in similarity to the pristine frame.
+
+    Parameters
+    ----------
+    stats : (..., 6) array_like
+
+    Returns
+    -------
+    (...) float64
+        NaN without frames.
+    """
+    return _mean_prediction(_columns(stats))
+
+
+def _mean_prediction(columns: Columns) -> Array:
+    return np.where(columns[0] > 0, columns[1], np.nan)
+
+
+FROM_MOMENTS: dict[str, Callable[[Columns], Array]] = {
+    "ccc": _ccc,
+    "pcc": _pcc,
+    "rmse": _rmse,
+    "similarity": _mean_prediction,
+}
+FROM_CONFUSION: dict[str, Callable[[ArrayLike], Array]] = {
+    "accuracy": accuracy,
+    "f1": macro_f1,
+    "tar": accuracy,
+    "unit_f1": unit_f1,
+}
+"""How the sums of each metric become a value. Verification's gold is all "accepted", so that accuracy is the true-accept rate."""

@@ -15,6 +15,7 @@ from rdbench.backends.protocol import Backend, descriptor_length
 from rdbench.errors import ClipError
 from rdbench.stats import metrics
 from rdbench.stats.verification import FEWEST, similarities
+from rdbench.tables.kinds import ACCEPTED
 from rdbench.tables.label_counts import NO_LABELS
 from rdbench.tables.names import PLAIN
 from rdbench.tables.schema import MOMENTS
@@ -22,7 +23,6 @@ from rdbench.video.clip import Labels
 from rdbench.video.labels import join
 
 __all__ = [
-    "ACCEPTED",
     "FLAT",
     "VERIFIED",
     "Gold",
@@ -34,9 +34,6 @@ __all__ = [
 
 VERIFIED = "identity"
 """The target of verification: whether a face is still accepted as the person that it shows."""
-
-ACCEPTED = ("accepted", "rejected")
-"""Its classes. All gold is "accepted", so that accuracy is the true-accept rate."""
 
 
 FLAT = 0.01

@@ -8,7 +8,7 @@ import pandas as pd
 
 from rdbench.errors import InputError
 from rdbench.stats.metrics import METRICS
-from rdbench.tables.reading import default_metric, default_partition
+from rdbench.tables.reading import default_partition
 from rdbench.tables.schema import BITS
 
 __all__ = ["Basis"]
@@ -20,8 +20,9 @@ class Basis:
 
     Parameters
     ----------
-    metric : str
-        One of `rdbench.stats.metrics.METRICS`.
+    metric : str, optional
+        One of `rdbench.stats.metrics.METRICS`: whatever has no value of it takes no part. None: of every target the main
+        metric of its kind (`rdbench.stats.metrics.KINDS`), such as CCC of values and accuracy of classes.
     bits : str
         One of `rdbench.tables.schema.BITS`.
     charge_boxes : bool
@@ -35,35 +36,27 @@ class Basis:
         If the metric or the bits are unknown.
     """
 
-    metric: str = "ccc"
+    metric: str | None = None
     bits: str = "payload"
     charge_boxes: bool = False
     partition: str | None = None
 
     def __post_init__(self) -> None:
-        if self.metric not in METRICS:
+        if self.metric is not None and self.metric not in METRICS:
             raise InputError(f"There is no metric {self.metric!r}; there are {', '.join(METRICS)}.")
         if self.bits not in BITS:
             raise InputError(f"There are no {self.bits!r} bits; there are {', '.join(BITS)}.")
-
-    @classmethod
-    def of_scores(
-        cls,
-        scores: pd.DataFrame,
-        metric: str | None = None,
-        *,
-        bits: str = "payload",
-        charge_boxes: bool = False,
-        partition: str | None = None,
-    ) -> Basis:
-        """A basis whose metric is that of the scores (CCC, or accuracy where everything is categorical) unless named."""
-        return cls(metric or default_metric(scores), bits, charge_boxes, partition)
 
     def settled(self, encodes: pd.DataFrame) -> Basis:
         """The same with the partition that these encodes give, where it has none yet."""
         if self.partition is not None:
             return self
         return replace(self, partition=default_partition(encodes))
+
+    @property
+    def wanted(self) -> str:
+        """What has to have been scored, for a sentence: ``a value of CCC``, ``a score``."""
+        return "a score" if self.metric is None else f"a value of {self.metric}"
 
     @property
     def charged(self) -> str:

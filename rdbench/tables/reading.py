@@ -22,7 +22,7 @@ from rdbench.faults import Faults, refuse
 from rdbench.tables.schema import ENCODES, LATER, SCORES, TABLES
 from rdbench.tables.validation import faults_of_encodes, faults_of_scores
 
-__all__ = ["StoredRun", "default_metric", "default_partition", "folder_of_run", "require_partition"]
+__all__ = ["StoredRun", "default_partition", "folder_of_run", "require_partition"]
 
 PATIENCE = 120.0
 """Seconds that reading one table may take."""
@@ -307,12 +307,6 @@ def folder_of_run(path: str | Path) -> Path:
             f"{'both encodes.csv and scores.csv' if len(missing) == 2 else missing[0]}."
         )
     return folder
-
-
-def default_metric(scores: pd.DataFrame) -> str:
-    """CCC where anything continuous was scored, else accuracy where anything categorical was."""
-    continuous = scores["mean_pred"].notna().any()
-    return "accuracy" if scores["confusion"].notna().any() and not continuous else "ccc"
 
 
 def default_partition(encodes: pd.DataFrame) -> str:

@@ -154,10 +154,12 @@ def test_plots_deltas_and_exports_take_classes(run, environment, tmp_path):
     call(environment, "export", run, "--out", tmp_path / "tables")
     scores = list(csv.DictReader(io.StringIO((tmp_path / "tables" / "scores.csv").read_text())))
     assert all(json.loads(row["classes"]) == list(CLASSES) for row in scores)
-    curves = list(csv.DictReader((tmp_path / "tables" / "class_curves.csv").open()))
-    pooled = open_run(run).curves("accuracy")
-    coded = pooled[pooled["codec"] != "none"]
-    assert sorted(float(row["accuracy"]) for row in curves) == pytest.approx(sorted(coded["value"]))
+    curves = list(csv.DictReader((tmp_path / "tables" / "curves.csv").open()))
+    for metric in ("accuracy", "f1"):
+        pooled = open_run(run).curves(metric)
+        coded = pooled[pooled["codec"] != "none"]
+        found = [float(row["value"]) for row in curves if row["metric"] == metric]
+        assert sorted(found) == pytest.approx(sorted(coded["value"]))
 
 
 def test_labels_that_the_back_end_does_not_know_fail_the_clip(folder, environment, tmp_path):

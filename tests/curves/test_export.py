@@ -35,10 +35,13 @@ CURVES = [
     "mode",
     "rate",
     "target",
+    "gold",
+    "scoring",
+    "metric",
     "bitrate_kbps",
-    "ccc",
-    "ccc_low",
-    "ccc_high",
+    "value",
+    "low",
+    "high",
     "n",
 ]
 
@@ -65,6 +68,8 @@ def test_files_hold_the_agreed_columns(tiny_run: Path, tmp_path: Path) -> None:
     # Two codecs' points alone: what was never coded has no rate. Bitrates by hand, from the store.
     curves = read["curves"]
     coded = read["encodes"][read["encodes"]["codec"] != "none"]
+    assert set(curves["metric"]) == {"ccc", "pcc", "rmse"}
+    curves = curves[curves["metric"] == "ccc"]
     assert len(curves) == 2 * coded.groupby(["factor", "rate"]).ngroups
     for (factor, rate), group in coded.groupby(["factor", "rate"]):
         point = curves[(curves["factor"] == factor) & (curves["rate"] == rate)]
@@ -142,7 +147,9 @@ def test_factors_of_classes_are_chosen_by_accuracy(tmp_path: Path, subjects: int
     run = saved(tmp_path / "run", encodes, scores)
     for kind in ("csv", "parquet"):
         read = {file.stem: file for file in export_run(run, tmp_path / kind, kind)}
-        assert {"class_curves", *TABLES} == set(read)
+        assert set(TABLES) == set(read)
+        curves = (pd.read_csv if kind == "csv" else pd.read_parquet)(read["curves"])
+        assert set(curves["metric"]) == {"accuracy", "f1"}
     table = pd.read_parquet(read["envelopes"])
     # One subject has no others to choose on.
     assert set(table["metric"]) == ({"accuracy"} if subjects > 1 else set())

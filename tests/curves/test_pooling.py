@@ -8,7 +8,7 @@ from sklearn import metrics as sk
 
 from rdbench.curves import pooling
 from rdbench.errors import InputError, NotComparableError
-from rdbench.tables.reading import default_metric
+from rdbench.tables.kinds import main_metrics
 from rdbench.tables.schema import GRID
 
 
@@ -72,7 +72,7 @@ def test_uncoded_rows_have_accuracy_but_no_rate(run):
 def test_the_exported_table_has_its_columns_in_order(run):
     encodes, scores, _ = run
     assert " ".join(pooling.curves_table(encodes, scores).columns) == (
-        "backend codec variant region factor mode rate target bitrate_kbps ccc ccc_low ccc_high n"
+        "backend codec variant region factor mode rate target gold scoring metric bitrate_kbps value low high n"
     )
 
 
@@ -213,9 +213,11 @@ def test_nothing_scored_is_an_empty_table(run):
 def test_the_metric_follows_what_was_scored():
     _, continuous, _ = made(subjects=1)
     _, classes, _ = made(subjects=1, classes=3)
-    assert default_metric(continuous) == "ccc"
-    assert default_metric(classes.assign(confusion=classes.confusion.mask(classes.index == 0))) == "accuracy"
-    assert default_metric(continuous.iloc[:0]) == "ccc"
+    assert main_metrics(continuous) == ("ccc",)
+    some = classes.assign(confusion=classes.confusion.mask(classes.index == 0))
+    assert main_metrics(some) == ("accuracy",)
+    assert main_metrics(pd.concat([some, continuous])) == ("ccc", "accuracy")
+    assert main_metrics(continuous.iloc[:0]) == ()
 
 
 def test_tables_of_two_runs_are_refused(run):

@@ -131,12 +131,14 @@ def test_claims_stay_in_the_order_of_the_file(tmp_path: Path) -> None:
         ("rmse", "rmse", "face"),
         ("accuracy", "accuracy", "face"),
         ("f1", "f1", "face"),
+        ("tar", "tar", "face"),
         ("bd-ccc", "ccc", "frame"),
-        ("bd-rate", "ccc", "frame"),
+        ("bd-unit_f1", "unit_f1", "frame"),
+        ("bd-rate", None, "frame"),
     ],
 )
 def test_a_measure_decides_what_is_compared_and_where(
-    tmp_path: Path, measure: str, metric: str, where: str
+    tmp_path: Path, measure: str, metric: str | None, where: str
 ) -> None:
     coded = measure.startswith("bd-")
     text = (CODED.replace("bd-ccc", measure)) if coded else ONE + f'measure = "{measure}"\n'
@@ -147,7 +149,7 @@ def test_a_measure_decides_what_is_compared_and_where(
 
 
 def test_less_is_better_for_errors_and_for_bits() -> None:
-    assert set(FALLING) == {"rmse", "bd-rate"}
+    assert set(FALLING) == {"rmse", "bd-rmse", "bd-rate"}
 
 
 def test_curves_may_have_a_variant_a_mode_and_an_envelope(tmp_path: Path) -> None:
@@ -226,7 +228,7 @@ def changed(old: str, new: str) -> str:
         (changed("[4]", "[4, 4]"), "factors has a value twice"),
         (changed("[4]", f"[{'4, ' * 65}]"), "factors: "),
         (changed("[4]", '["best"]'), "factor best is an envelope over rates, which ccc does not have"),
-        (ONE + 'measure = "cc"', "measure: Input should be 'ccc', 'pcc'"),
+        (ONE + 'measure = "cc"', "measure: a measure is one of ccc, pcc"),
         (ONE + 'measure = "CCC"', "measure: "),
         (ONE + 'margin = "much"', "margin: "),
         (ONE + "margin = nan", "margin: "),

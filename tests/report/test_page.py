@@ -801,7 +801,9 @@ def test_a_run_without_a_value_of_the_metric_says_so(browser, tmp_path):
     (tmp_path / "run").mkdir()
     encodes.to_csv(tmp_path / "run" / "encodes.csv", index=False)
     scores.to_csv(tmp_path / "run" / "scores.csv", index=False)
-    other = csv_run(tmp_path / "other", subjects=6, factors=(1, 4), backends=("direct@lite",))
+    other = csv_run(
+        tmp_path / "other", subjects=6, factors=(1, 4), backends=("direct@lite",), targets=("valence",)
+    )
     with Visit(
         browser, build([("a", other), ("b", open_run(tmp_path / "run"))], tmp_path / "r.html")
     ) as page:
