@@ -5,7 +5,8 @@
     RdbenchError                70   an error of ours
     ├── InputError               2   bad usage or bad input: one sentence, nothing lost
     ├── ClipError                4   one clip cannot be used; the run goes on
-    │   └── NoFaceError          0   no face in the whole clip: skipped and told
+    │   ├── NoFaceError          0   no face in the whole clip: skipped and told
+    │   └── NothingToScoreError  0   only labels that a recogniser does not know: skipped and told
     ├── EncodeError              4   one encode failed; the run goes on
     ├── WorkersLostError         4   nobody is left to do the rest; what is done is kept
     └── NotComparableError       3   nothing to compare, or not like with like
@@ -23,6 +24,7 @@ __all__ = [
     "InputError",
     "NoFaceError",
     "NotComparableError",
+    "NothingToScoreError",
     "RdbenchError",
     "Terminated",
     "WorkersLostError",
@@ -53,6 +55,12 @@ class ClipError(RdbenchError):
 
 class NoFaceError(ClipError):
     """No face was found anywhere in a clip, so there is nothing to score."""
+
+    exit_code = 0
+
+
+class NothingToScoreError(ClipError):
+    """A clip is labelled with nothing but classes that a recogniser does not know."""
 
     exit_code = 0
 

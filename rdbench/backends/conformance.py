@@ -8,7 +8,14 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from rdbench.backends.protocol import Backend, Context, Input, descriptor_length, outputs_of
+from rdbench.backends.protocol import (
+    Backend,
+    Context,
+    Input,
+    descriptor_length,
+    detects_units,
+    outputs_of,
+)
 
 __all__ = ["check_backend"]
 
@@ -71,6 +78,8 @@ def _said(backend: Backend) -> Iterator[str]:
         yield "it should have a target"
     if backend.classes and (len(backend.targets) != 1 or len(backend.classes) < 2):
         yield "with classes it should have one target and at least two classes"
+    if backend.classes and detects_units(backend):
+        yield "it should give classes or units, not both"
     if descriptor_length(backend) and (backend.classes or len(backend.targets) != 1):
         yield "with descriptors it should have one target, their similarity, and no classes"
     if backend.weights != "none" and not re.fullmatch(r"[0-9a-f]{16}", str(backend.weights)):
@@ -98,6 +107,8 @@ def _tried(
         return
     if backend.classes and (whole.min() < -1e-6 or np.abs(whole.sum(axis=1) - 1).max() > 1e-3):
         yield "its classes should be probabilities that add up to 1"
+    if detects_units(backend) and (whole.min() < 0 or whole.max() > 1):
+        yield "its units should be probabilities, from 0 to 1"
     empty = np.asarray(backend.start(context)(frames[:0]))
     if empty.shape != (0, outputs):
         yield f"for no frame it gave {empty.shape}, not (0, {outputs})"

@@ -34,6 +34,8 @@ class Double:
         Where there are any, `targets` names the one thing that they are classes of.
     memory : float
         Share of the last answer in the next one, 0 to below 1; a new segment starts without any.
+    units : bool
+        Whether each band's brightness, from 0 to 1, is the probability that its target is there.
     """
 
     weights = "none"
@@ -46,7 +48,9 @@ class Double:
         targets: tuple[str, ...] = ("arousal", "valence"),
         classes: tuple[str, ...] = (),
         memory: float = 0.0,
+        units: bool = False,
     ) -> None:
+        self.units = units
         self.name, self.input, self.targets, self.classes, self.memory = name, input, targets, classes, memory
 
     def start(self, context: Context) -> Session:
@@ -66,7 +70,8 @@ class Double:
 
     def _bands(self, frames: NDArray[np.float32]) -> NDArray[np.float64]:
         bands = np.array_split(np.arange(self.input.size), len(self.targets))
-        return 2 * np.stack([_brightness(frames[:, band]) for band in bands], axis=1) - 1
+        light = np.stack([_brightness(frames[:, band]) for band in bands], axis=1)
+        return light if self.units else 2 * light - 1
 
     def _probabilities(self, frames: NDArray[np.float32]) -> NDArray[np.float64]:
         brightness = _brightness(frames)
@@ -85,12 +90,13 @@ SIZES: dict[str, Literal["luma", "rgb"]] = {
     "rgb": "rgb",
     "temporal": "luma",
     "classes": "rgb",
+    "units": "luma",
 }
 """What `open_backend` opens, and the colour that it sees."""
 
 
 def open_backend(size: str | None, weights: Path | None, device: str) -> Backend:
-    """Open ``double@values``, ``@rgb``, ``@temporal`` or ``@classes``; see `rdbench.backends.protocol.Opener`.
+    """Open ``double@values``, ``@rgb``, ``@temporal``, ``@classes`` or ``@units``; see `rdbench.backends.protocol.Opener`.
 
     It is not among the back-ends that rdbench declares; a test that needs it by name declares it.
 
@@ -105,4 +111,6 @@ def open_backend(size: str | None, weights: Path | None, device: str) -> Backend
     given = Input(size=40, colour=SIZES[size], margin=0.25 if size == "rgb" else 0.0)
     if size == "classes":
         return Double(f"double@{size}", given, ("light",), ("dark", "dim", "bright"))
+    if size == "units":
+        return Double(f"double@{size}", given, ("AU1", "AU12"), units=True)
     return Double(f"double@{size}", given, memory=0.9 if size == "temporal" else 0.0)

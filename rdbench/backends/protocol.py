@@ -20,6 +20,7 @@ __all__ = [
     "Session",
     "by_agreement",
     "descriptor_length",
+    "detects_units",
     "outputs_of",
 ]
 
@@ -100,6 +101,12 @@ def descriptor_length(backend: Backend) -> int:
     of the same pristine frame.
     """
     return int(getattr(backend, "descriptor", 0))
+
+
+def detects_units(backend: Backend) -> bool:
+    """Whether a back-end's values are probabilities that its targets are there, each by itself (action units), as it says by an
+    attribute ``units``."""
+    return bool(getattr(backend, "units", False))
 
 
 def by_agreement(backend: Backend) -> bool:

@@ -55,21 +55,22 @@ class Recognisers:
         If weights are of another network, or do not belong together.
     """
 
-    classes: tuple[str, ...] = ()
-
     def __init__(self, name: str, weights: Sequence[Weights], device: torch.device) -> None:
         first = weights[0]
         self.name = name
         self.input = Input(size=FACE, independent=True)
         self.targets = first.card.recipe.targets
+        self.classes = first.card.recipe.classes
+        self.units = first.card.recipe.units
         self.arithmetic = choose_arithmetic(name, weights, device)
         self._device = device
         self._networks: list[tuple[float, nn.Module]] = []
         for each in sorted(weights, key=lambda each: (-each.card.face_px, each.file.name)):
-            if each.card.recipe.targets != self.targets:
+            own = each.card.recipe
+            if (own.targets, own.classes, own.units) != (self.targets, self.classes, self.units):
                 raise InputError(
                     f"{each.file} predicts {', '.join(each.card.recipe.targets)}, but {first.file.name} beside "
-                    f"it {', '.join(self.targets)}; specialists of one back-end need the same targets."
+                    f"it {', '.join(self.targets)}; specialists of one back-end need the same targets and classes."
                 )
             self._networks.append((each.card.face_px, _network(each).to(device)))
         hashes = sorted(each.hash for each in weights)
@@ -110,8 +111,14 @@ class Recognisers:
 
     def _predict(self, network: nn.Module, frames: NDArray[np.float32]) -> NDArray[np.float64]:
         if not len(frames):
-            return np.empty((0, len(self.targets)), np.float64)
-        return self._answered(network, frames)
+            return np.empty((0, len(self.classes or self.targets)), np.float64)
+        values = self._answered(network, frames)
+        if self.units:
+            return np.asarray(1 / (1 + np.exp(-values)))
+        if self.classes:
+            shares = np.exp(values - values.max(axis=1, keepdims=True))
+            return np.asarray(shares / shares.sum(axis=1, keepdims=True))
+        return values
 
     def _answered(self, network: nn.Module, frames: NDArray[np.float32]) -> NDArray[np.float64]:
         """Answers of a network to one frame or more, batch by batch."""
@@ -213,7 +220,7 @@ def open_recognisers(family: str, size: str | None, weights: Path | None, device
 
 def _network(weights: Weights) -> nn.Module:
     recipe = weights.card.recipe
-    outputs = len(recipe.targets)
+    outputs = recipe.outputs
     if weights.card.network not in NETWORKS or not outputs:
         raise InputError(
             f"{weights.file} holds weights of another network ({weights.card.network}); "

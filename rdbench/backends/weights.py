@@ -54,6 +54,10 @@ class Recipe(BaseModel):
         Downsampling factors of the training faces, 1 or more each.
     targets : tuple of str
         Names of the labels that are learned, in the order of the outputs; none where pictures are restored.
+    classes : tuple of str
+        Of the one target, where it has any: then these are the outputs.
+    units : bool
+        Whether targets are there or not, each by itself.
     seed : int
     epochs, batch : int
         Without any epoch, weights stay as they start.
@@ -63,8 +67,9 @@ class Recipe(BaseModel):
         Decoupled decay of the weights, relative to the learning rate (AdamW; Loshchilov and Hutter 2019).
     dropout : float
         Share of the hidden units.
-    loss : {"ccc", "mse"}
-        1 - CCC of each batch and target, which is what is reported, or the paper's squared error.
+    loss : {"ccc", "mse", "cross-entropy"}
+        1 - CCC of each batch and target, which is what is reported, or the paper's squared error; classes and units are
+        learned by cross-entropy.
     average : float
         Decay by step of the moving average of the weights, which is what is kept; 0 keeps the last ones.
     shift : int
@@ -104,13 +109,15 @@ class Recipe(BaseModel):
     region: Literal["face"] = "face"
     factors: tuple[int, ...] = Field(min_length=1)
     targets: tuple[str, ...]
+    classes: tuple[str, ...] = ()
+    units: bool = False
     seed: int = Field(default=0, ge=0, lt=2**63)
     epochs: int = Field(default=12, ge=0)
     batch: int = Field(default=64, ge=2)
     rate: float = Field(default=0.0015, gt=0)
     decay: float = Field(default=0.05, ge=0)
     dropout: float = Field(default=0.5, ge=0, lt=1)
-    loss: Literal["ccc", "mse"] = "ccc"
+    loss: Literal["ccc", "mse", "cross-entropy"] = "ccc"
     average: float = Field(default=0.99, ge=0, lt=1)
     shift: int = Field(default=4, ge=0, le=32)
     flip: bool = True
@@ -133,6 +140,11 @@ class Recipe(BaseModel):
         if min(factors) < 1 or len(set(factors)) < len(factors):
             raise ValueError("factors are whole numbers from 1 on, each once")
         return tuple(sorted(factors))
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers the network gives for a face; 0 where it restores."""
+        return len(self.classes or self.targets)
 
     @property
     def stem(self) -> str:
@@ -162,11 +174,11 @@ class Card(BaseModel):
     frames : int
         Training faces of each factor.
     train_mean : dict of str to float
-        Mean of each target's labels.
+        Mean of each target's labels, or the share of each class.
     parents : dict of str to str
         Content hashes of the weights that training started from, by stem.
     selection : dict of str to float
-        At the chosen epoch: CCC of each target on all that it was chosen on, or PSNR gain in dB on up to 1,000 faces
+        At the chosen epoch: CCC (accuracy of classes, F1 of units) of each target on all that it was chosen on, or PSNR gain in dB on up to 1,000 faces
         of it.
     epoch : int
         The chosen one, from 1 on; 0 where nothing is learned in epochs.
@@ -225,6 +237,8 @@ def content_hash(tensors: Mapping[str, NDArray[np.generic]], card: Card) -> str:
     which a specialist is picked; not when, where or by which command they were made."""
     digest = hashlib.sha256()
     said = [card.network, card.recipe.size, list(card.recipe.targets), card.face_px]
+    if card.recipe.classes or card.recipe.units:
+        said += [list(card.recipe.classes), card.recipe.units]
     digest.update(json.dumps(said).encode())
     for name in sorted(tensors):
         value = np.ascontiguousarray(tensors[name])

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from rdbench.cli.options import PACKAGE
+
 __all__ = ["cache", "doctor", "list_"]
 
 
@@ -30,9 +32,7 @@ def list_(what: str | None) -> None:
 
 
 @click.command()
-@click.option(
-    "--dataset", type=click.Choice(["avec2016", "recola"]), help="Check a package before a long run."
-)
+@click.option("--dataset", type=PACKAGE, help="Check a package before a long run.")
 @click.option("--root", type=click.Path(path_type=Path))
 def doctor(dataset: str | None, root: Path | None) -> int:
     """Print what a bug report needs, and what is missing.
@@ -40,6 +40,7 @@ def doctor(dataset: str | None, root: Path | None) -> int:
     \b
     rdbench doctor
     rdbench doctor --dataset avec2016 --root /data/AVEC2016
+    rdbench doctor --dataset affwild2:expr --root /data/Aff-Wild2
     """
     from rdbench.machine import installed, required
 

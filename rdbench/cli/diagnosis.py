@@ -13,6 +13,7 @@ from rdbench import __version__
 from rdbench.backends.registry import list_backends
 from rdbench.cli.listing import describe_backend
 from rdbench.codecs.profiles import Profile, load_profiles
+from rdbench.datasets.registry import inspect_package
 from rdbench.errors import InputError
 from rdbench.machine import cache_dir, cores, installed, profiles_folder, required
 from rdbench.tables.label_counts import LabelCounts
@@ -93,12 +94,8 @@ def _encoders() -> set[str]:
 
 
 def package(dataset: str, root: Path) -> tuple[list[str], bool]:
-    """Check a dataset's package: lines to print, and whether train and dev can be used."""
-    if dataset == "avec2016":
-        from rdbench.datasets import avec2016 as reader
-    else:
-        from rdbench.datasets import recola as reader  # type: ignore[no-redef]
-    seen = reader.inspect_package(root)
+    """Check a dataset's package: lines to print, and whether the partitions that are needed can be used."""
+    seen = inspect_package(dataset, root)
     lines = [
         f"{recording.clip} ({recording.partition}): " + ", ".join(_shown(recording))
         for recording in seen.recordings
@@ -114,7 +111,8 @@ def package(dataset: str, root: Path) -> tuple[list[str], bool]:
     lines += [str(labels)] if labels.clips else []
     lines += [f"note: {note}" for note in seen.notes]
     lines += [f"problem: {problem}" for problem in seen.problems]
-    lines.append("train and dev can be used." if seen.usable else "train and dev cannot be used: see above.")
+    needed = " and ".join(seen.needed)
+    lines.append(f"{needed} can be used." if seen.usable else f"{needed} cannot be used: see above.")
     return lines, seen.usable
 
 

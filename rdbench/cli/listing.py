@@ -20,6 +20,15 @@ DATASETS = (
     ("synthetic:720p", "the same people at 1280x720"),
     ("avec2016", "the AVEC 2016 package (needs --root)"),
     ("recola", "the public RECOLA release (needs --root)"),
+    (
+        "affwild2",
+        "Aff-Wild2 (ABAW): valence and arousal; affwild2:expr expressions, affwild2:au action units (need --root)",
+    ),
+    ("afew-va", "AFEW-VA: valence and arousal of film clips (needs --root)"),
+    ("ck+", "CK+: an emotion for each sequence; ck+:au action units (need --root)"),
+    ("ravdess", "RAVDESS: an emotion for each recording of an actor (needs --root)"),
+    ("crema-d", "CREMA-D: the same (needs --root)"),
+    ("mead", "MEAD, from the front: the same (needs --root)"),
     ("PATH", "any folder of video files, labels optional"),
 )
 

@@ -25,9 +25,9 @@ __all__ = ["fetch", "rescore", "run", "train"]
 @click.option(
     "--dataset",
     metavar="NAME|PATH",
-    help="synthetic, synthetic:720p, avec2016, recola, a folder, or a video.",
+    help="A set (rdbench list datasets), a folder, or a video.",
 )
-@click.option("--root", metavar="DIR", help="Where the package of avec2016 or recola lies.")
+@click.option("--root", metavar="DIR", help="Where the package of a published set lies.")
 @click.option("--partition", type=click.Choice(["train", "dev", "test"]))
 @click.option("--clip", "clips", multiple=True, metavar="NAME|GLOB", help="Clips of the dataset  [all].")
 @click.option("--seconds", type=FiniteRate(), help="Only the first seconds of each clip.")
@@ -202,7 +202,7 @@ def _print_plan(plan: Any) -> None:
 @click.command()
 @click.argument("backends", nargs=-1, required=True, metavar="BACKEND[@SIZE]...")
 @click.option("--dataset", default="synthetic", show_default=True, metavar="NAME|PATH")
-@click.option("--root", metavar="DIR", help="Where the package of avec2016 or recola lies.")
+@click.option("--root", metavar="DIR", help="Where the package of a published set lies.")
 @click.option("--factor", "factors", multiple=True, type=click.IntRange(1, 64), help="Downsampling factor.")
 @click.option("--target", "targets", multiple=True, metavar="T", help="Labels to learn  [all].")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
@@ -213,6 +213,9 @@ def _print_plan(plan: Any) -> None:
     "--delay", type=FiniteRate(), default=0.0, show_default=True, help="Seconds that labels are moved back."
 )
 @click.option("--device", default="auto", show_default=True)
+@click.option(
+    "--start", metavar="DIR", help="Go on from the weights in a folder; 'shipped': those that ship."
+)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("weights"), show_default=True)
 def train(
     backends: Sequence[str],
@@ -226,6 +229,7 @@ def train(
     people: int | None,
     delay: float,
     device: str,
+    start: str | None,
     out: Path,
 ) -> None:
     """Train back-ends and write their weights; `rdbench run --weights DIR` uses them.
@@ -235,7 +239,9 @@ def train(
     \b
     rdbench train direct@lite --factor 4 --factor 8 --out weights
     rdbench train hr@lite max-mix@lite --seed 1 --out weights/seed-1
+    rdbench train direct@lite --dataset affwild2:expr --root DIR --start shipped --out weights/affwild2
     """
+    from rdbench.backends.weights import weights_folder
     from rdbench.datasets.registry import open_dataset
     from rdbench.machine import keep_memory
     from rdbench.training.loop import Epoch
@@ -258,6 +264,7 @@ def train(
         people=people,
         delay=delay,
         device=device,
+        start=None if start is None else weights_folder(None if start == "shipped" else Path(start)),
         progress=progress,
     )
     for file in files:

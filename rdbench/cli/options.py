@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-__all__ = ["FORMATS", "METRIC", "RUN", "FiniteRate", "Share", "tables_options", "words"]
+__all__ = ["FORMATS", "METRIC", "PACKAGE", "RUN", "FiniteRate", "OneOf", "Share", "tables_options", "words"]
 
 
 class FiniteRate(click.ParamType):
@@ -45,10 +46,19 @@ class Share(click.ParamType):
         return parse_share(str(value))
 
 
-class Metric(click.ParamType):
-    """The name of a metric; the list is only loaded where it is shown or held against."""
+class OneOf(click.ParamType):
+    """One of some names, which are only loaded where they are shown or held against.
 
-    name = "metric"
+    Parameters
+    ----------
+    name : str
+    known : callable
+        Gives the names.
+    """
+
+    def __init__(self, name: str, known: Callable[[], tuple[str, ...]]) -> None:
+        self.name = name
+        self._known = known
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Give the name."""
@@ -58,13 +68,21 @@ class Metric(click.ParamType):
         """The names, for the help."""
         return f"[{'|'.join(self._known())}]"
 
-    def _known(self) -> tuple[str, ...]:
-        from rdbench.stats.metrics import METRICS
 
-        return METRICS
+def _metrics() -> tuple[str, ...]:
+    from rdbench.measures import METRICS
+
+    return METRICS
 
 
-METRIC = Metric()
+def _packages() -> tuple[str, ...]:
+    from rdbench.datasets.names import PACKAGES
+
+    return PACKAGES
+
+
+METRIC = OneOf("metric", _metrics)
+PACKAGE = OneOf("package", _packages)
 
 
 def tables_options(command: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 import av
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from rdbench.datasets import delimited
 from rdbench.datasets.folder import parse_boxes
@@ -18,6 +19,7 @@ from rdbench.video import faces
 from rdbench.video.clip import Boxes, Clip, ClipInfo, Dataset
 from rdbench.video.description import opened, video_stream
 from rdbench.video.labels import join
+from rdbench.video.pictures import picture_files
 from rdbench.video.source import decode, describe
 
 __all__ = [
@@ -152,23 +154,28 @@ class Inspection:
     ----------
     recordings : tuple of Recording
     problems : tuple of str
-        Why train and dev cannot be used; empty if they can.
+        Why the partitions that are needed cannot be used; empty if they can.
     notes : tuple of str
         What optional parts are missing.
+    needed : tuple of str
+        The partitions without which the package is of no use.
     """
 
     recordings: tuple[Recording, ...]
     problems: tuple[str, ...]
     notes: tuple[str, ...]
+    needed: tuple[str, ...] = ("train", "dev")
 
     @property
     def usable(self) -> bool:
-        """Whether train and dev can be used."""
+        """Whether the partitions that are needed can be used."""
         return not self.problems
 
 
 def _video(path: Path, look: bool) -> tuple[str, int, float | None, str]:
     """Size, frames, rate and glimpses of the face, without decoding the whole file."""
+    if path.is_dir():
+        return _pictures(path, look)
     try:
         with opened(path) as container:
             stream = video_stream(container)
@@ -180,6 +187,22 @@ def _video(path: Path, look: bool) -> tuple[str, int, float | None, str]:
             return size, count, rate, _glimpse(container, stream) if look else ""
     except (av.FFmpegError, OSError) as error:
         raise ClipError(f"{path}: cannot be read as video ({error.strerror or error}).") from error
+
+
+def _pictures(path: Path, look: bool) -> tuple[str, int, float | None, str]:
+    """The same of a folder of numbered pictures."""
+    there = picture_files(path)
+    some = [there[int((i + 0.5) / GLIMPSES * len(there))] for i in range(GLIMPSES)] if look else [there[0]]
+    seen, size = 0, ""
+    some = list(dict.fromkeys(some))
+    for file in some:
+        try:
+            with Image.open(file) as picture:
+                size = f"{picture.width}x{picture.height}"
+                seen += bool(look and faces.detect(np.asarray(picture.convert("L"))))
+        except (OSError, ValueError, Image.DecompressionBombError) as error:
+            raise ClipError(f"{file}: cannot be read as a picture ({error}).") from error
+    return size, len(there), None, f"{seen} of {len(some)}" if look else ""
 
 
 def _glimpse(container: Any, stream: Any) -> str:
@@ -266,7 +289,12 @@ def _inspect_clip(dataset: Dataset, info: ClipInfo, file: Path, look: bool) -> R
 
 
 def inspect(
-    dataset: Dataset, files: dict[str, Path], notes: Sequence[str] = (), *, look: bool = True
+    dataset: Dataset,
+    files: dict[str, Path],
+    notes: Sequence[str] = (),
+    *,
+    look: bool = True,
+    needed: Sequence[str] = ("train", "dev"),
 ) -> Inspection:
     """Check every recording of a package: what can be used, what is missing, and how labels meet frames.
 
@@ -282,6 +310,8 @@ def inspect(
         What the package itself lacks.
     look : bool
         Whether to look for faces.
+    needed : sequence of str
+        The partitions whose faults are problems; those of others are notes.
     """
     recordings = tuple(_inspect_clip(dataset, info, files[info.name], look) for info in dataset.index())
     problems: list[str] = []
@@ -289,21 +319,21 @@ def inspect(
     for partition in ("train", "dev", "test"):
         there = [r for r in recordings if r.partition == partition]
         if not there:
-            text = f"there is no recording in {partition}"
-            (remarks if partition == "test" else problems).append(text)
+            if partition in needed or needed == ("train", "dev"):
+                (problems if partition in needed else remarks).append(f"there is no recording in {partition}")
         elif all(recording.faceless for recording in there):
             text = (
                 f"no recording of {partition} shows a face in the {GLIMPSES} pictures of it that were looked at, so "
                 "most likely none can be used; put boxes/<recording>.csv (time,x,y,w,h) beside them"
             )
-            (remarks if partition == "test" else problems).append(text)
+            (problems if partition in needed else remarks).append(text)
         for recording in there:
-            (remarks if partition == "test" else problems).extend(recording.problems)
-            if partition != "test" and not recording.problems and recording.labels == "none":
+            (problems if partition in needed else remarks).extend(recording.problems)
+            if partition in needed and not recording.problems and recording.labels == "none":
                 problems.append(f"{recording.clip}: has no ratings, which {partition} needs")
     without = [r.clip for r in recordings if r.boxes != "given"]
     if without:
         remarks.append(
             f"{len(without)} of {len(recordings)} recordings have no face boxes: they will be found"
         )
-    return Inspection(recordings, tuple(problems), tuple(remarks))
+    return Inspection(recordings, tuple(problems), tuple(remarks), tuple(needed))

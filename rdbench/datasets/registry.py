@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rdbench.datasets.folder import FolderDataset
+from rdbench.datasets.names import NAMES, PACKAGES
 from rdbench.datasets.synthetic import HEIGHTS, SyntheticDataset
 from rdbench.errors import InputError
 from rdbench.video.clip import Dataset
 from rdbench.words import did_you_mean
 
-__all__ = ["NAMES", "is_embedded", "open_dataset"]
+if TYPE_CHECKING:
+    from rdbench.datasets.package import Inspection
+    from rdbench.datasets.published.common import PublishedDataset
 
-NAMES = ("synthetic", "synthetic:720p", "avec2016", "recola")
+__all__ = ["NAMES", "PACKAGES", "inspect_package", "is_embedded", "open_dataset"]
 
 
 def open_dataset(name_or_path: str, root: Path | None = None, *, follow_links: bool = False) -> Dataset:
@@ -25,7 +29,7 @@ def open_dataset(name_or_path: str, root: Path | None = None, *, follow_links: b
     name_or_path : str
         One of `NAMES`, or a path.
     root : Path or None
-        Where the packages ``avec2016`` and ``recola`` lie; no other dataset has one.
+        Where one of `PACKAGES` lies; no other dataset has one.
     follow_links : bool
         Whether symbolic links may lead out of a folder of clips.
 
@@ -34,7 +38,7 @@ def open_dataset(name_or_path: str, root: Path | None = None, *, follow_links: b
     InputError
         If there is neither such a dataset nor such a folder, or a root is missing or too many.
     """
-    if name_or_path in ("avec2016", "recola"):
+    if name_or_path in PACKAGES:
         if root is None:
             raise InputError(
                 f"The dataset {name_or_path} needs --root DIR, the folder where its package was unpacked."
@@ -42,7 +46,7 @@ def open_dataset(name_or_path: str, root: Path | None = None, *, follow_links: b
         return _package(name_or_path, root)
     if root is not None:
         raise InputError(
-            f"--root belongs to the datasets avec2016 and recola, not to {name_or_path!r}; leave it out."
+            f"--root belongs to the datasets {', '.join(PACKAGES)}, not to {name_or_path!r}; leave it out."
         )
     if is_embedded(name_or_path):
         return SyntheticDataset(height=720 if name_or_path.endswith("720p") else 360)
@@ -67,6 +71,45 @@ def _package(name: str, root: Path) -> Dataset:
         from rdbench.datasets.avec2016 import Avec2016Dataset
 
         return Avec2016Dataset(root)
-    from rdbench.datasets.recola import RecolaDataset
+    if name == "recola":
+        from rdbench.datasets.recola import RecolaDataset
 
-    return RecolaDataset(root)
+        return RecolaDataset(root)
+    return _published(name, root)
+
+
+def _published(name: str, root: Path) -> PublishedDataset:
+    if name.startswith("affwild2"):
+        from rdbench.datasets.published.aff_wild2 import AffWild2Dataset
+
+        return AffWild2Dataset(root, name)
+    if name == "afew-va":
+        from rdbench.datasets.published.afew_va import AfewVaDataset
+
+        return AfewVaDataset(root, name)
+    if name.startswith("ck+"):
+        from rdbench.datasets.published.ck_plus import CkPlusDataset
+
+        return CkPlusDataset(root, name)
+    from rdbench.datasets.published.by_name import ByNameDataset
+
+    return ByNameDataset(root, name)
+
+
+def inspect_package(name: str, root: Path, *, look: bool = True) -> Inspection:
+    """Check one of `PACKAGES` before a long run; see `rdbench.datasets.package.inspect`.
+
+    Raises
+    ------
+    InputError
+        If the folder is not the package.
+    """
+    if name in ("avec2016", "recola"):
+        from rdbench.datasets import avec2016, recola
+
+        return (avec2016 if name == "avec2016" else recola).inspect_package(root, look=look)
+    from rdbench.datasets import package
+
+    dataset = _published(name, root)
+    needed = tuple(dict.fromkeys(info.partition for info in dataset.index()))
+    return package.inspect(dataset, dataset.files(), dataset.notes(), look=look, needed=needed)

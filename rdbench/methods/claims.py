@@ -23,7 +23,7 @@ from pydantic import (
 
 from rdbench.errors import InputError
 from rdbench.files import Place, read_toml
-from rdbench.stats.names import METRICS, higher_is_better
+from rdbench.measures import METRICS, higher_is_better
 from rdbench.tables.names import split_seed
 from rdbench.words import did_you_mean
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rdbench.backends.protocol import Backend, descriptor_length
-from rdbench.errors import ClipError
+from rdbench.backends.protocol import Backend, descriptor_length, detects_units
+from rdbench.errors import ClipError, NothingToScoreError
 from rdbench.stats import metrics
 from rdbench.stats.verification import FEWEST, similarities
-from rdbench.tables.kinds import ACCEPTED
+from rdbench.tables.kinds import ACCEPTED, UNITS, unit_classes
 from rdbench.tables.label_counts import NO_LABELS
 from rdbench.tables.names import PLAIN
 from rdbench.tables.schema import MOMENTS
@@ -36,6 +36,9 @@ VERIFIED = "identity"
 """The target of verification: whether a face is still accepted as the person that it shows."""
 
 
+PRESENT_FROM = 0.5
+"""A unit is called present from this probability on."""
+
 FLAT = 0.01
 """A pristine reference whose standard deviation is below this (of values in -1..1) says too little to agree with."""
 
@@ -55,6 +58,10 @@ class Gold:
         How it came about, for people.
     descriptors : bool
         Whether values are descriptors, or what became of their comparison: then the one target is similarity, and gold is 1.
+    units : bool
+        Whether targets are units that are there (1) or not (0).
+    whole : bool
+        Whether gold is about the recording, which has one answer: the mean of what was predicted for its frames.
     threshold : float or None
         The similarity above which a face is accepted; None where too few other people were there to set one.
     """
@@ -64,6 +71,8 @@ class Gold:
     values: NDArray[np.float64]
     note: str
     descriptors: bool = False
+    units: bool = False
+    whole: bool = False
     threshold: float | None = None
 
 
@@ -76,21 +85,17 @@ def gold_from_labels(labels: Labels, times: NDArray[np.float64], backend: Backen
         If labels and back-end have no target, or not the same classes, in common, or a label is no index of a class.
     """
     joined = join(labels, times)
+    note = str(joined)
     common = tuple(target for target in backend.targets if target in labels.targets)
-    if not common or bool(labels.classes) != bool(backend.classes):
+    kinds = (bool(labels.classes), labels.units), (bool(backend.classes), detects_units(backend))
+    if not common or kinds[0] != kinds[1]:
         raise ClipError(
-            f"its labels are {_kind(labels.targets, labels.classes)}, but {backend.name} predicts "
-            f"{_kind(backend.targets, backend.classes)}"
+            f"its labels are {_kind(labels.targets, labels.classes, labels.units)}, but {backend.name} predicts "
+            f"{_kind(backend.targets, backend.classes, detects_units(backend))}"
         )
     values: NDArray[np.float64] = joined.values[:, [labels.targets.index(target) for target in common]]
     if labels.classes:
-        unknown = [name for name in labels.classes if name not in backend.classes]
-        if unknown:
-            raise ClipError(
-                f"its labels have classes that {backend.name} does not know: {', '.join(unknown)} "
-                f"(it knows {', '.join(backend.classes)})"
-            )
-        order = np.array([backend.classes.index(name) for name in labels.classes], dtype=np.float64)
+        order = _order(labels, backend)
         known = ~np.isnan(values)
         strange = known & ~np.isin(values, np.arange(len(order)))
         if strange.any():
@@ -100,7 +105,39 @@ def gold_from_labels(labels: Labels, times: NDArray[np.float64], backend: Backen
                 f"numbered 0 to {len(order) - 1}"
             )
         values = np.where(known, order[np.where(known, values, 0).astype(int)], np.nan)
-    return Gold("labels", common, values, str(joined))
+        note += _unknown(labels, backend, joined.values, values)
+    return Gold("labels", common, values, note, units=labels.units, whole=labels.whole)
+
+
+def _order(labels: Labels, backend: Backend) -> NDArray[np.float64]:
+    """The back-end's number of each class of labels; NaN of those that it does not know."""
+    if not set(labels.classes) & set(backend.classes):
+        raise ClipError(
+            f"its labels have classes that {backend.name} does not know: {', '.join(labels.classes)} "
+            f"(it knows {', '.join(backend.classes)})"
+        )
+    known = {name: float(number) for number, name in enumerate(backend.classes)}
+    return np.array([known.get(name, np.nan) for name in labels.classes])
+
+
+def _unknown(
+    labels: Labels, backend: Backend, given: NDArray[np.float64], values: NDArray[np.float64]
+) -> str:
+    """What is said of frames whose class a back-end does not know: they are not scored by it.
+
+    Raises
+    ------
+    ClipError
+        If that is so of all frames with a label.
+    """
+    lost = np.isfinite(given).any(axis=1) & ~np.isfinite(values).any(axis=1)
+    if not lost.any():
+        return ""
+    names = sorted({labels.classes[int(value)] for value in given[lost].ravel()})
+    told = f"{', '.join(names)}, which {backend.name} does not know (it knows {', '.join(backend.classes)})"
+    if not np.isfinite(values).any():
+        raise NothingToScoreError(f"its labels are {told}")
+    return f", {int(lost.sum())} of a class ({told}) not scored"
 
 
 def gold_from_reference(
@@ -134,8 +171,16 @@ def gold_from_reference(
             f", whose face is as like that of {', '.join(lookalikes)} as its own: give clips of one person one subject "
             "(manifest.csv), or the threshold is too strict"
         )
-    describes = descriptor_length(backend) > 0
-    return Gold(f"pristine:{name}", backend.targets, values, note, describes, threshold)
+    describes, units = descriptor_length(backend) > 0, detects_units(backend)
+    if units:
+        values = _present(values)
+    return Gold(f"pristine:{name}", backend.targets, values, note, describes, units, threshold=threshold)
+
+
+def _present(probabilities: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Units that are there: those whose probability is a half or more; NaN where there is none."""
+    there = (probabilities >= PRESENT_FROM).astype(np.float64)
+    return np.where(np.isfinite(probabilities), there, np.nan)
 
 
 def compared(gold: Gold, predictions: NDArray[np.floating[Any]]) -> tuple[Gold, NDArray[np.floating[Any]]]:
@@ -168,15 +213,13 @@ def score_rows(backend: Backend, gold: Gold, predictions: NDArray[np.floating[An
     list of dict
         Columns of `rdbench.tables.schema.SCORES`, `encode` aside.
     """
+    if gold.whole:
+        gold, predictions = _one_answer(gold, predictions)
+    if gold.units:
+        return _unit_rows(backend, gold, predictions)
     rows = []
     for index, target in enumerate(gold.targets):
-        row: dict[str, Any] = {
-            "backend": backend.name,
-            "weights": backend.weights,
-            "target": target,
-            "gold": gold.name,
-            "scoring": PLAIN,
-        }
+        row = _key(backend, gold, target)
         truth = gold.values[:, index]
         if backend.classes:
             seen = np.isfinite(truth) & np.isfinite(predictions).all(axis=1)
@@ -196,12 +239,53 @@ def score_rows(backend: Backend, gold: Gold, predictions: NDArray[np.floating[An
             spread = float(np.sqrt(stats[4] / stats[0])) if stats[0] else 0.0
             flat = gold.name != "labels" and not gold.descriptors and spread < FLAT
         if row["n"] == 0:
-            row["reason"] = "no frame has both a prediction and gold"
+            row["reason"] = _NOTHING
         elif flat:
             row.update(dict.fromkeys((*MOMENTS, "confusion")))
             row.update(n=0, reason="the pristine reference hardly varies: agreement would say nothing")
         rows.append(row)
     return [*rows, _verified(rows[0], gold, predictions)] if gold.descriptors else rows
+
+
+def _key(backend: Backend, gold: Gold, target: str) -> dict[str, Any]:
+    """What names a row of scores."""
+    who = {"backend": backend.name, "weights": backend.weights}
+    return {**who, "target": target, "gold": gold.name, "scoring": PLAIN}
+
+
+def _one_answer(gold: Gold, predictions: NDArray[np.floating[Any]]) -> tuple[Gold, NDArray[np.floating[Any]]]:
+    """One answer of a recording: the mean of its frames' probabilities, against the one label."""
+    seen = np.isfinite(gold.values).any(axis=1) & np.isfinite(predictions).all(axis=1)
+    answer = predictions[seen].astype(np.float64)
+    one = answer.mean(axis=0, keepdims=True) if len(answer) else answer
+    return dataclasses.replace(gold, values=gold.values[seen][: len(one)]), one
+
+
+def _unit_rows(backend: Backend, gold: Gold, predictions: NDArray[np.floating[Any]]) -> list[dict[str, Any]]:
+    """A row of counts for each unit, and one that holds all of them side by side, whose F1 is their mean."""
+    rows, tables = [], []
+    for index, unit in enumerate(gold.targets):
+        truth, found = gold.values[:, index], predictions[:, backend.targets.index(unit)]
+        seen = np.isfinite(truth) & np.isfinite(found)
+        counts = metrics.confusion_matrix(_present(found[seen]), truth[seen], 2)
+        tables.append(counts)
+        rows.append(_key(backend, gold, unit) | _counted(counts, (unit,)))
+    size = 2 * len(tables)
+    whole = np.zeros((size, size), dtype=np.int64)
+    for number, counts in enumerate(tables):
+        whole[2 * number : 2 * number + 2, 2 * number : 2 * number + 2] = counts
+    return [*rows, _key(backend, gold, UNITS) | _counted(whole, gold.targets)]
+
+
+def _counted(counts: NDArray[np.int64], units: tuple[str, ...]) -> dict[str, Any]:
+    n = int(counts.sum())
+    if not n:
+        return {"n": 0, "reason": _NOTHING}
+    classes = json.dumps(list(unit_classes(units)))
+    return {"n": n, "confusion": json.dumps(counts.tolist()), "classes": classes}
+
+
+_NOTHING = "no frame has both a prediction and gold"
 
 
 def _verified(similar: dict[str, Any], gold: Gold, predictions: NDArray[np.floating[Any]]) -> dict[str, Any]:
@@ -219,5 +303,6 @@ def _verified(similar: dict[str, Any], gold: Gold, predictions: NDArray[np.float
     return {**row, "n": len(found), "confusion": json.dumps(table), "classes": json.dumps(list(ACCEPTED))}
 
 
-def _kind(targets: Sequence[str], classes: Sequence[str]) -> str:
-    return f"{', '.join(targets)} ({len(classes)} classes)" if classes else ", ".join(targets)
+def _kind(targets: Sequence[str], classes: Sequence[str], units: bool) -> str:
+    how = f" ({len(classes)} classes)" if classes else " (present or not)" if units else ""
+    return ", ".join(targets) + how

@@ -165,8 +165,8 @@ def _cohort_note(cohort: Sequence[str], clips: Sequence[ClipInfo]) -> str:
     own = not set(cohort).isdisjoint(info.name for info in clips)
     who = "each of them without himself" if own else "none of whom is reported"
     return (
-        f"Identity: the threshold is set at {FALSE_ACCEPTS:.0%} false accepts among {len(cohort)} subjects, {who}; accuracy "
-        "of target identity is the true-accept rate."
+        f"Identity: the threshold is set at {FALSE_ACCEPTS:.0%} false accepts among {len(cohort)} subjects, {who}; tar of "
+        "target identity is the true-accept rate."
     )
 
 

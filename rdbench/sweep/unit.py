@@ -27,7 +27,14 @@ from rdbench.backends.registry import find_backend
 from rdbench.cache import entry
 from rdbench.codecs.coder import encoder_of
 from rdbench.codecs.profiles import Profile
-from rdbench.errors import ClipError, EncodeError, InputError, NoFaceError, RdbenchError
+from rdbench.errors import (
+    ClipError,
+    EncodeError,
+    InputError,
+    NoFaceError,
+    NothingToScoreError,
+    RdbenchError,
+)
 from rdbench.identity import differences
 from rdbench.machine import cache_dir, keeping
 from rdbench.stats.verification import lookalikes, threshold
@@ -239,7 +246,7 @@ def look(setup: Setup, name: str) -> dict[str, Any]:
     try:
         prepared = prepared_clip(setup, name)
         golds = [gold_of(setup, prepared, backend) for backend in backends_of(setup)]
-    except NoFaceError as error:
+    except (NoFaceError, NothingToScoreError) as error:
         return {**row, "state": "skipped", "reason": _sentence(name, error)}
     except (ClipError, EncodeError) as error:
         return {**row, "state": "failed", "reason": _sentence(name, error)}
@@ -276,7 +283,7 @@ def gold_of(setup: Setup, prepared: Prepared, backend: Backend) -> Gold:
         try:
             return gold_from_labels(labels, prepared.timeline.times, backend)
         except ClipError as error:
-            raise ClipError(f"{prepared.clip.file.name}: {error}") from error
+            raise type(error)(f"{prepared.clip.file.name}: {error}") from error
     name = setup.reference or _opened_as(setup, backend)
     reference = _open(name, setup.weights, setup.device)
     if (reference.targets, reference.classes) != (backend.targets, backend.classes):

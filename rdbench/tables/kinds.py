@@ -10,7 +10,17 @@ from numpy.typing import NDArray
 
 from rdbench.stats.metrics import KINDS
 
-__all__ = ["ABSENT", "ACCEPTED", "PRESENT", "UNITS", "kinds", "kinds_there", "main_metrics", "unit_classes"]
+__all__ = [
+    "ABSENT",
+    "ACCEPTED",
+    "PRESENT",
+    "UNITS",
+    "kinds",
+    "kinds_there",
+    "main_metrics",
+    "unit_classes",
+    "units_of",
+]
 
 ACCEPTED = ("accepted", "rejected")
 """The classes of verification. All gold is "accepted", so that accuracy is the true-accept rate."""
@@ -63,6 +73,13 @@ def _kind_of_classes(text: object) -> str:
         return "verification"
     units = tuple(name.removesuffix(ABSENT) for name in names[::2])
     return "units" if units and tuple(names) == unit_classes(units) else "classes"
+
+
+def units_of(scores: pd.DataFrame) -> NDArray[np.int64]:
+    """How many answers of a frame each row counts: of units as many as it holds, else one."""
+    code, texts = pd.factorize(scores["classes"])
+    each = [len(json.loads(text)) // 2 if _kind_of_classes(text) == "units" else 1 for text in texts]
+    return np.array([*each, 1], dtype=np.int64)[code]
 
 
 def kinds_there(scores: pd.DataFrame) -> list[str]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from rdbench.faults import Faults, Inspection, first_of_group, shown
 from rdbench.stats.metrics import parse_confusion
+from rdbench.tables.kinds import units_of
 from rdbench.tables.schema import BITS, CONDITION, SCORE_KEY
 from rdbench.typing import Array
 
@@ -280,7 +281,10 @@ def _beside(
         return np.append(encodes[column].to_numpy(dtype=np.float64, na_value=np.nan), np.nan)[place]
 
     n, frames = table.numbers("n"), of_encode("frames")
-    table.refuse(n > frames, "n", lambda i: f"at most the {frames[i]:.0f} frames of its encode")
+    most = frames * units_of(table.frame)
+    table.refuse(
+        n > most, "n", lambda i: f"at most {most[i]:.0f}, one answer for each frame of its encode and unit"
+    )
     source, sources = _coded(encodes, ("clip", "region"))
     clip = np.append(source, -1)[place]
     same = np.where(clip >= 0, group * max(sources, 1) + clip, -1)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from rdbench.video.clip import FACE_SIZE, Clip, ClipInfo, Dataset, Labels
 from rdbench.video.labels import shift_labels
 from rdbench.video.views import face_views
 
-__all__ = ["FaceSet", "drawn_people", "hold_out", "load_faces", "targets_of"]
+__all__ = ["FaceSet", "drawn_people", "hold_out", "labelled_with", "load_faces"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,10 @@ class FaceSet:
         In the dataset's order.
     face_px : dict of int to float
         By factor, coded width of the face in pixels, the median over recordings.
+    classes : tuple of str
+        Of the one target, whose labels are then indices into them.
+    units : bool
+        Whether targets are there (1) or not (0).
     """
 
     luma: dict[int, NDArray[np.uint8]]
@@ -48,25 +52,21 @@ class FaceSet:
     subject: NDArray[np.int64]
     subjects: tuple[str, ...]
     face_px: dict[int, float]
+    classes: tuple[str, ...] = ()
+    units: bool = False
 
     def __len__(self) -> int:
         return len(self.values)
 
     def of(self, factors: Sequence[int]) -> FaceSet:
         """The same frames at some of the factors only."""
-        return FaceSet(
-            {factor: self.luma[factor] for factor in factors},
-            self.values,
-            self.targets,
-            self.subject,
-            self.subjects,
-            {factor: self.face_px[factor] for factor in factors},
-        )
+        luma = {factor: self.luma[factor] for factor in factors}
+        return replace(self, luma=luma, face_px={factor: self.face_px[factor] for factor in factors})
 
     def where(self, keep: NDArray[np.bool_]) -> FaceSet:
         """Some of the frames."""
         luma = {factor: planes[keep] for factor, planes in self.luma.items()}
-        return FaceSet(luma, self.values[keep], self.targets, self.subject[keep], self.subjects, self.face_px)
+        return replace(self, luma=luma, values=self.values[keep], subject=self.subject[keep])
 
     def unlabelled(self) -> FaceSet:
         """The same faces without labels: restoring them needs none, and does not depend on them."""
@@ -75,15 +75,16 @@ class FaceSet:
 
     def content(self) -> str:
         """Content hash of faces, labels and who they belong to (16 hex digits)."""
-        digest = hashlib.sha256(repr((self.targets, self.subjects)).encode())
+        kind = (self.classes, self.units) if self.classes or self.units else ()
+        digest = hashlib.sha256(repr((self.targets, self.subjects, *kind)).encode())
         arrays: list[NDArray[Any]] = [self.values, self.subject, *(self.luma[f] for f in sorted(self.luma))]
         for array in arrays:
             digest.update(f"{array.dtype.str}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()[:16]
 
 
-def targets_of(dataset: Dataset) -> tuple[str, ...]:
-    """Names of what a dataset's train recordings are labelled with.
+def labelled_with(dataset: Dataset) -> Labels:
+    """The labels of a dataset's first train recording: what is learned, and whether it has classes or units.
 
     Raises
     ------
@@ -91,7 +92,7 @@ def targets_of(dataset: Dataset) -> tuple[str, ...]:
         If it has no train recording, or the first one has no labels.
     """
     clip = dataset.load(_recordings(dataset, "train")[0].name)
-    return _labels(clip, dataset).targets
+    return _labels(clip, dataset)
 
 
 def load_faces(
@@ -131,6 +132,7 @@ def load_faces(
     subjects = tuple(dict.fromkeys(info.subject for info in recordings))
     luma: dict[int, list[NDArray[np.uint8]]] = {factor: [] for factor in factors}
     values, subject = [], []
+    kind: tuple[tuple[str, ...], bool] | None = None
     for number, info in enumerate(recordings, 1):
         try:
             clip = dataset.load(info.name)
@@ -141,6 +143,13 @@ def load_faces(
         except ClipError as error:
             progress(f"{info.name} is left out: {error}")
             continue
+        own = gold.classes, gold.units
+        kind = kind or own
+        if own != kind:
+            raise InputError(
+                f"{info.name} of {dataset.name} has other classes ({', '.join(own[0]) or 'none'}) than the recordings before "
+                f"it ({', '.join(kind[0]) or 'none'}); one network learns one kind of label."
+            )
         columns = joined[:, [gold.targets.index(target) for target in targets]]
         keep = np.flatnonzero(views.mask & np.isfinite(columns).all(axis=1))
         if not len(keep):
@@ -163,6 +172,7 @@ def load_faces(
         np.concatenate(subject).astype(np.int64),
         subjects,
         {factor: FACE_SIZE / factor for factor in factors},
+        *(kind or ((), False)),
     )
 
 
@@ -225,11 +235,6 @@ def _recordings(dataset: Dataset, partition: str) -> list[ClipInfo]:
 def _labels(clip: Clip, dataset: Dataset, targets: Sequence[str] = ()) -> Labels:
     if clip.labels is None:
         raise InputError(f"{clip.name} of {dataset.name} has no labels; training needs them.")
-    if clip.labels.classes:
-        raise InputError(
-            f"{clip.name} of {dataset.name} is labelled with classes ({', '.join(clip.labels.classes)}); "
-            "only targets that are numbers can be trained."
-        )
     for target in targets:
         if target not in clip.labels.targets:
             raise InputError(

@@ -176,6 +176,7 @@ def train(
     *,
     command: str = "",
     faces: tuple[FaceSet, FaceSet] | None = None,
+    start: Path | None = None,
 ) -> Path:
     """Train one network and write its weights, log and learning curve.
 
@@ -192,10 +193,11 @@ def train(
     progress : callable
         Called with an `Epoch` after each, and with lines of text.
     command : str
-        What makes these weights anew, for their card.
+        What makes these weights anew.
     faces : tuple of FaceSet, optional
-        What `training_faces` gave for this dataset and at least these factors, so that the specialists of all
-        factors share one reading.
+        What `training_faces` gave for at least these factors, so that all specialists share one reading.
+    start : Path, optional
+        Folder with weights of the same stem to go on from.
 
     Raises
     ------
@@ -207,6 +209,8 @@ def train(
     if not recipe.targets:
         learn, choose = learn.unlabelled(), choose.unlabelled()
     parents = {stem: read_weights(out / f"{stem}{SUFFIX}") for _, stem in recipe.start}
+    if start is not None and not recipe.start and recipe.targets:
+        parents[recipe.stem] = read_weights(start / f"{recipe.stem}{SUFFIX}")
     file = out / f"{recipe.stem}{SUFFIX}"
     state = out / f".{recipe.stem}.state"
     wide = [learn.face_px[factor] for factor in recipe.factors]
@@ -312,12 +316,16 @@ def _started(recipe: Recipe, card: Card, parents: dict[str, Weights]) -> nn.Modu
         If a parent has nothing that fits.
     """
     torch.manual_seed(_chance(recipe.seed, 0))
-    network = build(recipe.network, recipe.size, max(1, len(recipe.targets)), recipe.dropout)
+    network = build(recipe.network, recipe.size, max(1, recipe.outputs), recipe.dropout)
     head = getattr(network, "head", None)
     if head is not None:
         # A network that starts at the labels' mean has only their variation left to learn.
+        mean = torch.tensor(list(card.train_mean.values()))
+        if recipe.loss == "cross-entropy":
+            share = mean.clamp(_RARE, 1 - _RARE)
+            mean = share.log() if recipe.classes else share.logit()
         with torch.no_grad():
-            head.bias.copy_(torch.tensor(list(card.train_mean.values())))
+            head.bias.copy_(mean)
     own = network.state_dict()
     for prefix, stem in recipe.start:
         taken = {
@@ -328,10 +336,45 @@ def _started(recipe: Recipe, card: Card, parents: dict[str, Weights]) -> nn.Modu
         if not taken:
             raise InputError(f"{parents[stem].file} has no weights that {recipe.stem} could start from.")
         network.load_state_dict(taken, strict=False)
+    if recipe.stem in parents:
+        _continued(network, parents[recipe.stem], recipe)
     return network
 
 
+_RARE = 1e-3
+"""A class or unit is taken for no rarer than this where training starts."""
+
+
+def _continued(network: nn.Module, before: Weights, recipe: Recipe) -> None:
+    """Start from weights of the same network; an output that means something else starts anew.
+
+    Raises
+    ------
+    InputError
+        If they are of another network.
+    """
+    own, other = network.state_dict(), before.card.recipe
+    head = getattr(network, "head", None)
+    ends = tuple(f"{name}." for name, module in network.named_modules() if module is head)
+    same = (other.targets, other.classes, other.units) == (recipe.targets, recipe.classes, recipe.units)
+    taken = {
+        name: torch.from_numpy(value.astype(np.float32))
+        for name, value in before.tensors.items()
+        if name in own and own[name].shape == value.shape and (same or not name.startswith(ends))
+    }
+    strange = {name for name in own.keys() ^ taken.keys() if not name.startswith(ends)}
+    if strange:
+        raise InputError(
+            f"{before.file} holds weights of another network ({before.card.network}: {min(strange)}); continue from those that "
+            "the same back-end was trained to."
+        )
+    network.load_state_dict(taken, strict=False)
+
+
 def _means(faces: FaceSet) -> dict[str, float]:
+    if faces.classes:
+        shares = np.bincount(faces.values[:, 0].astype(int), minlength=len(faces.classes)) / len(faces)
+        return dict(zip(faces.classes, shares.tolist(), strict=True))
     return dict(zip(faces.targets, faces.values.mean(axis=0, dtype=np.float64).tolist(), strict=True))
 
 

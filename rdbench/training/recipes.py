@@ -14,9 +14,9 @@ from rdbench.backends import constant
 from rdbench.backends.networks import SIZES
 from rdbench.backends.weights import Card, Recipe, stem_of, write_weights
 from rdbench.errors import ClipError, InputError
-from rdbench.training.examples import load_faces, targets_of
+from rdbench.training.examples import labelled_with, load_faces
 from rdbench.training.loop import Epoch, faces_of, train, training_faces, versions
-from rdbench.video.clip import FACE_SIZE, Dataset
+from rdbench.video.clip import FACE_SIZE, Dataset, Labels
 from rdbench.words import did_you_mean
 
 __all__ = [
@@ -65,6 +65,8 @@ class Model:
 # Learned by restoring: no labels, the squared error of pictures as they are, no decay.
 _RESTORING: dict[str, Any] = {
     "targets": (),
+    "classes": (),
+    "units": False,
     "loss": "mse",
     "rate": 0.003,
     "decay": 0.0,
@@ -229,6 +231,8 @@ class Choices(TypedDict, total=False):
         Train subjects of each model, drawn by the seed; `PEOPLE` by default, 0 for all.
     delay : float
         Seconds that labels are moved back, to the frames that they are about.
+    start : Path or None
+        Folder with weights of the same names, from which training goes on.
     """
 
     factors: Sequence[int]
@@ -238,6 +242,7 @@ class Choices(TypedDict, total=False):
     stride: int | None
     people: int | None
     delay: float
+    start: Path | None
 
 
 def train_backends(
@@ -282,8 +287,9 @@ def train_backends(
         _check_name(name)
     factors, targets = choices.get("factors", ()), choices.get("targets", ())
     epochs, delay = choices.get("epochs"), choices.get("delay", 0.0)
-    wanted = tuple(targets) or targets_of(dataset)
-    changes: dict[str, Any] = {
+    labels = labelled_with(dataset)
+    wanted = tuple(targets) or labels.targets
+    changes: dict[str, Any] = _kind(labels) | {
         "seed": choices.get("seed", 0),
         "select_on": selection_of(dataset),
         "delay": delay,
@@ -310,8 +316,17 @@ def train_backends(
     faces = training_faces(labelled, dataset, progress, every)
     for recipe in recipes.values():
         command = _command(recipe, dataset, factors, targets, epochs)
-        files.append(train(recipe, dataset, out, device, progress, command=command, faces=faces))
+        start = choices.get("start")
+        command += f" --start {start}" if start else ""
+        files.append(train(recipe, dataset, out, device, progress, command=command, faces=faces, start=start))
     return files
+
+
+def _kind(labels: Labels) -> dict[str, Any]:
+    """What a recipe says of labels that are no numbers."""
+    if not (labels.classes or labels.units):
+        return {}
+    return {"classes": labels.classes, "units": labels.units, "loss": "cross-entropy"}
 
 
 def _check_name(name: str) -> None:
@@ -331,6 +346,10 @@ def _train_constant(
     changes: dict[str, Any],
     progress: Callable[[str], None],
 ) -> Path:
+    if changes.get("loss") == "cross-entropy":
+        raise InputError(
+            f"constant says one number a target, and {dataset.name} is labelled with classes or units; train another."
+        )
     how = {"stride": STRIDE, "people": PEOPLE} | {
         name: changes[name] for name in ("stride", "people", "seed", "delay") if name in changes
     }

@@ -134,7 +134,7 @@ def predict(network: nn.Module, planes: NDArray[np.uint8], device: torch.device)
 def score(
     network: nn.Module, faces: FaceSet, device: torch.device, most: int | None = None
 ) -> dict[str, float]:
-    """CCC of each target over all frames and factors together.
+    """CCC of each target over all frames and factors together; accuracy where it has classes, F1 where it is a unit.
 
     Parameters
     ----------
@@ -149,6 +149,15 @@ def score(
         predicted.append(predict(network, planes[rows], device))
         gold.append(faces.values[rows])
     together, values = np.concatenate(predicted), np.concatenate(gold)
+    if faces.classes:
+        found = metrics.confusion_matrix(together.argmax(axis=1), values[:, 0], len(faces.classes))
+        return {faces.targets[0]: float(metrics.accuracy(found))}
+    if faces.units:
+        there = [metrics.confusion_matrix(p > 0, g, 2) for p, g in zip(together.T, values.T, strict=True)]
+        return {
+            unit: float(np.nan_to_num(metrics.unit_f1(counts)))
+            for unit, counts in zip(faces.targets, there, strict=True)
+        }
     return {
         target: float(metrics.ccc(metrics.moments(together[:, column], values[:, column])))
         for column, target in enumerate(faces.targets)
@@ -166,11 +175,10 @@ class Recognition:
     device : torch.device
     """
 
-    measure = "CCC"
-
     def __init__(self, recipe: Recipe, learn: FaceSet, choose: FaceSet, device: torch.device) -> None:
         self.frames = len(learn)
         self.columns = learn.targets
+        self.measure = "accuracy" if learn.classes else "F1" if learn.units else "CCC"
         self._recipe, self._device, self._choose = recipe, device, choose.of(recipe.factors)
         self._planes = _stacked(learn, recipe.factors).to(device)
         self._gold = torch.from_numpy(learn.values).to(device)
@@ -183,13 +191,17 @@ class Recognition:
         return augment(self._planes[which, rows], self._recipe, generator), self._gold[rows]
 
     def loss(self, predictions: Tensor, gold: Tensor) -> Tensor:
-        """1 - CCC, or the squared error."""
+        """1 - CCC, the squared error, or the cross-entropy of classes or of each unit."""
+        if self._recipe.loss == "cross-entropy":
+            if self._recipe.classes:
+                return nn.functional.cross_entropy(predictions, gold[:, 0].long())
+            return nn.functional.binary_cross_entropy_with_logits(predictions, gold)
         if self._recipe.loss == "ccc":
             return concordance_loss(predictions, gold)
         return nn.functional.mse_loss(predictions, gold)
 
     def score(self, network: nn.Module, *, whole: bool = False) -> dict[str, float]:
-        """CCC of each target."""
+        """CCC of each target, or what stands for it."""
         return score(network, self._choose, self._device, None if whole else _SELECTION_FRAMES)
 
 

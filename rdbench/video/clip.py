@@ -41,12 +41,18 @@ class Labels:
         Names of the k columns.
     classes : tuple of str
         Class names where the one target is categorical, else empty.
+    units : bool
+        Whether the targets are units that are there (1) or not (0), such as action units.
+    whole : bool
+        Whether the one row is about the whole recording, which then has one answer, not one for each frame.
     """
 
     times: NDArray[np.float64]
     values: NDArray[np.float64]
     targets: tuple[str, ...]
     classes: tuple[str, ...] = ()
+    units: bool = False
+    whole: bool = False
 
 
 @dataclass(frozen=True)

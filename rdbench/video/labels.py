@@ -53,7 +53,8 @@ def join(labels: Labels, times: NDArray[np.float64]) -> Joined:
 
     The label period is the median distance of labels. Holes of more than 2 s and of more than two periods are
     not bridged, nothing is extrapolated (a label reaches half a period beyond itself, no further), and a
-    missing label stays missing. Categorical labels are held from the label before instead of interpolated.
+    missing label stays missing. Categorical labels and units are held from the label before instead of interpolated. A label of the
+    whole recording is that of each frame.
 
     Parameters
     ----------
@@ -69,6 +70,8 @@ def join(labels: Labels, times: NDArray[np.float64]) -> Joined:
     """
     times = np.asarray(times, dtype=np.float64)
     targets = len(labels.targets)
+    if labels.whole:
+        return _of_all(labels, len(times))
     if len(times) == 0 or len(labels.times) == 0:
         raise ClipError(f"There are {len(labels.times)} labels for {len(times)} frames; both are needed.")
     at = labels.times
@@ -100,7 +103,7 @@ def join(labels: Labels, times: NDArray[np.float64]) -> Joined:
     values = np.full((len(times), targets), np.nan)
     direct = exact | nearest
     values[direct] = labels.values[near[direct]]
-    if labels.classes:
+    if labels.classes or labels.units:
         values[between] = labels.values[before[between]]
     else:
         span = np.where(at[after] > at[before], at[after] - at[before], 1.0)
@@ -121,6 +124,16 @@ def join(labels: Labels, times: NDArray[np.float64]) -> Joined:
         interpolated=int((between & present).sum()),
         missing=int((~present).sum()),
     )
+
+
+def _of_all(labels: Labels, frames: int) -> Joined:
+    """The one row of a recording's labels, for each of its frames."""
+    if len(labels.values) != 1 or not np.isfinite(labels.values).any():
+        raise ClipError(
+            f"One row of labels for the whole recording is needed, but there are {len(labels.values)} "
+            f"({', '.join(labels.targets)})."
+        )
+    return Joined(np.repeat(labels.values, frames, axis=0), frames, 0, 0, 0)
 
 
 def require_seconds(times: NDArray[np.float64], what: str, seconds: float, frames: int) -> None:
@@ -184,6 +197,8 @@ def shift_labels(labels: Labels, delay: float) -> Labels:
         Seconds, 0 or more.
     """
     check_delay(delay)
+    if labels.whole:
+        return labels
     times = labels.times - delay
     kept = times >= -ROUNDING
     return replace(labels, times=times[kept], values=labels.values[kept])

@@ -173,7 +173,7 @@ def test_sides_without_a_common_combination_are_not_comparable(run):
 
 def test_a_run_without_values_is_not_comparable(run):
     encodes, scores = run
-    with pytest.raises(NotComparableError, match="nothing coded that has a value of ccc"):
+    with pytest.raises(NotComparableError, match="nothing coded that has a score"):
         bd_table(encodes, scores.iloc[:0], "codec=x264", "codec=x265")
 
 

@@ -48,7 +48,7 @@ def test_by_path(tmp_path, monkeypatch):
         ("/no/such/folder/at/all", None, "neither a dataset nor a folder"),
         ("avec2016", None, "needs --root DIR"),
         ("recola", None, "needs --root DIR"),
-        ("synthetic", Path("x"), "--root belongs to the datasets avec2016 and recola"),
+        ("synthetic", Path("x"), "--root belongs to the datasets avec2016, recola, affwild2"),
         (".", Path("x"), "--root belongs to"),
     ],
 )

@@ -118,8 +118,8 @@ def test_agreement_is_never_shown_as_truth():
     table, _ = one_curve_set(gold="pristine:direct@paper", factors=(1, 4))
     figure = figures.rd(table)
     assert "agreement with direct@paper on pristine frames, not truth" in figure.caption
-    assert figure.axes[0].get_ylabel() == "CCC with pristine"
-    assert gold_phrase("labels") == "CCC against the labels"
+    assert figure.axes[0].get_ylabel() == "Agreement with pristine (CCC)"
+    assert gold_phrase("labels", "ccc") == "CCC against the labels"
 
 
 @pytest.mark.parametrize(("region", "told"), [("frame", True), ("face", False)])

@@ -10,11 +10,11 @@ from scipy import stats as distributions
 from sklearn import metrics as sk
 
 from rdbench.errors import InputError, NotComparableError
+from rdbench.measures import METRICS
 from rdbench.methods.families import few_seeds
 from rdbench.methods.table import COLUMNS, method_table
 from rdbench.methods.text import for_people
 from rdbench.stats.intervals import jackknife
-from rdbench.stats.names import METRICS
 
 SEEDS = ("one@lite", "one@lite#1", "one@lite#2")
 SUBJECTS = 7

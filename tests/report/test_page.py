@@ -796,7 +796,7 @@ def test_a_run_without_an_encode_has_no_report(tmp_path):
     assert not (tmp_path / "r.html").exists()
 
 
-def test_a_run_without_a_value_of_the_metric_says_so(browser, tmp_path):
+def test_runs_of_values_and_of_classes_are_shown_each_by_its_own_metric(browser, tmp_path):
     encodes, scores = made(subjects=6, factors=(1, 4), classes=3)[:2]
     (tmp_path / "run").mkdir()
     encodes.to_csv(tmp_path / "run" / "encodes.csv", index=False)
@@ -807,10 +807,12 @@ def test_a_run_without_a_value_of_the_metric_says_so(browser, tmp_path):
     with Visit(
         browser, build([("a", other), ("b", open_run(tmp_path / "run"))], tmp_path / "r.html")
     ) as page:
-        assert (
-            "b: Nothing was scored in this run that has a value of ccc." in page.locator("main").inner_text()
+        assert page.locator("#rd-plots .plot").count() == 4
+        labels = page.eval_on_selector_all(
+            "#rd-plots .plot", "plots => plots.map((p) => p.layout.yaxis.title.text)"
         )
-        assert page.locator("#rd-plots .plot").count() == 2
+        assert sorted(labels) == ["Accuracy", "Accuracy", "CCC", "CCC"]
+        assert "Scores are CCC or Accuracy against the labels." in page.locator("#gold").inner_text()
 
 
 def test_a_run_without_codecs_shows_accuracy_against_factor(browser, tmp_path):

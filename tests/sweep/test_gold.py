@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from rdbench.errors import ClipError
+from rdbench.errors import ClipError, NothingToScoreError
 from rdbench.sweep.gold import ACCEPTED, FLAT, compared, gold_from_labels, gold_from_reference, score_rows
 from rdbench.tables.schema import MOMENTS, SCORES
 from rdbench.video.clip import Labels
@@ -97,7 +97,7 @@ def test_a_label_that_is_no_class_is_told(value):
             r"its labels are emotion, but stub@lite predicts emotion \(3 classes\)",
         ),
         (
-            labels(("emotion",), ("angry", "bored", "tired")),
+            labels(("emotion",), ("bored", "tired")),
             backend(("emotion",), FEELINGS),
             r"classes that stub@lite does not know: bored, tired \(it knows angry, happy, neutral\)",
         ),
@@ -279,3 +279,15 @@ def test_without_any_frame_there_is_a_reason():
     gold = gold_from_labels(labels(), TIMES, backend())
     for row in score_rows(backend(), gold, np.full((50, 2), np.nan)):
         assert (row["n"], row["reason"]) == (0, "no frame has both a prediction and gold")
+
+
+def test_frames_of_a_class_that_the_back_end_does_not_know_are_not_scored():
+    given_labels = labels(("emotion",), ("angry", "bored", "happy"))
+    given_labels.values[:4, 0] = [0, 1, 1, 2]
+    gold = gold_from_labels(given_labels, TIMES, backend(("emotion",), FEELINGS))
+    bored = given_labels.values[:, 0] == 1
+    assert (np.isnan(gold.values[:, 0]) == bored).all()
+    assert f"{bored.sum()} of a class (bored, which stub@lite does not know" in gold.note
+    given_labels.values[:] = 1
+    with pytest.raises(NothingToScoreError, match="its labels are bored, which stub@lite does not know"):
+        gold_from_labels(given_labels, TIMES, backend(("emotion",), FEELINGS))

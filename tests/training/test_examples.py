@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rdbench.errors import ClipError, InputError
-from rdbench.training.examples import FaceSet, hold_out, load_faces, targets_of
+from rdbench.training.examples import FaceSet, hold_out, labelled_with, load_faces
 from rdbench.video import process
 from rdbench.video.clip import Boxes, Clip, ClipInfo, Labels
 
@@ -174,16 +174,32 @@ def test_a_damaged_recording_is_told_and_left_out(films, tmp_path):
 
 def test_what_cannot_be_learned_is_named(films):
     dataset, _ = films
-    classes = Labels(np.arange(3.0), np.zeros((3, 1)), ("emotion",), ("happy", "sad"))
     with pytest.raises(InputError, match="no recordings in its test partition"):
         load_faces(dataset, "test", (1,), ("arousal",))
     with pytest.raises(InputError, match="no target 'joy'; it has arousal, valence"):
         load_faces(dataset, "train", (1,), ("joy",))
     with pytest.raises(InputError, match="a of films has no labels"):
         load_faces(dataset.but("a", labels=None), "train", (1,), ("arousal",))
-    with pytest.raises(InputError, match=r"labelled with classes \(happy, sad\)"):
-        targets_of(dataset.but("a", labels=classes))
-    assert targets_of(dataset) == ("arousal", "valence")
+    assert labelled_with(dataset).targets == ("arousal", "valence")
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        Labels(np.zeros(1), np.ones((1, 1)), ("expression",), ("happy", "sad"), whole=True),
+        Labels(np.zeros(1), np.array([[1.0, 0.0]]), ("AU1", "AU12"), units=True, whole=True),
+    ],
+)
+def test_faces_have_the_class_or_the_units_of_their_recording(films, labels):
+    dataset, _ = films
+    one = dataset.but("a", labels=labels)
+    with pytest.raises(InputError, match=r"one network learns one kind of label|no target"):
+        load_faces(one, "train", (4,), labels.targets)
+    every = one.but("b", labels=labels)
+    faces = load_faces(every, "train", (4,), labels.targets)
+    assert (faces.targets, faces.classes, faces.units) == (labels.targets, labels.classes, labels.units)
+    assert (faces.values == labels.values).all()
+    assert faces.of((4,)).classes == faces.where(np.ones(len(faces), dtype=bool)).classes == labels.classes
 
 
 def faces_of(subjects, frames=3):

@@ -14,6 +14,8 @@ import torch
 from made_faces import blobs, recipe
 
 from rdbench.backends.networks import Recogniser
+from rdbench.backends.protocol import Context, detects_units
+from rdbench.backends.recognisers import Recognisers
 from rdbench.backends.weights import read_weights
 from rdbench.errors import InputError
 from rdbench.training import loop, tasks
@@ -31,9 +33,11 @@ class Nowhere:
         raise AssertionError
 
 
-def train(out, progress=lambda what: None, faces=None, **changes):
+def train(out, progress=lambda what: None, faces=None, start_from=None, **changes):
     faces = faces or (blobs(32, 0), blobs(16, 1))
-    return loop.train(recipe(**changes), Nowhere(), out, "cpu", progress, command="again", faces=faces)
+    return loop.train(
+        recipe(**changes), Nowhere(), out, "cpu", progress, command="again", faces=faces, start=start_from
+    )
 
 
 def test_a_recogniser_learns_what_is_in_the_picture(tmp_path):
@@ -218,3 +222,48 @@ def test_diverging_training_is_told_and_leaves_no_weights(tmp_path):
 def test_an_unknown_device_is_named(tmp_path):
     with pytest.raises(InputError, match="cannot compute on 'abacus'"):
         loop.train(recipe(), Nowhere(), tmp_path, "abacus", faces=(blobs(64, 0), blobs(32, 1)))
+
+
+def classified(faces, units):
+    """The same faces labelled with which of two classes, or with two units, instead of two numbers."""
+    there = (faces.values > 0).astype(np.float32)
+    if units:
+        return replace(faces, values=there, units=True)
+    return replace(faces, values=there[:, :1], targets=("where",), classes=("down", "up"))
+
+
+@pytest.mark.parametrize("units", [False, True], ids=["classes", "units"])
+def test_classes_and_units_are_learned_and_answered_as_probabilities(units, tmp_path):
+    faces = tuple(classified(blobs(n, seed), units) for n, seed in ((96, 0), (48, 1)))
+    kind = {"units": True} if units else {"targets": ("where",), "classes": ("down", "up")}
+    how = {"network": "ResidualRecogniser", "loss": "cross-entropy", "epochs": 8, **kind}
+    file = train(tmp_path, faces=faces, **how)
+    weights = read_weights(file)
+    assert min(weights.card.selection.values()) > 0.8
+    backend = Recognisers("direct@lite", [weights], torch.device("cpu"))
+    assert (backend.classes, detects_units(backend)) == (kind.get("classes", ()), units)
+    luma = tasks.as_input(torch.from_numpy(faces[1].luma[4]))[:, 0].numpy()
+    said = backend.start(Context(4, "face", 24.0, 25.0))(luma)
+    assert said.shape == (48, 2)
+    assert said.min() >= 0
+    assert said.max() <= 1
+    right = (said > 0.5) == faces[1].values if units else said.argmax(axis=1) == faces[1].values[:, 0]
+    assert right.mean() > 0.8
+
+
+def test_training_goes_on_from_weights_of_the_same_name(tmp_path):
+    first = train(tmp_path / "first", epochs=6)
+    anew, on = (
+        train(tmp_path / name, epochs=1, **how)
+        for name, how in (("anew", {}), ("on", {"start_from": first.parent}))
+    )
+    losses = [next(csv.DictReader(file.with_suffix(".csv").open()))["loss"] for file in (anew, on)]
+    assert float(losses[1]) < float(losses[0])
+    assert read_weights(on).card.parents == {"direct-lite-face-x4": read_weights(first).hash}
+    # Another kind of label: all but the last layer is taken over.
+    faces = tuple(classified(blobs(n, seed), False) for n, seed in ((32, 0), (16, 1)))
+    kind = {"targets": ("where",), "classes": ("down", "up"), "loss": "cross-entropy"}
+    other = read_weights(train(tmp_path / "other", faces=faces, start_from=first.parent, **kind))
+    assert other.card.recipe.classes == ("down", "up")
+    with pytest.raises(InputError, match="another network"):
+        train(tmp_path / "big", network="ResidualRecogniser", start_from=first.parent)
