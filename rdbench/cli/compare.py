@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rdbench.cli.options import FORMATS, METRIC, RUN, Share, tables_options
+from rdbench.cli.options import FORMATS, METRIC, RUN, Resamples, Share, tables_options
 from rdbench.cli.printing import print_table, rendered, write
 from rdbench.errors import InputError, NotComparableError
 
@@ -26,7 +26,7 @@ __all__ = ["bd", "check", "claims", "methods"]
 @click.option("--metric", "metrics", multiple=True, type=METRIC)
 @click.option(
     "--bootstrap",
-    type=click.IntRange(0, 100_000),
+    type=Resamples(),
     default=0,
     help="Resamples of seeds and subjects, as a second opinion.",
 )
@@ -134,9 +134,7 @@ def _code(found: Sequence[Finding]) -> int:
 @click.option("--test", required=True, metavar="KEY=VALUE,...", help="Such as codec=x265,factor=best.")
 @click.option("--method", type=click.Choice(["akima", "pchip"]), default="akima", show_default=True)
 @click.option("--larger", is_flag=True, help="Let points in that were coded larger than asked.")
-@click.option(
-    "--bootstrap", type=click.IntRange(0, 100_000), default=0, help="Resamples, as a second opinion."
-)
+@click.option("--bootstrap", type=Resamples(), default=0, help="Resamples, as a second opinion.")
 @click.option("--plot", "picture", type=RUN, metavar="FILE", help="Draw where along the curves they differ.")
 @click.option("--by", type=click.Choice(["subject"]), help="Who loses: each subject's own deltas instead.")
 @click.option("--format", "format_", type=click.Choice(FORMATS), default="table", show_default=True)

@@ -9,7 +9,18 @@ from typing import Any
 
 import click
 
-__all__ = ["FORMATS", "METRIC", "PACKAGE", "RUN", "FiniteRate", "OneOf", "Share", "tables_options", "words"]
+__all__ = [
+    "FORMATS",
+    "METRIC",
+    "PACKAGE",
+    "RUN",
+    "FiniteRate",
+    "OneOf",
+    "Resamples",
+    "Share",
+    "tables_options",
+    "words",
+]
 
 
 class FiniteRate(click.ParamType):
@@ -25,6 +36,20 @@ class FiniteRate(click.ParamType):
             self.fail(f"{value!r} is not a number.", param, ctx)
         if not math.isfinite(number) or number < 0:
             self.fail(f"{value!r} is not a finite rate of 0 or more.", param, ctx)
+        return number
+
+
+class Resamples(click.IntRange):
+    """How many times a bootstrap draws: not at all, or twice and more, since one draw has no spread."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 100_000)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Give the number."""
+        number = int(super().convert(value, param, ctx))
+        if number == 1:
+            self.fail("one resample has no spread; ask for 0 or for 2 and more.", param, ctx)
         return number
 
 

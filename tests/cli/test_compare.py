@@ -410,6 +410,8 @@ def test_a_path_without_a_name_is_bad_usage(bare: Path, place: str) -> None:
         ("methods RUN --format xml", "'xml' is not one of 'table', 'csv', 'json', 'markdown'"),
         ("methods RUN --partition all", "'all' is not one of 'train', 'dev', 'test'"),
         ("methods RUN --bootstrap -1", "-1 is not in the range"),
+        ("methods RUN --bootstrap 1", "one resample has no spread"),
+        ("bd RUN --anchor codec=x264 --test codec=x265 --bootstrap 1", "one resample has no spread"),
         ("claims RUN", "Missing option '--claims'"),
         ("claims --claims paper.toml", "Missing argument 'RUN...'"),
         ("claims RUN --claims paper.toml --format xml", "'xml' is not one of"),
