@@ -281,7 +281,8 @@ def _beside(
         return np.append(encodes[column].to_numpy(dtype=np.float64, na_value=np.nan), np.nan)[place]
 
     n, frames = table.numbers("n"), of_encode("frames")
-    most = frames * units_of(table.frame)
+    units = units_of(table.frame)
+    most = frames * units
     table.refuse(
         n > most, "n", lambda i: f"at most {most[i]:.0f}, one answer for each frame of its encode and unit"
     )
@@ -292,7 +293,8 @@ def _beside(
     gold, spread = table.numbers("mean_gold"), table.numbers("m2_gold")
     known = np.isfinite(gold) & (spread >= 0) & (n > 0)
     first = first_of_group(same, known)
-    left_out = np.nan_to_num(np.maximum(frames - np.nan_to_num(of_encode("masked_frames")) - n, 0))
+    could = (frames - np.nan_to_num(of_encode("masked_frames"))) * units
+    left_out = np.nan_to_num(np.maximum(could - n, 0))
     # Of frames that could have been scored and were not, two conditions may lack different ones: so far may that
     # move the mean. A frame is no further from the mean of its own frames than the root of m2.
     with np.errstate(invalid="ignore", divide="ignore"):
