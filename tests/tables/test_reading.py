@@ -80,7 +80,7 @@ def test_curves_are_made_once_and_say_the_same(tmp_path):
     store(tmp_path, encodes, scores)
     run = open_run(tmp_path)
     scopes = run.scopes()
-    assert run.scopes(Basis("ccc", "payload", partition="test")) is scopes
+    assert run.scopes(Basis(bits="payload", partition="test")) is scopes
     assert run.arrays() is scopes.arrays
     assert run.arrays(Basis("rmse")) is not scopes.arrays
     assert run.arrays(Basis("ccc", "stream")) is not scopes.arrays
