@@ -6,7 +6,7 @@
     ├── InputError               2   bad usage or bad input: one sentence, nothing lost
     ├── ClipError                4   one clip cannot be used; the run goes on
     │   ├── NoFaceError          0   no face in the whole clip: skipped and told
-    │   └── NothingToScoreError  0   only labels that a recogniser does not know: skipped and told
+    │   └── NothingToScoreError  0   no label, or none that a recogniser knows: skipped and told
     ├── EncodeError              4   one encode failed; the run goes on
     ├── WorkersLostError         4   nobody is left to do the rest; what is done is kept
     └── NotComparableError       3   nothing to compare, or not like with like
@@ -60,7 +60,7 @@ class NoFaceError(ClipError):
 
 
 class NothingToScoreError(ClipError):
-    """A clip is labelled with nothing but classes that a recogniser does not know."""
+    """A clip of which nobody annotated a frame, or whose classes a recogniser does not know."""
 
     exit_code = 0
 

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ["CORRELATIONS", "KINDS", "KIND_OF", "METRICS", "METRIC_NAMES", "higher_is_better", "siblings"]
+__all__ = [
+    "CORRELATIONS",
+    "KINDS",
+    "KIND_OF",
+    "METRICS",
+    "METRIC_NAMES",
+    "higher_is_better",
+    "siblings",
+    "within_sentence",
+]
 
 KINDS: dict[str, tuple[str, ...]] = {
     "continuous": ("ccc", "pcc", "rmse"),
@@ -36,6 +45,12 @@ METRIC_NAMES = {
 def higher_is_better(metric: str) -> bool:
     """Whether more of `metric` means better recognition (RMSE is the one where it does not)."""
     return metric != "rmse"
+
+
+def within_sentence(metric: str) -> str:
+    """What people call a metric in the middle of a sentence: "macro F1", but "F1 of units"."""
+    name = METRIC_NAMES.get(metric, metric)
+    return name if name.split()[0].isupper() else name[:1].lower() + name[1:]
 
 
 def siblings(metric: str) -> tuple[str, ...]:

@@ -185,7 +185,7 @@
   }
   const pristine = (gold) => (String(gold).startsWith("pristine:") ? String(gold).slice(9) : null);
   const metricOf = (rows) => unique(rows.map((p) => p.metric).filter(known)).map((metric) => data.metrics[metric] || metric).join(" or ");
-  const within = (name) => (name === name.toUpperCase() ? name : name.slice(0, 1).toLowerCase() + name.slice(1));
+  const within = (name) => (name.split(" ")[0] === name.split(" ")[0].toUpperCase() ? name : name.slice(0, 1).toLowerCase() + name.slice(1));
   function valueName(rows) {
     return rows.some((p) => pristine(p.gold)) ? `Agreement with pristine (${within(metricOf(rows))})` : metricOf(rows);
   }

@@ -34,7 +34,8 @@ def list_(what: str | None) -> None:
 @click.command()
 @click.option("--dataset", type=PACKAGE, help="Check a package before a long run.")
 @click.option("--root", type=click.Path(path_type=Path))
-def doctor(dataset: str | None, root: Path | None) -> int:
+@click.option("--follow-links", is_flag=True, help="Links may lead out of the folder (git-annex, DVC).")
+def doctor(dataset: str | None, root: Path | None, follow_links: bool) -> int:
     """Print what a bug report needs, and what is missing.
 
     \b
@@ -55,7 +56,7 @@ def doctor(dataset: str | None, root: Path | None) -> int:
     if dataset is not None:
         if root is None:
             raise click.UsageError(f"--dataset {dataset} needs --root DIR.")
-        lines, usable = package(dataset, root)
+        lines, usable = package(dataset, root, follow_links)
         for line in lines:
             click.echo(line)
         return 0 if usable else 2

@@ -167,7 +167,7 @@ def _tell(out: Path, summary: Summary) -> int:
     failed = [row for row in summary.clips if row["state"] == "failed"]
     click.echo(
         f"{out}: {len(used)} clips, {summary.encodes} encodes done, {len(summary.failures)} failed, "
-        f"{sum(row['state'] == 'skipped' for row in summary.clips)} clips without a face, "
+        f"{sum(row['state'] == 'skipped' for row in summary.clips)} clips skipped, "
         f"{len(failed)} clips unusable."
     )
     for text in dict.fromkeys(str(row["labels"]) for row in used if str(row["labels"]).startswith(NO_LABELS)):

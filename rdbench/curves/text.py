@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from rdbench.curves.scope import KEYS
+from rdbench.measures import within_sentence
 from rdbench.stats.bd import LOW_OVERLAP
-from rdbench.stats.metrics import METRIC_NAMES
 
 __all__ = ["for_people"]
 
@@ -38,7 +38,7 @@ def for_people(table: pd.DataFrame) -> tuple[list[tuple[str, pd.DataFrame]], lis
 
 
 def _of_metric(metric: str, table: pd.DataFrame, footnotes: _Footnotes) -> list[tuple[str, pd.DataFrame]]:
-    name = _metric_name(metric)
+    name = within_sentence(metric)
     over = f"over {_count(table['subjects'], 'subject')} in {_count(table['clips'], 'clip')}"
     headings = {
         "bd_accuracy": f"BD-{name}: gain of the test over the anchor in {name} at equal rate, {over}",
@@ -63,12 +63,6 @@ class _Footnotes:
     @property
     def lines(self) -> list[str]:
         return [f"[{number}] {text}" for text, number in self._numbers.items()]
-
-
-def _metric_name(metric: str) -> str:
-    """What people call a metric within a sentence."""
-    name = METRIC_NAMES.get(metric, metric)
-    return name if name.isupper() else name[:1].lower() + name[1:]
 
 
 def _count(numbers: pd.Series, what: str) -> str:
@@ -130,7 +124,7 @@ def _cells(row: Mapping[Hashable, Any], measure: str, footnotes: _Footnotes) -> 
     clips = value(f"clip_{measure}")
     among = f"clip_{measure}"
     return {
-        "BD-rate" if measure == "bd_rate" else f"BD-{_metric_name(metric)}": there
+        "BD-rate" if measure == "bd_rate" else f"BD-{within_sentence(metric)}": there
         or noted("none", row[f"{measure}_reason"]),
         _ALONE: alone if alone or not there else noted("none", row[f"{measure}_interval_reason"]),
         _TOGETHER: interval(f"{measure}_sim"),

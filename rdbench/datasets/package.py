@@ -14,7 +14,7 @@ from PIL import Image
 
 from rdbench.datasets import delimited
 from rdbench.datasets.folder import parse_boxes
-from rdbench.errors import ClipError, InputError
+from rdbench.errors import ClipError, InputError, NothingToScoreError
 from rdbench.video import faces
 from rdbench.video.clip import Boxes, Clip, ClipInfo, Dataset
 from rdbench.video.description import opened, video_stream
@@ -253,6 +253,8 @@ def _inspect_clip(dataset: Dataset, info: ClipInfo, file: Path, look: bool) -> R
     if clip is not None and clip.labels is not None and times is not None:
         try:
             joined = join(clip.labels, times)
+        except NothingToScoreError as error:
+            notes.append(str(error))
         except ClipError as error:
             problems.append(f"{info.name}: {error}")
     if clip is not None and clip.labels is None:

@@ -31,7 +31,7 @@ def open_dataset(name_or_path: str, root: Path | None = None, *, follow_links: b
     root : Path or None
         Where one of `PACKAGES` lies; no other dataset has one.
     follow_links : bool
-        Whether symbolic links may lead out of a folder of clips.
+        Whether symbolic links may lead out of a folder of clips or a published set.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def open_dataset(name_or_path: str, root: Path | None = None, *, follow_links: b
             raise InputError(
                 f"The dataset {name_or_path} needs --root DIR, the folder where its package was unpacked."
             )
-        return _package(name_or_path, root)
+        return _package(name_or_path, root, follow_links)
     if root is not None:
         raise InputError(
             f"--root belongs to the datasets {', '.join(PACKAGES)}, not to {name_or_path!r}; leave it out."
@@ -66,7 +66,7 @@ def is_embedded(name: str) -> bool:
     return name in HEIGHTS.values()
 
 
-def _package(name: str, root: Path) -> Dataset:
+def _package(name: str, root: Path, follow_links: bool) -> Dataset:
     if name == "avec2016":
         from rdbench.datasets.avec2016 import Avec2016Dataset
 
@@ -75,28 +75,28 @@ def _package(name: str, root: Path) -> Dataset:
         from rdbench.datasets.recola import RecolaDataset
 
         return RecolaDataset(root)
-    return _published(name, root)
+    return _published(name, root, follow_links)
 
 
-def _published(name: str, root: Path) -> PublishedDataset:
+def _published(name: str, root: Path, follow_links: bool) -> PublishedDataset:
     if name.startswith("affwild2"):
         from rdbench.datasets.published.aff_wild2 import AffWild2Dataset
 
-        return AffWild2Dataset(root, name)
+        return AffWild2Dataset(root, name, follow_links)
     if name == "afew-va":
         from rdbench.datasets.published.afew_va import AfewVaDataset
 
-        return AfewVaDataset(root, name)
+        return AfewVaDataset(root, name, follow_links)
     if name.startswith("ck+"):
         from rdbench.datasets.published.ck_plus import CkPlusDataset
 
-        return CkPlusDataset(root, name)
+        return CkPlusDataset(root, name, follow_links)
     from rdbench.datasets.published.by_name import ByNameDataset
 
-    return ByNameDataset(root, name)
+    return ByNameDataset(root, name, follow_links)
 
 
-def inspect_package(name: str, root: Path, *, look: bool = True) -> Inspection:
+def inspect_package(name: str, root: Path, *, look: bool = True, follow_links: bool = False) -> Inspection:
     """Check one of `PACKAGES` before a long run; see `rdbench.datasets.package.inspect`.
 
     Raises
@@ -110,6 +110,6 @@ def inspect_package(name: str, root: Path, *, look: bool = True) -> Inspection:
         return (avec2016 if name == "avec2016" else recola).inspect_package(root, look=look)
     from rdbench.datasets import package
 
-    dataset = _published(name, root)
+    dataset = _published(name, root, follow_links)
     needed = tuple(dict.fromkeys(info.partition for info in dataset.index()))
     return package.inspect(dataset, dataset.files(), dataset.notes(), look=look, needed=needed)

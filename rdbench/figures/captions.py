@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from rdbench.measures import within_sentence
 from rdbench.stats.intervals import FEW_SUBJECTS
 from rdbench.stats.metrics import METRIC_NAMES
 
@@ -65,8 +66,9 @@ def sentences(*sentences: str) -> str:
 
 def y_label(points: pd.DataFrame, metric: str) -> str:
     """What the values are, for an axis; agreement with pristine frames is never called by a word that says truth."""
-    name = METRIC_NAMES.get(metric, metric)
-    return f"Agreement with pristine ({_within(name)})" if of_pristine(points) else name
+    if of_pristine(points):
+        return f"Agreement with pristine ({within_sentence(metric)})"
+    return METRIC_NAMES.get(metric, metric)
 
 
 def seed_words(points: pd.DataFrame) -> str:
@@ -82,7 +84,7 @@ def seed_words(points: pd.DataFrame) -> str:
 
 def rd_title(points: pd.DataFrame, metric: str) -> str:
     """The title of curves of one target and recogniser against bitrate."""
-    what = "agreement with pristine" if of_pristine(points) else _within(METRIC_NAMES.get(metric, metric))
+    what = "agreement with pristine" if of_pristine(points) else within_sentence(metric)
     return f"{subject(only(points, 'target'), only(points, 'backend'))}: {what} against bitrate"
 
 
@@ -96,8 +98,3 @@ def subject(target: str, backend: str) -> str:
 def of_pristine(points: pd.DataFrame) -> bool:
     """Whether values are agreement with a reference's answer on pristine frames."""
     return only(points, "gold").startswith("pristine:")
-
-
-def _within(name: str) -> str:
-    """The name of a metric as it stands within a sentence."""
-    return name if name.isupper() else name[:1].lower() + name[1:]

@@ -357,9 +357,8 @@ def methods(
             [(name, given[name]) for name in families],
             hollow=bool(is_hollow(coded).any()),
         )
-        title = (
-            f"{only(coded, 'target').capitalize()}, factor {only(coded, 'factor')}: back-ends against bitrate"
-        )
+        target = only(coded, "target")
+        title = f"{target[:1].upper()}{target[1:]}, factor {only(coded, 'factor')}: back-ends against bitrate"
         nothing = coded.head(0)
         caption = _caption(coded, coded, nothing, metric, bits, boxes_charged)
         describe(figure, title, sentences(caption, seed_words(coded), remark))

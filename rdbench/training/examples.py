@@ -84,15 +84,20 @@ class FaceSet:
 
 
 def labelled_with(dataset: Dataset) -> Labels:
-    """The labels of a dataset's first train recording: what is learned, and whether it has classes or units.
+    """The labels of a dataset's first train recording that can be read: what is learned, whether it has classes or units.
 
     Raises
     ------
     InputError
-        If it has no train recording, or the first one has no labels.
+        If it has no train recording, none can be read, or that one has no labels.
     """
-    clip = dataset.load(_recordings(dataset, "train")[0].name)
-    return _labels(clip, dataset)
+    wrong: ClipError | None = None
+    for info in _recordings(dataset, "train"):
+        try:
+            return _labels(dataset.load(info.name), dataset)
+        except ClipError as error:
+            wrong = wrong or error
+    raise InputError(f"No train recording of {dataset.name} can be read: {wrong}")
 
 
 def load_faces(
@@ -227,7 +232,7 @@ def _recordings(dataset: Dataset, partition: str) -> list[ClipInfo]:
     if not found:
         raise InputError(
             f"{dataset.name} has no recordings in its {partition} partition; training needs train and dev "
-            "(a folder names them in manifest.csv)."
+            "(a folder names them in manifest.csv, a published set in partitions.csv)."
         )
     return found
 

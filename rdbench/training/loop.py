@@ -16,12 +16,11 @@ import torch
 from torch import nn
 
 import rdbench
-from rdbench.backends.networks import build, choose_device
+from rdbench.backends.networks import choose_device
 from rdbench.backends.weights import (
     SUFFIX,
     Card,
     Recipe,
-    Weights,
     read_card,
     read_weights,
     write_weights,
@@ -29,6 +28,7 @@ from rdbench.backends.weights import (
 from rdbench.errors import InputError
 from rdbench.training.examples import FaceSet, hold_out, load_faces
 from rdbench.training.log import draw, write_log
+from rdbench.training.starts import begun, own_start
 from rdbench.training.state import Fitted, State
 from rdbench.training.tasks import Recognition, Restoration, Task
 from rdbench.video import process
@@ -197,7 +197,7 @@ def train(
     faces : tuple of FaceSet, optional
         What `training_faces` gave for at least these factors, so that all specialists share one reading.
     start : Path, optional
-        Folder with weights of the same stem to go on from.
+        Folder with weights of the same stem to go on from; a recipe that starts from others does not.
 
     Raises
     ------
@@ -209,8 +209,8 @@ def train(
     if not recipe.targets:
         learn, choose = learn.unlabelled(), choose.unlabelled()
     parents = {stem: read_weights(out / f"{stem}{SUFFIX}") for _, stem in recipe.start}
-    if start is not None and not recipe.start and recipe.targets:
-        parents[recipe.stem] = read_weights(start / f"{recipe.stem}{SUFFIX}")
+    if start is not None and not recipe.start:
+        parents[recipe.stem] = own_start(recipe, start)
     file = out / f"{recipe.stem}{SUFFIX}"
     state = out / f".{recipe.stem}.state"
     wide = [learn.face_px[factor] for factor in recipe.factors]
@@ -232,7 +232,7 @@ def train(
         progress(f"{file.name}: made before from the same recipe, faces and versions")
         return file
     with _repeatable(recipe, where):
-        network = _started(recipe, card, parents)
+        network = begun(recipe, list(card.train_mean.values()), parents, _chance(recipe.seed, 0))
         kind = Recognition if recipe.targets else Restoration
         task: Task = kind(recipe, learn, choose, where)
         fitted = fit(network, recipe, task, state, where, progress)
@@ -305,70 +305,6 @@ def versions() -> dict[str, str]:
         "numpy": np.__version__,
         "ffmpeg": process.build(),
     }
-
-
-def _started(recipe: Recipe, card: Card, parents: dict[str, Weights]) -> nn.Module:
-    """A network as its training starts.
-
-    Raises
-    ------
-    InputError
-        If a parent has nothing that fits.
-    """
-    torch.manual_seed(_chance(recipe.seed, 0))
-    network = build(recipe.network, recipe.size, max(1, recipe.outputs), recipe.dropout)
-    head = getattr(network, "head", None)
-    if head is not None:
-        # A network that starts at the labels' mean has only their variation left to learn.
-        mean = torch.tensor(list(card.train_mean.values()))
-        if recipe.loss == "cross-entropy":
-            share = mean.clamp(_RARE, 1 - _RARE)
-            mean = share.log() if recipe.classes else share.logit()
-        with torch.no_grad():
-            head.bias.copy_(mean)
-    own = network.state_dict()
-    for prefix, stem in recipe.start:
-        taken = {
-            prefix + name: torch.from_numpy(value.astype(np.float32))
-            for name, value in parents[stem].tensors.items()
-            if prefix + name in own and own[prefix + name].shape == value.shape
-        }
-        if not taken:
-            raise InputError(f"{parents[stem].file} has no weights that {recipe.stem} could start from.")
-        network.load_state_dict(taken, strict=False)
-    if recipe.stem in parents:
-        _continued(network, parents[recipe.stem], recipe)
-    return network
-
-
-_RARE = 1e-3
-"""A class or unit is taken for no rarer than this where training starts."""
-
-
-def _continued(network: nn.Module, before: Weights, recipe: Recipe) -> None:
-    """Start from weights of the same network; an output that means something else starts anew.
-
-    Raises
-    ------
-    InputError
-        If they are of another network.
-    """
-    own, other = network.state_dict(), before.card.recipe
-    head = getattr(network, "head", None)
-    ends = tuple(f"{name}." for name, module in network.named_modules() if module is head)
-    same = (other.targets, other.classes, other.units) == (recipe.targets, recipe.classes, recipe.units)
-    taken = {
-        name: torch.from_numpy(value.astype(np.float32))
-        for name, value in before.tensors.items()
-        if name in own and own[name].shape == value.shape and (same or not name.startswith(ends))
-    }
-    strange = {name for name in own.keys() ^ taken.keys() if not name.startswith(ends)}
-    if strange:
-        raise InputError(
-            f"{before.file} holds weights of another network ({before.card.network}: {min(strange)}); continue from those that "
-            "the same back-end was trained to."
-        )
-    network.load_state_dict(taken, strict=False)
 
 
 def _means(faces: FaceSet) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack, cast
@@ -12,10 +12,11 @@ import numpy as np
 
 from rdbench.backends import constant
 from rdbench.backends.networks import SIZES
-from rdbench.backends.weights import Card, Recipe, stem_of, write_weights
+from rdbench.backends.weights import Card, Recipe, stem_of, weights_folder, write_weights
 from rdbench.errors import ClipError, InputError
 from rdbench.training.examples import labelled_with, load_faces
 from rdbench.training.loop import Epoch, faces_of, train, training_faces, versions
+from rdbench.training.starts import own_start
 from rdbench.video.clip import FACE_SIZE, Dataset, Labels
 from rdbench.words import did_you_mean
 
@@ -145,6 +146,7 @@ def recipes_for(
     size: str,
     targets: Sequence[str],
     factors: Sequence[int] = (),
+    onward: bool = False,
     **changes: Any,
 ) -> list[Recipe]:
     """The recipes of a back-end in the order of training: what others start from comes first.
@@ -161,6 +163,8 @@ def recipes_for(
     targets : sequence of str
     factors : sequence of int
         By default `FACTORS`.
+    onward : bool
+        Whether they go on from weights of their own name: then what else they would start from is not needed.
     **changes
         Other fields of `rdbench.backends.weights.Recipe`.
 
@@ -183,10 +187,12 @@ def recipes_for(
     given |= {"people": PEOPLE, "stride": STRIDE, "dtype": "float32"} | BUDGET[size]
     model = MODELS[backend]
     network = RESIDUAL[model.network] if size == "lite" else model.network
+    # What is put together from others without an epoch has nothing of its own to go on with.
+    parents = () if onward and model.fixed.get("epochs") != 0 else model.start
     recipes = []
-    for _, parent in model.start:
-        recipes += recipes_for(parent, size, targets, every, **changes)
-    start = tuple((prefix, _own(parent, size, every)[0]) for prefix, parent in model.start)
+    for _, parent in parents:
+        recipes += recipes_for(parent, size, targets, every, onward, **changes)
+    start = tuple((prefix, _own(parent, size, every)[0]) for prefix, parent in parents)
     how = {"backend": backend, "network": network, "start": start, "rates": model.rates}
     fixed = dict(model.fixed)
     if fixed.get("epochs"):
@@ -232,7 +238,7 @@ class Choices(TypedDict, total=False):
     delay : float
         Seconds that labels are moved back, to the frames that they are about.
     start : Path or None
-        Folder with weights of the same names, from which training goes on.
+        Folder with weights of the same names, from which training goes on; another one than weights are written to.
     """
 
     factors: Sequence[int]
@@ -294,6 +300,8 @@ def train_backends(
         "select_on": selection_of(dataset),
         "delay": delay,
     }
+    if (start := choices.get("start")) is not None:
+        changes["onward"] = True
     if epochs is not None:
         changes["epochs"] = epochs
     for name in ("stride", "people"):
@@ -310,14 +318,15 @@ def train_backends(
             recipes.setdefault(recipe.stem, recipe)
     if not recipes:
         return files
+    _check_start(recipes.values(), start, out)
     every = tuple(sorted({factor for recipe in recipes.values() for factor in faces_of(recipe)}))
     # Those that have labels tell which are read; restoring does without.
     labelled = max(recipes.values(), key=lambda recipe: len(recipe.targets))
     faces = training_faces(labelled, dataset, progress, every)
     for recipe in recipes.values():
         command = _command(recipe, dataset, factors, targets, epochs)
-        start = choices.get("start")
-        command += f" --start {start}" if start else ""
+        if start is not None:
+            command += " --start " + ("shipped" if start == weights_folder(None) else str(start))
         files.append(train(recipe, dataset, out, device, progress, command=command, faces=faces, start=start))
     return files
 
@@ -337,6 +346,23 @@ def _check_name(name: str) -> None:
         raise InputError(f"There is no way to train {backend!r}{hint or there}")
     if backend == "constant" and at:
         raise InputError(f"There is no '{name}': constant has no sizes; ask for 'constant'.")
+
+
+def _check_start(recipes: Iterable[Recipe], start: Path | None, out: Path) -> None:
+    """What has to be there to go on from, before faces are read, which takes long.
+
+    Raises
+    ------
+    InputError
+        If it is not, or would be written over: the same command could not be given again.
+    """
+    if start is None:
+        return
+    if start.resolve() == out.resolve():
+        raise InputError(f"--start and --out are both {out}; write to another folder.")
+    for recipe in recipes:
+        if not recipe.start:
+            own_start(recipe, start)
 
 
 def _train_constant(

@@ -45,6 +45,8 @@ class Labels:
         Whether the targets are units that are there (1) or not (0), such as action units.
     whole : bool
         Whether the one row is about the whole recording, which then has one answer, not one for each frame.
+    marked : bool
+        Whether frames that nobody annotated are marked one by one, so that any number of them may be missing.
     """
 
     times: NDArray[np.float64]
@@ -53,6 +55,7 @@ class Labels:
     classes: tuple[str, ...] = ()
     units: bool = False
     whole: bool = False
+    marked: bool = False
 
 
 @dataclass(frozen=True)

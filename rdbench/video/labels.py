@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rdbench.errors import ClipError, InputError
+from rdbench.errors import ClipError, InputError, NothingToScoreError
 from rdbench.tables.label_counts import LabelCounts
 from rdbench.video.clip import Labels
 
@@ -66,7 +66,8 @@ def join(labels: Labels, times: NDArray[np.float64]) -> Joined:
     Raises
     ------
     ClipError
-        If the labels cover less than half of the frames, or hold a number for less than half of them.
+        If the labels cover less than half of the frames, or hold a number for less than half of them (where missing ones
+        are marked: `NothingToScoreError` if for none).
     """
     times = np.asarray(times, dtype=np.float64)
     targets = len(labels.targets)
@@ -111,7 +112,11 @@ def join(labels: Labels, times: NDArray[np.float64]) -> Joined:
         low, high = labels.values[before[between]], labels.values[after[between]]
         values[between] = low + share * (high - low)
     present = np.isfinite(values).any(axis=1)
-    if present.mean() < 0.5:
+    if labels.marked and not present.any():
+        raise NothingToScoreError(
+            f"none of its {len(times)} frames is annotated ({', '.join(labels.targets)})"
+        )
+    if present.mean() < 0.5 and not labels.marked:
         raise ClipError(
             f"Labels from {at[0]:.2f} s to {at[-1]:.2f} s hold a value for only {100 * present.mean():.0f} % of the "
             f"video's frames ({', '.join(labels.targets)}), at least half are needed: the others are missing or no "

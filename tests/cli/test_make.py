@@ -317,7 +317,7 @@ def test_a_clip_without_a_face_is_skipped_and_told(clips: Path, tmp_path: Path) 
     done = run(clips, tmp_path / "out")
     assert done.code == 0, done
     assert "Clip empty_room skipped: " in done.err
-    assert "1 clips without a face" in done.out
+    assert "1 clips skipped" in done.out
     assert "no labels" in done.out
     again = run(clips, tmp_path / "out")
     assert again.code == 0
@@ -430,7 +430,7 @@ def test_the_same_command_again_does_nothing_twice(tiny: Path, tiny_run: Path, t
     before = tables(out)
     done = within("run", tiny, "--out", out)
     assert done.code == 0
-    assert f"2 clips, {ENCODES} encodes done, 0 failed, 0 clips without a face, 0 clips unusable." in done.out
+    assert f"2 clips, {ENCODES} encodes done, 0 failed, 0 clips skipped, 0 clips unusable." in done.out
     assert f"Next: rdbench plot {out}" in done.out
     assert f"{ENCODES} of {ENCODES} encodes" in done.err
     assert tables(out) == before

@@ -12,7 +12,7 @@ import pytest
 from published import FRAMES, LAYOUTS
 
 from rdbench.datasets.registry import PACKAGES, inspect_package, open_dataset
-from rdbench.errors import ClipError, InputError
+from rdbench.errors import ClipError, InputError, NothingToScoreError
 from rdbench.video.clip import Clip
 from rdbench.video.labels import join
 
@@ -194,7 +194,7 @@ def test_labels_without_pictures_are_told(layout):
     (root / "batch1/video2.mp4").unlink()
     dataset = open_dataset("affwild2", root)
     assert "video2" not in [info.name for info in dataset.index()]
-    assert dataset.notes() == ["Of 1 labelled recordings there is neither a video nor pictures (video2)."]
+    assert dataset.notes() == ["1 labelled recording is without a video or pictures (video2)."]
 
 
 @pytest.mark.parametrize("first", [0, 1])
@@ -272,7 +272,7 @@ def test_names_say_the_class(name, layout):
     assert words == expected[name]
     notes = open_dataset(name, root).notes()
     assert any("partitions.csv" in note for note in notes)
-    assert any("1 videos" in note for note in notes) == (name != "crema-d")
+    assert any("1 other video takes no part" in note for note in notes) == (name != "crema-d")
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -312,12 +312,122 @@ def test_partitions_that_cannot_be(text, says, layout):
         open_dataset("crema-d", root).index()
 
 
+@pytest.mark.parametrize("ending", ["one", "none"])
+def test_any_number_of_frames_may_be_marked_as_not_annotated(ending, layout):
+    """Of many recordings of Aff-Wild2 most frames have no expression."""
+    root = layout("affwild2")
+    file = root / "EXPR_Set" / "Validation_Set" / "video2.txt"
+    rows = ["-1"] * FRAMES
+    if ending == "one":
+        rows[5] = "4"
+    file.write_text("\n".join([published.CLASSES, *rows]) + "\n")
+    clip = load("affwild2:expr", root, "video2")
+    seen = inspect_package("affwild2:expr", root, look=False)
+    assert seen.usable
+    notes = {recording.clip: recording.notes for recording in seen.recordings}["video2"]
+    if ending == "one":
+        assert np.flatnonzero(np.isfinite(of_frames(clip))).tolist() == [5]
+        assert notes == ()
+    else:
+        with pytest.raises(NothingToScoreError, match=f"none of its {FRAMES} frames is annotated"):
+            of_frames(clip)
+        assert notes == (f"none of its {FRAMES} frames is annotated (expression)",)
+
+
+def test_texts_are_read_as_windows_writes_them_and_names_in_any_case(layout):
+    """A byte order mark, CRLF, upper-case suffixes, what macOS leaves beside files."""
+    root = layout("affwild2")
+    expected = of_frames(load("affwild2", root, "video2"))
+    file = root / "VA_Set" / "Validation_Set" / "video2.txt"
+    text = file.read_text().replace("\n", "\r\n").replace("valence,arousal", "Valence, Arousal")
+    file.unlink()
+    file.with_name("Video2.TXT").write_bytes(text.encode("utf-8-sig"))
+    file.with_name("._video2.txt").write_bytes(b"\0\5\26\7")
+    np.testing.assert_array_equal(of_frames(load("affwild2", root, "Video2")), expected)
+    assert [info.name for info in open_dataset("affwild2", root).index()] == [
+        "1-30-1280x720",
+        "10-60-1280x720_right",
+        "Video2",
+    ]
+
+
+def test_sequences_and_film_clips_as_windows_writes_them(tmp_path):
+    root = published.write_ck(tmp_path / "ck")
+    for file in [*root.glob("Emotion/*/*/*"), *root.glob("FACS/*/*/*")]:
+        text = file.read_text().replace("\n", "\r\n")
+        file.unlink()
+        file.with_name(file.name.upper()).write_bytes(text.encode("utf-8-sig"))
+    (root / "Emotion" / "S005").rename(root / "Emotion" / "s005")
+    clip = load("ck+", root, "S005_001")
+    assert clip.labels.classes[int(clip.labels.values[0, 0])] == "happy"
+    assert load("ck+:au", root, "S005_001").labels.values.tolist() == [[0, 0, 1, 1]]
+    root = published.write_afew(tmp_path / "afew")
+    file = root / "001" / "001.json"
+    (root / "001" / "001.JSON").write_bytes(file.read_text().encode("utf-8-sig"))
+    file.unlink()
+    assert load("afew-va", root, "001").labels.values[0].tolist() == [0.2, -1]
+
+
+def test_two_videos_of_one_labelled_recording_are_refused(layout):
+    root = layout("affwild2")
+    (root / "batch2").mkdir()
+    shutil.copy(root / "batch1/video2.mp4", root / "batch2/VIDEO2.mp4")
+    with pytest.raises(InputError, match=r"are both video2; keep one"):
+        open_dataset("affwild2", root).index()
+
+
+def test_what_has_no_labels_or_no_pictures_is_told(layout):
+    root = layout("ck+")
+    notes = open_dataset("ck+", root).notes()
+    assert notes[0] == "1 sequence takes no part: Emotion has no file of it (S010_004)."
+    shutil.rmtree(root / "cohn-kanade-images/S005")
+    assert any(
+        note.startswith("1 file labels no sequence of pictures (S005_001_")
+        for note in open_dataset("ck+", root).notes()
+    )
+
+
+def test_film_clips_without_json_or_pictures_are_told(layout):
+    root = layout("afew-va")
+    shutil.copytree(root / "001", root / "002")
+    (root / "003").mkdir()
+    shutil.copy(root / "001/001.json", root / "003/003.json")
+    notes = open_dataset("afew-va", root).notes()
+    assert notes[:2] == [
+        "1 folder of pictures takes no part: there is no JSON file of its name (002).",
+        "1 JSON file has no pictures beside it (003).",
+    ]
+
+
+def test_people_are_listed_by_the_names_that_the_set_has(layout):
+    root = layout("afew-va")
+    (root / "partitions.csv").write_text("subject,partition\nOne Actor,train\n")
+    assert [(i.name, i.partition) for i in open_dataset("afew-va", root).index()] == [("001", "train")]
+    root = published.write_affwild(root / "other")
+    (root / "partitions.csv").write_text("subject,partition\nvideo2,test\n")
+    dataset = open_dataset("affwild2", root)
+    assert {info.partition for info in dataset.index()} == {"train", "dev"}
+    assert dataset.notes() == ["partitions.csv is not read: the set has partitions of its own."]
+
+
 def test_no_link_leads_out_of_a_set(layout, tmp_path):
     root = layout("crema-d")
     outside = shutil.move(root / "VideoFlash/1002_TIE_NEU_XX.mp4", tmp_path / "outside.mp4")
     (root / "VideoFlash/1002_TIE_NEU_XX.mp4").symlink_to(outside)
-    with pytest.raises(InputError, match="leads out of the folder"):
+    with pytest.raises(InputError, match=r"leads out of the folder.*--follow-links"):
         open_dataset("crema-d", root).index()
+    followed = open_dataset("crema-d", root, follow_links=True)
+    assert len(followed.index()) == 3
+    assert inspect_package("crema-d", root, look=False, follow_links=True).usable
+
+
+def test_no_picture_is_read_through_a_link(layout, tmp_path):
+    root = layout("ck+")
+    picture = next((root / "cohn-kanade-images/S005/001").iterdir())
+    outside = shutil.move(picture, tmp_path / "outside.png")
+    picture.symlink_to(outside)
+    with pytest.raises(ClipError, match="leads out of the folder"):
+        load("ck+", root, "S005_001")
 
 
 def test_json_is_not_read_through_a_link(layout, tmp_path):

@@ -8,7 +8,7 @@ from rdbench.backends.constant import FILE
 from rdbench.backends.constant import open_backend as open_constant
 from rdbench.backends.paper import direct as open_direct
 from rdbench.backends.protocol import Context
-from rdbench.backends.weights import read_weights
+from rdbench.backends.weights import read_weights, weights_folder
 from rdbench.cli.group import main
 from rdbench.datasets.synthetic import SyntheticDataset
 from rdbench.errors import InputError
@@ -279,3 +279,36 @@ def test_several_back_ends_share_what_they_start_from_and_one_reading(tmp_path, 
     with pytest.raises(InputError, match="no way to train 'zzz'"):
         train_backends(["hr", "zzz"], Few(), tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+def test_who_goes_on_needs_weights_of_the_own_name_alone(tmp_path):
+    (one_for_all,) = recipes_for("max-mix", "lite", ("a",), (1, 4), onward=True)
+    assert one_for_all.start == ()
+    assert one_for_all.rates
+    # What is only put together still needs its parts.
+    stems = [recipe.stem for recipe in recipes_for("separate", "lite", ("a",), (1, 4), onward=True)]
+    assert stems == ["restorer-lite-face", "hr-lite-face-x1", "separate-lite-face"]
+    shipped = weights_folder(None)
+    for name, how, says in (
+        (
+            "direct",
+            {"factors": (5,)},
+            r"no direct-lite-face-x5\.safetensors in .*; it has direct-lite-face-x1,",
+        ),
+        ("hr@paper", {}, "to start from; it has none of hr@paper"),
+        ("direct", {"factors": (4,), "out": shipped}, "--start and --out are both"),
+    ):
+        with pytest.raises(InputError, match=says):
+            train_backends([name], Few(), how.pop("out", tmp_path), start=shipped, **how)
+
+
+def test_one_for_all_goes_on_from_the_weights_that_ship(tmp_path, monkeypatch):
+    def small(backend, size, targets, factors=(), **changes):
+        return recipes_for(backend, size, targets, factors, **(changes | {"batch": 4, "stride": 1}))
+
+    monkeypatch.setattr(strategies, "recipes_for", small)
+    shipped = weights_folder(None)
+    (file,) = train_backends(["max-mix"], Few(), tmp_path, factors=(2, 8), epochs=1, start=shipped)
+    card = read_weights(file).card
+    assert card.parents == {"max-mix-lite-face": read_weights(shipped / file.name).hash}
+    assert card.command.endswith("--start shipped")

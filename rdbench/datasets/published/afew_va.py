@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdbench.datasets import delimited
-from rdbench.datasets.published.common import Entry, PublishedDataset, named, numbered, series, within
+from rdbench.datasets.published.common import Entry, PublishedDataset, counted, named, numbered
 from rdbench.errors import InputError
 from rdbench.video import pictures
 from rdbench.video.clip import Boxes, Labels
@@ -45,17 +45,34 @@ class AfewVaDataset(PublishedDataset):
     def found(self) -> list[Entry]:
         """Every folder of pictures with a JSON file of its name."""
         out = []
-        for folder in series(self.root):
-            file = folder / f"{folder.name}.json"
-            if file.is_file():
-                actor = str(_read(within(self.root, file)).get("actor") or folder.name)
-                out.append(Entry(named(folder.name, actor), folder, file))
+        for folder in self.series(self.root):
+            file = _beside(folder)
+            if file is not None:
+                actor = str(_read(self.within(file)).get("actor") or folder.name)
+                out.append(Entry(named(folder.name, actor), self.within(folder), file))
         if not out:
             raise InputError(
                 f"{self.root} has no folder of pictures with its JSON file, such as 001/001.json, so it is not AFEW-VA; "
                 "--root names the folder that holds them."
             )
         return sorted(out, key=lambda entry: entry.info.name)
+
+    def notes(self) -> list[str]:
+        """What lacks labels or pictures, and partitions."""
+        folders = list(self.series(self.root))
+        bare = [folder.name for folder in folders if _beside(folder) is None]
+        labelled = {path.parent for path in self.root.glob("**/*.json") if path == _beside(path.parent)}
+        lost = [folder.name for folder in labelled - set(folders)]
+        end = "no part: there is no JSON file of"
+        return [
+            *counted(
+                bare,
+                f"folder of pictures takes {end} its name",
+                f"folders of pictures take {end} their names",
+            ),
+            *counted(lost, "JSON file has no pictures beside it", "JSON files have no pictures beside them"),
+            *super().notes(),
+        ]
 
     def labels_of(self, entry: Entry) -> Labels:
         """Arousal and valence, from -1 to 1, of the frames that the JSON has."""
@@ -106,6 +123,12 @@ class AfewVaDataset(PublishedDataset):
                 "them is shifted, and nothing tells which frame a label is of."
             )
         return frames, numbers
+
+
+def _beside(folder: Path) -> Path | None:
+    """The JSON file of a folder's name in it, whatever its case."""
+    wanted = f"{folder.name}.json".casefold()
+    return next((path for path in sorted(folder.iterdir()) if path.name.casefold() == wanted), None)
 
 
 def _read(file: Path) -> dict[str, Any]:

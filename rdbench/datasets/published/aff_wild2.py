@@ -6,8 +6,8 @@ Kollias and Zafeiriou 2019, arXiv:1811.07770; Kollias 2022, arXiv:2202.10659.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -21,11 +21,10 @@ from rdbench.datasets.published.common import (
     EXPRESSION,
     Entry,
     PublishedDataset,
+    counted,
     named,
     numbered,
-    series,
-    videos,
-    within,
+    text_files,
 )
 from rdbench.errors import ClipError, InputError
 from rdbench.video.clip import Boxes, Labels
@@ -97,23 +96,25 @@ class AffWild2Dataset(PublishedDataset):
         """Every recording with labels of the task; those without a picture of it are told when they are loaded."""
         folder, cropped = self._annotations(), package.folder_like(self.root, *_CROPPED)
         self._check_partitions(folder)
-        whole = {path.stem: path for path in videos(self.root, [folder, *([cropped] if cropped else [])])}
-        faces = {path.name: path for path in series(cropped)} if cropped else {}
+        whole = _by_name(self.videos([folder, *([cropped] if cropped else [])]))
+        faces = _by_name(self.series(cropped) if cropped else ())
         where: dict[str, str] = {}
         out = []
         for partition, names in _PARTITIONS.items():
             inside = package.folder_like(folder, *names)
-            for file in sorted(inside.glob("*.txt")) if inside else ():
+            for file in text_files(inside) if inside else ():
                 if where.setdefault(file.stem, partition) != partition:
                     raise InputError(
                         f"{folder}: {file.stem} is in {where[file.stem]} and in {partition}; a recording has one partition."
                     )
-                pictures = _pictures_of(file.stem, whole, faces)
-                if pictures is not None:
-                    entry = Entry(
-                        named(file.stem, file.stem, partition), within(self.root, pictures), file, rate=_RATE
+                there = _pictures_of(file.stem.casefold(), whole, faces)
+                if len(there) > 1:
+                    raise InputError(
+                        f"{self.root}: {there[0]} and {there[1]} are both {file.stem}; keep one."
                     )
-                    out.append(entry)
+                for pictures in there:
+                    info = named(file.stem, file.stem, partition)
+                    out.append(Entry(info, self.within(pictures), self.within(file), rate=_RATE))
         if not out:
             raise InputError(
                 f"{self.root}: no label file of {folder.name} belongs to a video, or to a folder in {_CROPPED[0]}."
@@ -139,19 +140,17 @@ class AffWild2Dataset(PublishedDataset):
             for names in _PARTITIONS.values()
             for inside in [package.folder_like(self._annotations(), *names)]
             if inside
-            for file in inside.glob("*.txt")
+            for file in text_files(inside)
         }
         return sorted(file.stem for file in files - used)
 
     def notes(self) -> list[str]:
         """What is labelled and cannot be seen."""
-        lost = self.missing()
-        few = ", ".join(lost[:5]) + (", ..." if len(lost) > 5 else "")
-        return (
-            [f"Of {len(lost)} labelled recordings there is neither a video nor pictures ({few})."]
-            if lost
-            else []
-        )
+        end = "without a video or pictures"
+        return [
+            *counted(self.missing(), f"labelled recording is {end}", f"labelled recordings are {end}"),
+            *super().notes(),
+        ]
 
     def labels_of(self, entry: Entry) -> Labels:
         """The labels of the task; what is -5 or -1 is missing."""
@@ -160,7 +159,7 @@ class AffWild2Dataset(PublishedDataset):
         labels = _READERS[self._task](file, header, rows)
         times = self._times(entry, len(rows))
         kept = np.isfinite(times)
-        return Labels(times[kept], labels.values[kept], labels.targets, labels.classes, labels.units)
+        return replace(labels, times=times[kept], values=labels.values[kept], marked=True)
 
     def _times(self, entry: Entry, lines: int) -> NDArray[np.float64]:
         """When each line's frame is shown, in seconds from the first picture; NaN of lines beyond the pictures.
@@ -200,14 +199,22 @@ class AffWild2Dataset(PublishedDataset):
         )
 
 
-def _pictures_of(name: str, whole: dict[str, Path], faces: dict[str, Path]) -> Path | None:
+def _by_name(paths: Iterable[Path]) -> dict[str, list[Path]]:
+    """Videos or folders of pictures by their name in lower case, without suffix."""
+    out: dict[str, list[Path]] = {}
+    for path in paths:
+        out.setdefault((path.name if path.is_dir() else path.stem).casefold(), []).append(path)
+    return out
+
+
+def _pictures_of(name: str, whole: dict[str, list[Path]], faces: dict[str, list[Path]]) -> list[Path]:
     """A recording's video; of one of two people in a video the cropped pictures, since only these tell who is meant."""
     if name in whole:
         return whole[name]
     for side in _SIDES:
         if name.endswith(side):
-            return faces.get(name) or whole.get(name.removesuffix(side))
-    return faces.get(name)
+            return faces.get(name) or whole.get(name.removesuffix(side), [])
+    return faces.get(name, [])
 
 
 @lru_cache(maxsize=256)

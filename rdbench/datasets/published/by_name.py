@@ -9,10 +9,9 @@ from rdbench.datasets.published.common import (
     EXPRESSIONS,
     Entry,
     PublishedDataset,
+    counted,
     named,
     one_class,
-    videos,
-    within,
 )
 from rdbench.errors import InputError
 from rdbench.video.clip import Labels
@@ -124,7 +123,7 @@ class ByNameDataset(PublishedDataset):
             If there is none, or one recording is there twice.
         """
         takes: dict[str, Entry] = {}
-        for path in videos(self.root):
+        for path in self.videos():
             below = path.relative_to(self.root).as_posix()
             match = self._layout.pattern.fullmatch(below)
             if match is None:
@@ -132,7 +131,7 @@ class ByNameDataset(PublishedDataset):
             take = match["take"].replace("/", "_")
             entry = Entry(
                 named(take, match["subject"]),
-                within(self.root, path),
+                self.within(path),
                 word=self._layout.words[match["word"].casefold()],
             )
             other = takes.setdefault(take.casefold(), entry)
@@ -152,8 +151,6 @@ class ByNameDataset(PublishedDataset):
     def notes(self) -> list[str]:
         """What takes no part, and partitions."""
         used = {entry.file for entry in self.found()}
-        spare = sum(1 for path in videos(self.root) if path not in used)
-        told = [
-            f"Passed over in {self.root}: {spare} videos that are no recording of {self.name}, or one that is there twice."
-        ]
-        return [*(told if spare else []), *super().notes()]
+        spare = [path.relative_to(self.root).as_posix() for path in self.videos() if path not in used]
+        why = f"no part: named otherwise than {self._layout.example}, or there twice"
+        return [*counted(spare, f"other video takes {why}", f"other videos take {why}"), *super().notes()]

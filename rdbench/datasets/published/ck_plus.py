@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from rdbench.datasets import delimited, package
-from rdbench.datasets.published.common import Entry, PublishedDataset, named, one_class, series, within
+from rdbench.datasets.published.common import Entry, PublishedDataset, counted, named, one_class
 from rdbench.errors import InputError
 from rdbench.video.clip import Labels
 
@@ -54,23 +54,46 @@ class CkPlusDataset(PublishedDataset):
 
     def found(self) -> list[Entry]:
         """Every labelled sequence."""
+        sequences, labels, out = self._sequences(), self._label_files(), []
+        for name, folder in sequences.items():
+            there = labels.get(name.casefold(), [])
+            if len(there) > 1:
+                raise InputError(f"{there[0].parent}: {len(there)} files label one sequence; keep one.")
+            for file in there:
+                info = named(name, folder.parent.name)
+                out.append(Entry(info, self.within(folder), self.within(file), rate=RATE))
+        return out
+
+    def notes(self) -> list[str]:
+        """What lacks labels or pictures, and partitions."""
+        sequences, labels = self._sequences(), self._label_files()
+        there = {name.casefold() for name in sequences}
+        bare = [name for name in sequences if name.casefold() not in labels]
+        lost = [file.name for name, files in labels.items() if name not in there for file in files]
+        end = f"no part: {self._beside().name} has no file of"
+        return [
+            *counted(bare, f"sequence takes {end} it", f"sequences take {end} them"),
+            *counted(lost, "file labels no sequence of pictures", "files label no sequence of pictures"),
+            *super().notes(),
+        ]
+
+    def _sequences(self) -> dict[str, Path]:
+        """Every folder of pictures of a sequence, by the sequence's name."""
         images = package.folder_like(self.root, "cohn-kanade-images", "extended-cohn-kanade-images")
         if images is None:
             raise InputError(
                 f"{self.root} has no folder cohn-kanade-images, so it is not CK+; --root names the folder that holds it."
             )
-        beside, ending = self._beside(), "facs" if self._units else "emotion"
-        out = []
-        for folder in series(images):
-            subject, name = folder.parent.name, f"{folder.parent.name}_{folder.name}"
-            if not _NAME.fullmatch(name):
-                continue
-            there = sorted((beside / subject / folder.name).glob(f"*_{ending}.txt"))
-            if len(there) > 1:
-                raise InputError(f"{there[0].parent}: {len(there)} files label one sequence; keep one.")
-            if there:
-                file = within(self.root, there[0])
-                out.append(Entry(named(name, subject), within(self.root, folder), file, rate=RATE))
+        every = {f"{folder.parent.name}_{folder.name}": folder for folder in self.series(images)}
+        return {name: folder for name, folder in every.items() if _NAME.fullmatch(name)}
+
+    def _label_files(self) -> dict[str, list[Path]]:
+        """The files of the task by the name of their sequence in lower case."""
+        ending = "_facs.txt" if self._units else "_emotion.txt"
+        out: dict[str, list[Path]] = {}
+        for file in sorted(self._beside().glob("*/*/*")):
+            if file.name.casefold().endswith(ending) and not file.name.startswith("."):
+                out.setdefault(f"{file.parts[-3]}_{file.parts[-2]}".casefold(), []).append(file)
         return out
 
     def labels_of(self, entry: Entry) -> Labels:

@@ -17,7 +17,17 @@ from rdbench.video import pictures
 from rdbench.video.clip import PARTITIONS, Boxes, Clip, ClipInfo, Dataset, Labels
 from rdbench.words import did_you_mean
 
-__all__ = ["EXPRESSION", "EXPRESSIONS", "Entry", "PublishedDataset", "one_class", "series", "videos"]
+__all__ = [
+    "EXPRESSION",
+    "EXPRESSIONS",
+    "Entry",
+    "PublishedDataset",
+    "counted",
+    "named",
+    "numbered",
+    "one_class",
+    "text_files",
+]
 
 EXPRESSION = "expression"
 """The target of all sets that are labelled with classes."""
@@ -63,10 +73,13 @@ class PublishedDataset(Dataset):
         without official ones) and ``boxes/<clip>.csv`` (time, x, y, w, h).
     name : str
         As asked for, with the task behind a colon where a set has several.
+    follow_links : bool
+        Whether symbolic links may lead out of the folder.
     """
 
     root: Path
     name: str = ""
+    follow_links: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "root", Path(self.root))
@@ -134,6 +147,9 @@ class PublishedDataset(Dataset):
             raise InputError(f"{self.root} has no recording {name!r}{did_you_mean(name, entries) or '.'}")
         entry = entries[name]
         try:
+            for picture in pictures.picture_files(entry.file):
+                if picture.is_symlink():
+                    self.within(picture)
             labels = self.labels_of(entry)
             boxes = package.boxes_beside(self.root, name) or self.boxes_of(entry)
         except InputError as error:
@@ -143,11 +159,56 @@ class PublishedDataset(Dataset):
 
     def notes(self) -> list[str]:
         """What whoever uses the set should know before a long run."""
-        if self.official or (self.root / "partitions.csv").is_file():
+        given = (self.root / "partitions.csv").is_file()
+        if self.official:
+            return ["partitions.csv is not read: the set has partitions of its own."] if given else []
+        if given:
             return []
         return [
             "There is no partitions.csv (columns subject or clip, and partition), so every recording is test."
         ]
+
+    def within(self, path: Path) -> Path:
+        """A path of the set, refused where a link leads out of its folder."""
+        return inside(self.root, str(path.relative_to(self.root)), str(self.root), follow=self.follow_links)
+
+    def videos(self, skip: Sequence[Path] = ()) -> Iterator[Path]:
+        """Every video of the folder and those in it, sorted, but for hidden ones and some folders."""
+        every = _walk(self.root, _DEPTH + 2, skip, self.follow_links)
+        yield from (path for path in every if path.suffix.casefold() in SUFFIXES)
+
+    def series(self, folder: Path, depth: int = _DEPTH) -> Iterator[Path]:
+        """Every folder below this one that holds pictures, sorted."""
+        for path in sorted(folder.iterdir()):
+            if (
+                path.is_dir()
+                and (self.follow_links or not path.is_symlink())
+                and not path.name.startswith(".")
+            ):
+                if any(inner.suffix.casefold() in pictures.SUFFIXES for inner in path.iterdir()):
+                    yield path
+                elif depth:
+                    yield from self.series(path, depth - 1)
+
+
+def counted(names: Sequence[str], one: str, many: str) -> list[str]:
+    """A note on some recordings, with a few of their names; none where there is none.
+
+    Parameters
+    ----------
+    names : sequence of str
+    one, many : str
+        The end of the sentence that begins with their number.
+    """
+    if not names:
+        return []
+    few = ", ".join(sorted(names)[:5]) + (", ..." if len(names) > 5 else "")
+    return [f"{len(names)} {one if len(names) == 1 else many} ({few})."]
+
+
+def text_files(folder: Path) -> list[Path]:
+    """The text files of a folder, sorted, but for hidden ones."""
+    return sorted(p for p in folder.iterdir() if p.suffix.casefold() == ".txt" and not p.name.startswith("."))
 
 
 def one_class(word: str, classes: Sequence[str]) -> Labels:
@@ -157,32 +218,17 @@ def one_class(word: str, classes: Sequence[str]) -> Labels:
     )
 
 
-def videos(root: Path, skip: Sequence[Path] = ()) -> Iterator[Path]:
-    """Every video of a folder and those in it, sorted, but for hidden ones and some folders."""
-    yield from (path for path in _walk(root, _DEPTH + 2, skip) if path.suffix.casefold() in SUFFIXES)
-
-
-def _walk(folder: Path, depth: int, skip: Sequence[Path]) -> Iterator[Path]:
+def _walk(folder: Path, depth: int, skip: Sequence[Path], follow: bool) -> Iterator[Path]:
     try:
         there = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
         raise InputError(f"The folder {folder} cannot be read ({error.strerror or error}).") from error
     for path in there:
         if path.is_dir():
-            if depth and path not in skip and not path.is_symlink():
-                yield from _walk(path, depth - 1, skip)
+            if depth and path not in skip and (follow or not path.is_symlink()):
+                yield from _walk(path, depth - 1, skip, follow)
         else:
             yield path
-
-
-def series(folder: Path, depth: int = _DEPTH) -> Iterator[Path]:
-    """Every folder below this one that holds pictures, sorted."""
-    for path in sorted(folder.iterdir()):
-        if path.is_dir() and not path.is_symlink() and not path.name.startswith("."):
-            if any(inner.suffix.casefold() in pictures.SUFFIXES for inner in path.iterdir()):
-                yield path
-            elif depth:
-                yield from series(path, depth - 1)
 
 
 def named(name: str, subject: str, partition: str = "test") -> ClipInfo:
@@ -201,11 +247,6 @@ def numbered(file: Path) -> NDArray[np.int64]:
     return np.array([pictures.number_of(path) for path in pictures.picture_files(file)], dtype=np.int64)
 
 
-def within(root: Path, path: Path) -> Path:
-    """A path of a set, refused where a link leads out of its folder."""
-    return inside(root, str(path.relative_to(root)), str(root))
-
-
 def _partitioned(root: Path, entries: Mapping[str, Entry]) -> dict[str, Entry]:
     """The recordings that partitions.csv lists, with their partitions; all, as they are, where there is no such file."""
     path = root / "partitions.csv"
@@ -217,7 +258,7 @@ def _partitioned(root: Path, entries: Mapping[str, Entry]) -> dict[str, Entry]:
     known = {getattr(entry.info, "subject" if by == "subject" else "name") for entry in entries.values()}
     listed: dict[str, str] = {}
     for line, cells in table.rows:
-        name, part = cells[who], cells[where].casefold()
+        name, part = safe(cells[who]), cells[where].casefold()
         if part not in PARTITIONS:
             raise InputError(
                 f"{path}, line {line}: partition should be train, dev or test, but is {part[:40]!r}."
