@@ -93,7 +93,7 @@ def _encoders() -> set[str]:
     return {line.split()[1] for line in done.stdout.splitlines() if line.startswith(" V")}
 
 
-def package(dataset: str, root: Path, follow_links: bool) -> tuple[list[str], bool]:
+def package(dataset: str, root: Path, follow_links: bool = False) -> tuple[list[str], bool]:
     """Check a dataset's package: lines to print, and whether the partitions that are needed can be used."""
     seen = inspect_package(dataset, root, follow_links=follow_links)
     lines = [

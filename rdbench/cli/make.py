@@ -216,6 +216,7 @@ def _print_plan(plan: Any) -> None:
 @click.option(
     "--start", metavar="DIR", help="Go on from the weights in a folder; 'shipped': those that ship."
 )
+@click.option("--follow-links", is_flag=True, help="Links may lead out of the folder (git-annex, DVC).")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("weights"), show_default=True)
 def train(
     backends: Sequence[str],
@@ -230,6 +231,7 @@ def train(
     delay: float,
     device: str,
     start: str | None,
+    follow_links: bool,
     out: Path,
 ) -> None:
     """Train back-ends and write their weights; `rdbench run --weights DIR` uses them.
@@ -254,7 +256,7 @@ def train(
 
     files = train_backends(
         tuple(dict.fromkeys(backends)),
-        open_dataset(dataset, None if root is None else Path(root)),
+        open_dataset(dataset, None if root is None else Path(root), follow_links=follow_links),
         out,
         factors=tuple(dict.fromkeys(factors)),
         targets=targets,

@@ -214,6 +214,12 @@ def new_figure(
 _LEFT = 0.012
 """Where title and caption begin, as a share of the figure's width."""
 
+_GAP = 0.03
+"""Room between title and legend, the same; text is a little wider at another resolution."""
+
+_FEWEST = 20
+"""Letters of a title that a line has at the least."""
+
 
 def describe(figure: Drawing, title: str, caption: str) -> None:
     """Give a figure its caption, which begins with the title, and on screens draw both."""
@@ -234,10 +240,13 @@ def _title(figure: Drawing, title: str) -> None:
     text = figure.suptitle(title, x=_LEFT, ha="left", fontsize=11, fontweight="bold")
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
     beside = max((one.get_window_extent(renderer).width for one in figure.legends), default=0.0)
-    room = figure.bbox.width * (1 - 2 * _LEFT) - beside
+    room = figure.bbox.width * (1 - 2 * _LEFT - (_GAP if beside else 0)) - beside
     width = text.get_window_extent(renderer).width
-    if width > room:
-        text.set_text("\n".join(textwrap.wrap(title, max(int(len(title) * room / width), 20))))
+    letters = max(int(len(title) * room / width), _FEWEST)
+    while text.get_window_extent(renderer).width > room and letters >= _FEWEST:
+        # Some lines have wider letters than the title has on average.
+        text.set_text("\n".join(textwrap.wrap(title, letters)))
+        letters -= 1
 
 
 def legend(figure: Figure, title: str, entries: Iterable[tuple[str, Look]], *, hollow: bool = False) -> None:

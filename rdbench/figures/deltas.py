@@ -21,6 +21,7 @@ from rdbench.figures.canvas import Drawing, Style, describe, legend, new_figure,
 from rdbench.figures.captions import box_words, gold_phrase, only, subject
 from rdbench.figures.source import Named, Source, panel_rows
 from rdbench.figures.style import Look, factor_look
+from rdbench.measures import within_sentence
 from rdbench.stats.bd import Side, relative_difference
 from rdbench.stats.metrics import METRIC_NAMES
 from rdbench.typing import Array
@@ -74,7 +75,7 @@ def forest(table: pd.DataFrame, *, style: Style = "screen") -> Drawing:
     groups = rows.groupby(["test_target", "test_backend"], sort=False).ngroup().to_numpy()
     # A heading above each group, and half a row of air between groups.
     heights = -(np.arange(len(rows)) + 1.5 * groups + 1.0)
-    metric = METRIC_NAMES.get(only(rows, "metric"), only(rows, "metric"))
+    metric = within_sentence(only(rows, "metric"))
     with settings(style):
         figure = new_figure(style, 2)
         width = figure.get_size_inches()[0]
@@ -345,7 +346,7 @@ def _sides(scope: Scope, rows: pd.DataFrame) -> tuple[dict[tuple[str, str], Side
 def _difference_caption(
     *, metric: str, bits: str, boxes: bool, chosen_on: str, gold: str, region: str, variant: str, mode: str
 ) -> str:
-    what = METRIC_NAMES.get(metric, metric)
+    what = within_sentence(metric)
     parts = [
         f"{gold_phrase(gold, metric)}. Below 0: what is named first needs fewer bits at this {what}.",
         f"Region {region}, variant {variant}, mode {mode}; {bits} bits.",

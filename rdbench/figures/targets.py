@@ -19,8 +19,8 @@ from rdbench.figures.canvas import Drawing, Style, describe, legend, new_figure,
 from rdbench.figures.captions import box_words, gold_phrase, only, sentences
 from rdbench.figures.source import Named, Source
 from rdbench.figures.style import Look, looks, readable
+from rdbench.measures import within_sentence
 from rdbench.stats.intervals import FEW_SUBJECTS
-from rdbench.stats.metrics import METRIC_NAMES
 from rdbench.typing import Array
 
 __all__ = ["GOALS", "cost", "cost_figures", "shown_factors", "target_figures", "targets"]
@@ -156,7 +156,7 @@ def _caption(table: pd.DataFrame) -> str:
         if subjects < FEW_SUBJECTS
         else f"Bars: 95 % intervals over {subjects} subjects (jackknife); an arrow goes on, at times without end.",
         "An open grey arrow: the curve does not reach it up to there, or is above it from there on.",
-        f"Isotonic in {METRIC_NAMES.get(metric, metric)}, nothing is extrapolated.",
+        f"Isotonic in {within_sentence(metric)}, nothing is extrapolated.",
         box_words(only(table, "region"), bool(charged[2])),
     )
 

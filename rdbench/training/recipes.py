@@ -191,7 +191,7 @@ def recipes_for(
     parents = () if onward and model.fixed.get("epochs") != 0 else model.start
     recipes = []
     for _, parent in parents:
-        recipes += recipes_for(parent, size, targets, every, onward, **changes)
+        recipes += recipes_for(parent, size, targets, every, onward=onward, **changes)
     start = tuple((prefix, _own(parent, size, every)[0]) for prefix, parent in parents)
     how = {"backend": backend, "network": network, "start": start, "rates": model.rates}
     fixed = dict(model.fixed)

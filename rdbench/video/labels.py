@@ -112,16 +112,7 @@ def join(labels: Labels, times: NDArray[np.float64]) -> Joined:
         low, high = labels.values[before[between]], labels.values[after[between]]
         values[between] = low + share * (high - low)
     present = np.isfinite(values).any(axis=1)
-    if labels.marked and not present.any():
-        raise NothingToScoreError(
-            f"none of its {len(times)} frames is annotated ({', '.join(labels.targets)})"
-        )
-    if present.mean() < 0.5 and not labels.marked:
-        raise ClipError(
-            f"Labels from {at[0]:.2f} s to {at[-1]:.2f} s hold a value for only {100 * present.mean():.0f} % of the "
-            f"video's frames ({', '.join(labels.targets)}), at least half are needed: the others are missing or no "
-            "numbers."
-        )
+    _require_values(labels, present)
     return Joined(
         values=values,
         exact=int((exact & present).sum()),
@@ -129,6 +120,21 @@ def join(labels: Labels, times: NDArray[np.float64]) -> Joined:
         interpolated=int((between & present).sum()),
         missing=int((~present).sum()),
     )
+
+
+def _require_values(labels: Labels, present: NDArray[np.bool_]) -> None:
+    """Refuse labels that hold next to nothing, unless they say of each frame that nobody annotated it."""
+    at = labels.times
+    if labels.marked and not present.any():
+        raise NothingToScoreError(
+            f"none of its {len(present)} frames is annotated ({', '.join(labels.targets)})"
+        )
+    if present.mean() < 0.5 and not labels.marked:
+        raise ClipError(
+            f"Labels from {at[0]:.2f} s to {at[-1]:.2f} s hold a value for only {100 * present.mean():.0f} % of the "
+            f"video's frames ({', '.join(labels.targets)}), at least half are needed: the others are missing or no "
+            "numbers."
+        )
 
 
 def _of_all(labels: Labels, frames: int) -> Joined:

@@ -17,9 +17,9 @@ from rdbench.curves.deltas import bd_table, relative_differences
 from rdbench.curves.envelope_tables import envelopes, switch_points
 from rdbench.curves.run import open_run
 from rdbench.errors import InputError, NotComparableError
+from rdbench.figures import canvas, strip
 from rdbench.figures import deltas as bd_figures
 from rdbench.figures import draw as figures
-from rdbench.figures import strip
 from rdbench.figures.axes import log_ticks, ratio_ticks
 from rdbench.figures.canvas import DOUBLE, SINGLE
 from rdbench.figures.captions import gold_phrase
@@ -27,6 +27,7 @@ from rdbench.figures.deltas import _differences, differences
 from rdbench.figures.envelope import _lanes
 from rdbench.figures.source import Source
 from rdbench.figures.style import factor_look, looks
+from rdbench.measures import within_sentence
 from rdbench.tables import pictures as samples
 from rdbench.tables.basis import Basis
 
@@ -112,6 +113,28 @@ def test_no_text_is_cut_off_and_the_legend_covers_no_data(style, codecs):
     if style == "paper":
         assert figure.get_figwidth() == (SINGLE if len(codecs) == 1 else DOUBLE)
         assert figure._suptitle is None
+
+
+@pytest.mark.parametrize("dpi", [100, 150, 300])
+def test_a_title_of_any_length_ends_before_the_legend(dpi):
+    for length in (20, 40, 46, 49, 52, 60, 150):
+        with canvas.settings("screen"):
+            figure, _, _ = canvas.panels("screen", 1)
+            canvas.legend(figure, "Envelope", [("factor 1", factor_look(1))])
+            canvas.describe(figure, ("AU12, direct@lite: " + "what was chosen " * 20)[:length].rstrip(), "")
+            figure.dpi = dpi
+            figure.canvas.draw()
+        renderer = figure.canvas.get_renderer()
+        title, legend = (one.get_window_extent(renderer) for one in (figure._suptitle, figure.legends[0]))
+        assert title.x1 < legend.x0 - 0.01 * figure.bbox.width
+
+
+@pytest.mark.parametrize(
+    ("metric", "words"),
+    [("unit_f1", "F1 of units"), ("f1", "macro F1"), ("ccc", "CCC"), ("tar", "true-accept rate")],
+)
+def test_names_of_metrics_within_a_sentence(metric, words):
+    assert within_sentence(metric) == words
 
 
 def test_agreement_is_never_shown_as_truth():
