@@ -6,15 +6,15 @@ STAMP := $(VENV)/.stamp
 TOOLS := $(VENV)/.tools
 REFERENCE := results/reference
 SEED_WEIGHTS := results/weights
-SEEDS := 1 2 3 4
+SEEDS := 1 2 3 4 5 6 7 8 9
+DEVICE := auto
 # Two halves that share nothing they start from, for two cores.
-ALONE := hr@lite direct-mix@lite separate@lite
-FROM_SR := max-mix@lite mix-mix@lite max-max@lite
-AT := --factor 4 --factor 8 --factor 16
+ALONE := hr@lite direct-mix@lite separate@lite separate-tuned@lite direct@lite
+FROM_SR := max-mix@lite mix-mix@lite max-max@lite frozen@lite joint@lite
 DRAWN := --only standalone,methods,strip
 
 .DEFAULT_GOAL := help
-.PHONY: help setup figures standalone figures-reference test test-long lint format train train-seeds grids codecs-table efforts clean bench paper \
+.PHONY: help setup figures standalone figures-reference test test-long lint format train train-seeds train-size grids codecs-table efforts clean bench paper \
 	weights-alone weights-from-sr
 
 help: ## list the targets
@@ -75,33 +75,36 @@ train: $(STAMP) ## train the weights that ship anew (seed 0)
 	$(MAKE) -j 2 weights-alone weights-from-sr
 
 weights-alone: $(STAMP)
-	$(BIN)/rdbench train direct@lite $(ALONE) separate-tuned@lite --out rdbench/weights
+	$(BIN)/rdbench train $(ALONE) --device $(DEVICE) --out rdbench/weights
 
 weights-from-sr: $(STAMP)
-	$(BIN)/rdbench train $(FROM_SR) joint@lite frozen@lite --out rdbench/weights
+	$(BIN)/rdbench train $(FROM_SR) --device $(DEVICE) --out rdbench/weights
 
-train-seeds: $(STAMP) ## train the other seeds of the paper's tables (1 to 4)
+train-seeds: $(STAMP) ## train the other seeds of the paper's tables (1 to 9); DEVICE=cuda where there is one
 	mkdir -p $(SEED_WEIGHTS)
 	cp rdbench/weights/*.safetensors $(SEED_WEIGHTS)/
 	$(MAKE) -j 2 $(foreach seed,$(SEEDS),from-sr-seed-$(seed) alone-seed-$(seed))
 
 alone-seed-%: $(STAMP)
-	$(BIN)/rdbench train $(ALONE) --seed $* --out $(SEED_WEIGHTS)/seed-$*
-	$(BIN)/rdbench train direct@lite $(AT) --seed $* --out $(SEED_WEIGHTS)/seed-$*
+	$(BIN)/rdbench train $(ALONE) --device $(DEVICE) --seed $* --out $(SEED_WEIGHTS)/seed-$*
 
 from-sr-seed-%: $(STAMP)
-	$(BIN)/rdbench train $(FROM_SR) --seed $* --out $(SEED_WEIGHTS)/seed-$*
-	$(BIN)/rdbench train joint@lite $(AT) --seed $* --out $(SEED_WEIGHTS)/seed-$*
+	$(BIN)/rdbench train $(FROM_SR) --device $(DEVICE) --seed $* --out $(SEED_WEIGHTS)/seed-$*
 
-paper: $(STAMP) ## tables and figures of the paper's models (after train-seeds)
-	$(BIN)/rdbench run paper-standalone.toml --weights $(SEED_WEIGHTS) --out results/paper-standalone
-	$(BIN)/rdbench run paper-standalone.toml $(AT) $(foreach seed,$(SEEDS),--backend direct@lite\#$(seed) --backend joint@lite\#$(seed)) \
-		--weights $(SEED_WEIGHTS) --out results/paper-specialists
-	$(BIN)/rdbench run paper.toml --weights $(SEED_WEIGHTS) --out results/paper
-	$(BIN)/rdbench methods results/paper-standalone results/paper-specialists --format markdown -o results/paper/methods.md
-	$(BIN)/rdbench claims results/paper-standalone results/paper-specialists results/paper --claims paper.toml \
-		--format markdown -o results/paper/claims.md
-	for run in paper-standalone paper-specialists paper; do $(BIN)/rdbench plot results/$$run $(DRAWN) || exit 1; done
+train-size: $(STAMP) ## train networks of the paper's own size, seed 0 (hours without a GPU)
+	mkdir -p $(SEED_WEIGHTS)
+	cp rdbench/weights/*.safetensors $(SEED_WEIGHTS)/
+	$(BIN)/rdbench train hr@paper direct-mix@paper max-mix@paper --device $(DEVICE) --out $(SEED_WEIGHTS)
+
+paper: $(STAMP) ## tables and figures of the paper's models (after train-seeds and train-size)
+	for run in paper-standalone paper-size paper; do \
+		$(BIN)/rdbench run $$run.toml --weights $(SEED_WEIGHTS) --out results/$$run || exit 1; \
+		$(BIN)/rdbench plot results/$$run $(DRAWN) || exit 1; \
+	done
+	for run in paper-standalone paper-size; do \
+		$(BIN)/rdbench methods results/$$run --format markdown -o results/$$run/methods.md || exit 1; \
+	done
+	$(BIN)/rdbench claims results/paper-standalone results/paper --claims paper.toml --format markdown -o results/paper/claims.md
 
 grids: $(STAMP) ## find the bitrate grids of abr.toml on dev clips
 	$(BIN)/python -m rdbench.sweep.grids rdbench/experiments/abr.toml

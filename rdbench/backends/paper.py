@@ -11,6 +11,7 @@ from rdbench.backends.protocol import Backend
 from rdbench.backends.recognisers import open_recognisers
 
 __all__ = [
+    "coded_mix",
     "direct",
     "direct_mix",
     "frozen",
@@ -73,3 +74,8 @@ def mix_mix(size: str | None, weights: Path | None, device: str) -> Backend:
 def max_max(size: str | None, weights: Path | None, device: str) -> Backend:
     """Open the ablation of the second half of "max-mix": recognition learned at the largest factor, too."""
     return open_recognisers("max-max", size, weights, device)
+
+
+def coded_mix(size: str | None, weights: Path | None, device: str) -> Backend:
+    """Open One-for-All that has also seen what codecs leave of faces; the paper has no such model."""
+    return open_recognisers("coded-mix", size, weights, device)

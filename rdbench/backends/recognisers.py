@@ -140,8 +140,9 @@ class Recognisers:
                 filled = torch.zeros(BATCH, 1, FACE, FACE)
                 filled[: len(part), 0] = torch.from_numpy(np.ascontiguousarray(part))
                 values = network(filled.to(self._device, memory_format=torch.channels_last))
-                parts.append(values[: len(part)].float().cpu().numpy())
-        return np.concatenate(parts).astype(np.float64)
+                parts.append(values[: len(part)].float())
+            # Brought here together: a device is waited for once, not for each batch.
+            return torch.cat(parts).cpu().numpy().astype(np.float64)
 
 
 class _SharedRestorer(nn.Module):

@@ -85,6 +85,8 @@ class Recipe(BaseModel):
     people : int
         Train subjects that are learned from, drawn by the seed without another seed meeting the same ones as long as
         there are others; 0 stands for all.
+    coded : int
+        How often each face is also seen as codecs leave it, at each factor.
     select_on : {"dev", "train"}
         The epoch is chosen on dev, or on a fixed quarter of the train subjects (where dev is reported).
     delay : float
@@ -126,6 +128,7 @@ class Recipe(BaseModel):
     noise: float = Field(default=0.0, ge=0, lt=1)
     stride: int = Field(default=1, ge=1)
     people: int = Field(default=0, ge=0)
+    coded: int = Field(default=0, ge=0, le=16)
     select_on: Literal["dev", "train"] = "dev"
     delay: float = Field(default=0.0, ge=0, le=8)
     network: str = "Recogniser"

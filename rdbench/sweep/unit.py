@@ -362,7 +362,7 @@ def _opened_as(setup: Setup, backend: Backend) -> str:
     return next(name for name in setup.backends if _open(name, setup.weights, setup.device) is backend)
 
 
-@functools.lru_cache(maxsize=64)
+@functools.cache
 def _open(name: str, weights: Path | None, device: str) -> Backend:
     return find_backend(name, weights, device)
 

@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rdbench.errors import ClipError, InputError
+from rdbench.errors import ClipError, EncodeError, InputError
+from rdbench.training.decoded import coded_views
 from rdbench.video import labels
 from rdbench.video.clip import FACE_SIZE, Clip, ClipInfo, Dataset, Labels
 from rdbench.video.labels import shift_labels
 from rdbench.video.views import face_views
 
-__all__ = ["FaceSet", "drawn_people", "hold_out", "labelled_with", "load_faces"]
+__all__ = ["FaceSet", "Sampling", "drawn_people", "hold_out", "labelled_with", "load_faces"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class FaceSet:
         Of the one target, whose labels are then indices into them.
     units : bool
         Whether targets are there (1) or not (0).
+    coded : dict of (int, int) to (n, 96, 96) uint8
+        By factor and version, the same faces as codecs leave them; see `rdbench.training.decoded`.
     """
 
     luma: dict[int, NDArray[np.uint8]]
@@ -54,19 +57,34 @@ class FaceSet:
     face_px: dict[int, float]
     classes: tuple[str, ...] = ()
     units: bool = False
+    coded: dict[tuple[int, int], NDArray[np.uint8]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.values)
 
-    def of(self, factors: Sequence[int]) -> FaceSet:
-        """The same frames at some of the factors only."""
-        luma = {factor: self.luma[factor] for factor in factors}
-        return replace(self, luma=luma, face_px={factor: self.face_px[factor] for factor in factors})
+    @property
+    def planes(self) -> list[NDArray[np.uint8]]:
+        """Every view of the faces, uncoded ones first."""
+        return [*self.luma.values(), *self.coded.values()]
+
+    def of(self, factors: Sequence[int], versions: int = 0) -> FaceSet:
+        """The same frames at some of the factors only, and so many coded versions of each."""
+        return replace(
+            self,
+            luma={factor: self.luma[factor] for factor in factors},
+            face_px={factor: self.face_px[factor] for factor in factors},
+            coded={
+                (factor, version): self.coded[factor, version]
+                for factor in factors
+                for version in range(versions)
+            },
+        )
 
     def where(self, keep: NDArray[np.bool_]) -> FaceSet:
         """Some of the frames."""
         luma = {factor: planes[keep] for factor, planes in self.luma.items()}
-        return replace(self, luma=luma, values=self.values[keep], subject=self.subject[keep])
+        coded = {key: planes[keep] for key, planes in self.coded.items()}
+        return replace(self, luma=luma, coded=coded, values=self.values[keep], subject=self.subject[keep])
 
     def unlabelled(self) -> FaceSet:
         """The same faces without labels: restoring them needs none, and does not depend on them."""
@@ -78,6 +96,7 @@ class FaceSet:
         kind = (self.classes, self.units) if self.classes or self.units else ()
         digest = hashlib.sha256(repr((self.targets, self.subjects, *kind)).encode())
         arrays: list[NDArray[Any]] = [self.values, self.subject, *(self.luma[f] for f in sorted(self.luma))]
+        arrays += [self.coded[key] for key in sorted(self.coded)]
         for array in arrays:
             digest.update(f"{array.dtype.str}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()[:16]
@@ -100,18 +119,38 @@ def labelled_with(dataset: Dataset) -> Labels:
     raise InputError(f"No train recording of {dataset.name} can be read: {wrong}")
 
 
+@dataclass(frozen=True)
+class Sampling:
+    """What is taken of a partition.
+
+    Parameters
+    ----------
+    stride : int
+        Every n-th frame.
+    delay : float
+        Seconds that labels are moved back; see `rdbench.video.labels.shift_labels`.
+    people, seed : int
+        How many subjects, and the number of their draw; see `drawn_people`.
+    versions : int
+        How often each face is there as codecs leave it; see `rdbench.training.decoded`.
+    """
+
+    stride: int = 1
+    delay: float = 0.0
+    people: int = 0
+    seed: int = 0
+    versions: int = 0
+
+
 def load_faces(
     dataset: Dataset,
     partition: str,
     factors: Sequence[int],
     targets: Sequence[str],
-    stride: int = 1,
+    sampling: Sampling = Sampling(),
     progress: Callable[[str], None] = lambda text: None,
-    delay: float = 0.0,
-    people: int = 0,
-    seed: int = 0,
 ) -> FaceSet:
-    """Crop, scale and label every `stride`-th frame of a partition, or of some of its people.
+    """Crop, scale and label the faces of a partition, or of some of its people.
 
     Parameters
     ----------
@@ -120,32 +159,30 @@ def load_faces(
     factors : sequence of int
     targets : sequence of str
         Which labels, in this order.
-    stride : int
+    sampling : Sampling
     progress : callable
         Called with one line for each recording.
-    delay : float
-        Seconds that labels are moved back; see `rdbench.video.labels.shift_labels`.
-    people, seed : int
-        How many subjects, and the number of their draw; see `drawn_people`.
 
     Raises
     ------
     InputError
         If there is no such partition, target or label, or no recording can be used.
     """
-    recordings = drawn_people(_recordings(dataset, partition), people, seed)
+    recordings = drawn_people(_recordings(dataset, partition), sampling.people, sampling.seed)
     subjects = tuple(dict.fromkeys(info.subject for info in recordings))
     luma: dict[int, list[NDArray[np.uint8]]] = {factor: [] for factor in factors}
+    coded: dict[tuple[int, int], list[NDArray[np.uint8]]] = {}
     values, subject = [], []
     kind: tuple[tuple[str, ...], bool] | None = None
     for number, info in enumerate(recordings, 1):
         try:
             clip = dataset.load(info.name)
-            gold = shift_labels(_labels(clip, dataset, targets), delay)
+            gold = shift_labels(_labels(clip, dataset, targets), sampling.delay)
             # The one place where training meets pictures: the sweep's own way to them.
-            views = face_views(clip, factors, stride)
+            views = face_views(clip, factors, sampling.stride)
+            decoded = coded_views(clip, factors, sampling.stride, sampling.versions)
             joined = labels.join(gold, views.times).values
-        except ClipError as error:
+        except (ClipError, EncodeError) as error:
             progress(f"{info.name} is left out: {error}")
             continue
         own = gold.classes, gold.units
@@ -162,6 +199,8 @@ def load_faces(
             continue
         for factor in factors:
             luma[factor].append(views.luma[factor][keep])
+        for key, planes in decoded.items():
+            coded.setdefault(key, []).append(planes[keep])
         values.append(columns[keep].astype(np.float32))
         subject.append(np.full(len(keep), subjects.index(info.subject)))
         progress(f"{info.name}: {len(keep)} faces ({number} of {len(recordings)} recordings of {partition})")
@@ -178,6 +217,7 @@ def load_faces(
         subjects,
         {factor: FACE_SIZE / factor for factor in factors},
         *(kind or ((), False)),
+        {key: np.concatenate(parts) for key, parts in coded.items()},
     )
 
 

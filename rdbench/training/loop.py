@@ -7,7 +7,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,7 +26,7 @@ from rdbench.backends.weights import (
     write_weights,
 )
 from rdbench.errors import InputError
-from rdbench.training.examples import FaceSet, hold_out, load_faces
+from rdbench.training.examples import FaceSet, Sampling, hold_out, load_faces
 from rdbench.training.log import draw, write_log
 from rdbench.training.starts import begun, own_start
 from rdbench.training.state import Fitted, State
@@ -146,7 +146,8 @@ def _learn(state: State, epoch: int) -> float:
     generator = torch.Generator().manual_seed(_chance(recipe.seed, -epoch))
     order = torch.randperm(task.frames, generator=generator)
     state.network.train()
-    total = 0.0
+    # Summed where it is computed: asking for each batch's loss would wait for each batch.
+    total = torch.zeros((), dtype=torch.float64, device=state.device)
     for batch in range(batches):
         step = (epoch - 1) * batches + batch
         state.set_rate(_schedule(step, recipe.epochs * batches))
@@ -158,13 +159,13 @@ def _learn(state: State, epoch: int) -> float:
         state.optimiser.zero_grad()
         loss.backward()
         state.optimiser.step()
-        total += float(loss.detach())
+        total += loss.detach()
         state.follow(min(recipe.average, (1 + step) / (10 + step)))
-    if not np.isfinite(total):
+    if not total.isfinite():
         raise InputError(
             f"Training of {recipe.stem} diverged in epoch {epoch}; lower the learning rate (it is {recipe.rate})."
         )
-    return total / batches
+    return float(total) / batches
 
 
 def train(
@@ -219,7 +220,7 @@ def train(
         recipe=recipe,
         face_px=float(np.exp(np.mean(np.log(wide)))),
         dataset=dataset.name,
-        content=learn.of(faces_of(recipe)).content(),
+        content=learn.of(faces_of(recipe), recipe.coded).content(),
         frames=len(learn),
         train_mean=_means(learn) if recipe.targets else {},
         parents={stem: parent.hash for stem, parent in parents.items()},
@@ -286,14 +287,12 @@ def training_faces(
         Those of several recipes, where one reading serves them all; by default the recipe's own.
     """
     wanted = tuple(factors) or faces_of(recipe)
-    drawn = {"people": recipe.people, "seed": recipe.seed}
-    learn = load_faces(
-        dataset, "train", wanted, recipe.targets, recipe.stride, progress, recipe.delay, **drawn
-    )
+    every = Sampling(recipe.stride, recipe.delay, versions=recipe.coded)
+    some = replace(every, people=recipe.people, seed=recipe.seed)
+    learn = load_faces(dataset, "train", wanted, recipe.targets, some, progress)
     if recipe.select_on == "train":
         return hold_out(learn)
-    dev = load_faces(dataset, "dev", wanted, recipe.targets, recipe.stride, progress, recipe.delay)
-    return learn, dev
+    return learn, load_faces(dataset, "dev", wanted, recipe.targets, every, progress)
 
 
 def versions() -> dict[str, str]:

@@ -51,10 +51,10 @@ class State:
     """
 
     def __init__(self, network: nn.Module, recipe: Recipe, task: Task, device: torch.device) -> None:
-        self.network, self.recipe, self.task = network, recipe, task
+        self.network, self.recipe, self.task, self.device = network, recipe, task, device
         self.average = {name: value.detach().clone() for name, value in network.state_dict().items()}
         self.fitted = Fitted(best={name: value.clone() for name, value in self.average.items()})
-        self.optimiser = _optimiser(network, recipe)
+        self.optimiser = _optimiser(network, recipe, device)
         self._key = _key(recipe, task, device, self.average)
 
     def set_rate(self, share: float) -> None:
@@ -65,8 +65,8 @@ class State:
     @torch.no_grad()
     def follow(self, decay: float) -> None:
         """Let the moving average follow the network by one step."""
-        for name, value in self.network.state_dict().items():
-            self.average[name].lerp_(value, 1 - decay)
+        now = self.network.state_dict()
+        torch._foreach_lerp_(list(self.average.values()), [now[name] for name in self.average], 1 - decay)
 
     def note(self, loss: float, scores: dict[str, float]) -> None:
         """Put an epoch down; where its scores are the best so far, its weights are those that training is for."""
@@ -123,7 +123,7 @@ class State:
         return len(self.fitted.history)
 
 
-def _optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+def _optimiser(network: nn.Module, recipe: Recipe, device: torch.device) -> torch.optim.Optimizer:
     """AdamW with a rate for each group of weights; frozen ones are left out."""
     groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
@@ -135,6 +135,8 @@ def _optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         [{"params": parameters, "share": share} for share, parameters in groups.items()],
         lr=recipe.rate,
         weight_decay=recipe.decay,
+        # One launch for all weights instead of one for each; on a CPU it would only change the last digits.
+        fused=device.type == "cuda",
     )
 
 

@@ -165,7 +165,7 @@ def score(
 
 
 class Recognition:
-    """From faces to labels; with several factors, one is drawn at random for each face.
+    """From faces to labels; with several factors or coded versions, one is drawn at random for each face.
 
     Parameters
     ----------
@@ -179,10 +179,11 @@ class Recognition:
         self.frames = len(learn)
         self.columns = learn.targets
         self.measure = "accuracy" if learn.classes else "F1" if learn.units else "CCC"
-        self._recipe, self._device, self._choose = recipe, device, choose.of(recipe.factors)
-        self._planes = _stacked(learn, recipe.factors).to(device)
+        self._recipe, self._device, self._choose = recipe, device, choose.of(recipe.factors, recipe.coded)
+        seen = learn.of(recipe.factors, recipe.coded)
+        self._planes = _stacked(seen).to(device)
         self._gold = torch.from_numpy(learn.values).to(device)
-        self.content = _content(learn.of(recipe.factors), self._choose)
+        self.content = _content(seen, self._choose)
 
     def batch(self, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Augmented faces (n, 1, 96, 96) and their labels (n, k)."""
@@ -224,7 +225,7 @@ class Restoration:
         self.frames = len(learn)
         self._recipe, self._device, self._choose = recipe, device, choose
         self._side = FACE if recipe.network == "ResidualRestorer" else PATCH
-        self._planes = _stacked(learn, recipe.factors).to(device)
+        self._planes = _stacked(learn.of(recipe.factors)).to(device)
         self._pristine = torch.from_numpy(learn.luma[1]).to(device)
         both = sorted({1, *recipe.factors})
         self.content = _content(learn.of(both), choose.of(both))
@@ -266,8 +267,8 @@ class Restoration:
         return {"restored": gain}
 
 
-def _stacked(faces: FaceSet, factors: tuple[int, ...]) -> Tensor:
-    return torch.stack([torch.from_numpy(faces.luma[factor]) for factor in factors])
+def _stacked(faces: FaceSet) -> Tensor:
+    return torch.stack([torch.from_numpy(planes) for planes in faces.planes])
 
 
 def _taken(planes: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
@@ -282,12 +283,12 @@ def _centre(planes: Tensor, side: int) -> Tensor:
 
 
 def _shares(faces: FaceSet, most: int | None) -> list[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
-    """For each factor its planes and which of them to look at: another share of the frames each."""
+    """For each view its planes and which of them to look at: another share of the frames each."""
     every = np.arange(len(faces))
     if most is None:
-        return [(planes, every) for planes in faces.luma.values()]
-    step = max(1, -(-len(faces) * len(faces.luma) // most))
-    return [(planes, every[number % step :: step]) for number, planes in enumerate(faces.luma.values())]
+        return [(planes, every) for planes in faces.planes]
+    step = max(1, -(-len(faces) * len(faces.planes) // most))
+    return [(planes, every[number % step :: step]) for number, planes in enumerate(faces.planes)]
 
 
 def _content(*faces: FaceSet) -> str:

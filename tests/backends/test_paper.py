@@ -14,7 +14,17 @@ from rdbench.training.loop import train
 from rdbench.training.recipes import MODELS, recipes_for
 
 TARGETS = ("up", "side")
-SINGLE = ("hr", "direct-mix", "separate", "separate-tuned", "frozen", "max-mix", "mix-mix", "max-max")
+SINGLE = (
+    "coded-mix",
+    "hr",
+    "direct-mix",
+    "separate",
+    "separate-tuned",
+    "frozen",
+    "max-mix",
+    "mix-mix",
+    "max-max",
+)
 
 
 class Blurred:
@@ -37,7 +47,10 @@ def faces(seed, n=8):
         for f in (1, 2, 4)
     }
     values = rng.uniform(-1, 1, (n, 2)).astype(np.float32)
-    return FaceSet(luma, values, TARGETS, np.zeros(n, np.int64), ("a",), {f: 96 / f for f in luma})
+    coded = {(f, v): np.roll(planes, v + 1, axis=2) for f, planes in luma.items() for v in (0, 1)}
+    return FaceSet(
+        luma, values, TARGETS, np.zeros(n, np.int64), ("a",), {f: 96 / f for f in luma}, coded=coded
+    )
 
 
 @pytest.fixture(scope="module")

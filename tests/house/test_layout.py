@@ -27,7 +27,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "video": (GROUND, "tables", "stats", "backends"),
     "datasets": (GROUND, "tables", "stats", "backends", "video"),
     "codecs": (GROUND, "tables", "stats", "backends", "video", "datasets"),
-    "training": (GROUND, "tables", "stats", "backends", "video", "datasets"),
+    "training": (GROUND, "tables", "stats", "backends", "video", "datasets", "codecs"),
     "sweep": (GROUND, "tables", "stats", "backends", "video", "datasets", "codecs"),
     "curves": (GROUND, "tables", "stats"),
     "answers": (GROUND, "tables", "stats", "curves"),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rdbench.errors import ClipError, InputError
-from rdbench.training.examples import FaceSet, hold_out, labelled_with, load_faces
+from rdbench.training.examples import FaceSet, Sampling, hold_out, labelled_with, load_faces
 from rdbench.video import process
 from rdbench.video.clip import Boxes, Clip, ClipInfo, Labels
 
@@ -130,7 +130,7 @@ def test_labels_follow_their_frames_in_the_order_asked_for(films):
 def test_labels_are_moved_back_to_the_frames_that_they_are_about(films):
     dataset, _ = films
     plain = load_faces(dataset, "train", (4,), ("arousal",))
-    moved = load_faces(dataset, "train", (4,), ("arousal",), delay=0.08)
+    moved = load_faces(dataset, "train", (4,), ("arousal",), Sampling(delay=0.08))
     late = np.tile(np.arange(FRAMES) < FRAMES - 2, 2)
     np.testing.assert_array_equal(moved.luma[4], plain.luma[4][late])
     np.testing.assert_allclose(moved.values, plain.values[late] + 0.08, atol=1e-6)
@@ -155,7 +155,7 @@ def test_frames_without_label_or_face_are_left_out_and_a_stride_thins_the_rest(f
     np.testing.assert_allclose(-both.values[:, 1], np.delete(times, 2), atol=1e-6)
     one = load_faces(spoiled, "dev", (4,), ("arousal",))
     assert len(one) == FRAMES
-    thinned = load_faces(spoiled, "dev", (4,), ("arousal",), stride=5)
+    thinned = load_faces(spoiled, "dev", (4,), ("arousal",), Sampling(5))
     np.testing.assert_array_equal(thinned.luma[4], one.luma[4][::5])
     np.testing.assert_array_equal(thinned.values, one.values[::5])
 

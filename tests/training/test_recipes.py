@@ -84,7 +84,8 @@ def test_every_recogniser_has_the_same_budget_and_those_with_equal_starts_the_sa
         recipe
         for model in MODELS
         for recipe in recipes_for(model, "lite", TARGETS)
-        if recipe.targets and recipe.epochs
+        # What has seen what codecs leave is no ablation of the others, and says its own budget.
+        if recipe.targets and recipe.epochs and not recipe.coded
     ]
     assert len({tuple(getattr(recipe, name) for name in fields) for recipe in recipes}) == 1
     from_sr = {recipe.rate for recipe in recipes if any(stem.startswith("sr-") for _, stem in recipe.start)}
