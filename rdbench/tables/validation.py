@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from rdbench.faults import Faults, Inspection, first_of_group, shown
 from rdbench.stats.metrics import parse_confusion
-from rdbench.tables.kinds import units_of
+from rdbench.tables.kinds import ACCEPTED, units_of
 from rdbench.tables.schema import BITS, CONDITION, SCORE_KEY
 from rdbench.typing import Array
 
@@ -243,7 +243,7 @@ def _confusions(table: Inspection, group: NDArray[np.int64]) -> Array:
         lambda i: f"{total[code[i]]:.0f}, the sum of the confusion matrix",
     )
     named, lists = pd.factorize(frame["classes"])
-    sizes = np.array([*(_size(text) for text in lists), 0])[named]
+    sizes = np.array([*(len(_names(text)) for text in lists), 0])[named]
     table.refuse(
         good & (sizes != side[code]),
         "classes",
@@ -256,16 +256,20 @@ def _confusions(table: Inspection, group: NDArray[np.int64]) -> Array:
     counts = np.full((len(texts) + 1, int(side.max())), np.nan)
     for i, gold in enumerate(golds):
         counts[i, : len(gold)] = gold
+    verified = np.array([*(_names(text) == list(ACCEPTED) for text in lists), False])[named]
+    strangers = np.array([*(sum(gold[1:]) for gold in golds)])[code] > 0
+    table.refuse(good & verified & strangers, "confusion", "without gold of another class than 'accepted'")
     return np.where(good[:, None], counts[code], np.nan)
 
 
-def _size(text: str) -> int:
+def _names(text: str) -> list[str]:
+    """The names of classes, none where they are no JSON list of different words."""
     try:
         names = json.loads(text)
     except (ValueError, TypeError, RecursionError):
-        return 0
+        return []
     good = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    return len(names) if good and len(set(names)) == len(names) else 0
+    return names if good and len(set(names)) == len(names) else []
 
 
 def _beside(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from rdbench.cli import main
 from rdbench.curves.run import open_run
 from rdbench.errors import InputError
 from rdbench.faults import MOST, SHOWN
+from rdbench.tables.kinds import ACCEPTED
 from rdbench.tables.validation import faults_of_encodes, faults_of_scores
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
@@ -67,6 +69,14 @@ def test_a_fault_is_told_with_table_row_and_column(tmp_path, moments, way):
 def test_a_fault_of_classes_is_told(tmp_path, classes, way):
     faults = told(tmp_path, spoiled(classes, way)).described
     assert any((fault.table, fault.column) == (way.table, way.column) for fault in faults), faults
+
+
+def test_nobody_verified_is_a_stranger_by_the_gold():
+    encodes, scores = made(subjects=2, rates=(4, 8), factors=(1,), classes=2, targets=("identity",))[:2]
+    scores = scores.assign(classes=json.dumps(ACCEPTED))
+    faults = faults_of_scores(scores, encodes).described
+    assert {fault.column for fault in faults} == {"confusion"}
+    assert len(faults_of_scores(scores.assign(confusion="[[50, 10], [0, 0]]"), encodes)) == 0
 
 
 def test_a_sentence_names_what_was_expected_and_what_came(tmp_path, moments):
