@@ -1,4 +1,4 @@
-"""What is decided of the claims of one file, so that the whole file is wrong in at most 5 % of cases.
+"""What is decided of the claims of one file, so that about 5 % of files err in a mean, and as many in a sentence.
 
 A claim says that something lies above 0 at every step (a factor, over targets and codecs). It is decided in two stages:
 
