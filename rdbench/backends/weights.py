@@ -231,7 +231,7 @@ def weights_folder(given: Path | None) -> Path:
     """
     folder = given or Path(str(resources.files("rdbench") / "weights"))
     if not folder.is_dir():
-        raise InputError(f"{folder} is no folder; --weights takes the folder that `rdbench train` wrote to.")
+        raise InputError(f"{folder} is no folder; name the one that `rdbench train` wrote weights to.")
     return folder
 
 

@@ -91,7 +91,8 @@ def gold_from_labels(labels: Labels, times: NDArray[np.float64], backend: Backen
     if not common or kinds[0] != kinds[1]:
         raise ClipError(
             f"its labels are {_kind(labels.targets, labels.classes, labels.units)}, but {backend.name} predicts "
-            f"{_kind(backend.targets, backend.classes, detects_units(backend))}"
+            f"{_kind(backend.targets, backend.classes, detects_units(backend))}; --backend names one that predicts what is "
+            "labelled (rdbench list backends), or train one (rdbench train)"
         )
     values: NDArray[np.float64] = joined.values[:, [labels.targets.index(target) for target in common]]
     if labels.classes:
