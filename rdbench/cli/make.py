@@ -11,7 +11,7 @@ import click
 
 from rdbench.cli.options import RUN, FiniteRate
 from rdbench.cli.printing import print_table
-from rdbench.cli.progress import ProgressLine
+from rdbench.cli.progress import ProgressLine, duration
 
 if TYPE_CHECKING:
     from rdbench.sweep.experiment import Experiment
@@ -137,6 +137,7 @@ def run(
         click.echo(note, err=True)
     if dry_run:
         _print_plan(plan)
+        _print_needs(plan, jobs or cores())
         return 0
     with ProgressLine(sys.stderr) as report:
         summary = run_plan(
@@ -197,6 +198,35 @@ def _print_plan(plan: Any) -> None:
             "uncoded" if codec == "none" else f"{codec} {variant} {mode} {' '.join(f'{v:g}' for v in values)}"
         )
         click.echo(f"  {region} factor {factor}: {what}")
+
+
+def _print_needs(plan: Any, jobs: int) -> None:
+    from rdbench.machine import cache_dir
+    from rdbench.sweep.limits import needs
+
+    setup = plan.setup
+    names = [info.name for info in plan.clips]
+    need = needs(setup.dataset, names, plan.conditions, setup.profiles, setup.seconds, setup.face_size)
+    if need is None:
+        click.echo("How long it takes is not known: no clip says how long it is before it is decoded.")
+        return
+    told = (
+        f" ({need.unknown} clips of unknown length are taken for the mean of the others)"
+        if need.unknown
+        else ""
+    )
+    click.echo(
+        f"About {duration(need.cpu_seconds / jobs)} with {jobs} {'worker' if jobs == 1 else 'workers'}{told}: one small encode "
+        "of each codec was timed; drawing clips and looking for faces come on top, what is there already is not taken off."
+    )
+    click.echo(
+        f"Each worker takes up to {need.memory / 1e9:.1f} GB of memory, and {need.disk / 1e9:.2f} GB of disk in {cache_dir()}, which "
+        f"has {need.free / 1e9:.0f} GB free."
+    )
+    if need.disk * jobs > need.free:
+        click.echo(
+            f"That is too little for {jobs} workers; free some, name another folder in RDBENCH_CACHE, or give fewer --jobs."
+        )
 
 
 @click.command()

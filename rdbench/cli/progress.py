@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from rdbench.sweep.loop import Progress
 
-__all__ = ["ProgressLine"]
+__all__ = ["ProgressLine", "duration"]
 
 FIRST, EARLY, LATER = 4.0, 5, 10.0
 """Seconds between the first lines, how many these are, and between those that follow."""
@@ -69,11 +69,12 @@ def _rest(progress: Progress) -> str:
     """Time left and what has run longest, in words; empty before anything runs and when all is done."""
     if progress.done == progress.total:
         return ""
-    parts = [] if progress.left is None else [f"about {_duration(progress.left)} left"]
+    parts = [] if progress.left is None else [f"about {duration(progress.left)} left"]
     return "; ".join([*parts, *([f"longest: {progress.longest}"] if progress.longest else [])])
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds in words, as coarse as they are known."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     minutes = round(seconds / 60)

@@ -25,7 +25,7 @@ from rdbench.machine import work_folder
 from rdbench.video import process
 from rdbench.video.planes import Planes, write_planes
 
-__all__ = ["ALL", "Foresight", "Structure", "foresight", "material", "structure"]
+__all__ = ["ALL", "Foresight", "Structure", "foresight", "material", "middle_rate", "structure"]
 
 SIDE, FRAMES, FPS = 64, 110, Fraction(25)
 CHANGED = 96
@@ -98,13 +98,14 @@ def material(other: bool = False) -> Iterator[NDArray[np.uint8]]:
         yield np.concatenate([luma.ravel(), chroma.ravel(), chroma[::-1].ravel()])
 
 
-def _rate(profile: Profile, mode: str) -> float:
+def middle_rate(profile: Profile, mode: str) -> float:
+    """A rate at which small pictures are coded neither coarsely nor finely."""
     grid = mode_of(profile, mode).grid
     return 40.0 if mode in ("abr", "2pass") else grid[len(grid) // 2]
 
 
 def _coded(planes: Planes, profile: Profile, variant: str, mode: str, folder: Path) -> Encoded:
-    done = encode(planes, profile, variant, mode, _rate(profile, mode), FPS, folder)
+    done = encode(planes, profile, variant, mode, middle_rate(profile, mode), FPS, folder)
     if not isinstance(done, Encoded):
         raise EncodeError(f"{profile.name} {variant} {mode} was refused: {done.reason}; give another rate.")
     return done
@@ -269,7 +270,7 @@ def foresight(profile: Profile, variant: str, mode: str) -> Foresight:
 
 def _kept_back(profile: Profile, variant: str, mode: str) -> int:
     pictures = Pictures(SIDE, SIDE, FPS, FRAMES)
-    asked = encode_arguments(profile, pictures, variant=variant, mode=mode, rate=_rate(profile, mode))
+    asked = encode_arguments(profile, pictures, variant=variant, mode=mode, rate=middle_rate(profile, mode))
     source = ("-probesize", "32", "-fflags", "nobuffer", "-f", "rawvideo", "-pix_fmt", "yuv420p")
     shape = ("-s", f"{SIDE}x{SIDE}", "-framerate", str(FPS), "-i", "-", "-an")
     command = [process.executable(), "-v", "error", *source, *shape, *asked, "-flush_packets", "1", "-"]

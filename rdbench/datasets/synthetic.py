@@ -87,6 +87,10 @@ class SyntheticDataset(Dataset):
             info.name, info.subject, info.partition, generator_version(), f"{self.height} {self.frames}"
         )
 
+    def extent(self, name: str) -> tuple[int, int, int]:
+        """The same for all: nothing need be drawn to know."""
+        return self.height * 16 // 9, self.height, self.frames
+
     def has_labels(self, partition: str) -> bool:
         """Always: nothing need be drawn to know."""
         return True

@@ -171,6 +171,10 @@ class Dataset(Protocol):
         first = next(info for info in self.index() if info.partition == partition)
         return self.load(first.name).labels is not None
 
+    def extent(self, name: str) -> tuple[int, int, int] | None:
+        """Width, height and frames of a clip where these are known before its file is there."""
+        return None
+
     def notes(self) -> list[str]:
         """What whoever uses the set should know of it before a long run: sentences."""
         return []

@@ -20,7 +20,7 @@ from rdbench.errors import ClipError
 from rdbench.video import colour, process
 from rdbench.video.pictures import is_pictures, picture_files, reachable
 
-__all__ = ["FORMATS", "Description", "Fields", "describe", "format_of", "opened", "video_stream"]
+__all__ = ["FORMATS", "Description", "Fields", "describe", "extent_of", "format_of", "opened", "video_stream"]
 
 FORMATS = ",".join(
     (
@@ -386,6 +386,26 @@ def _hard_telecine(file: Path, description: Description) -> str:
         return ""
     neither, top, bottom = (int(count) for count in counts[-1])
     return "hard" if top + bottom > 0.1 * (neither + top + bottom) else ""
+
+
+def extent_of(file: Path) -> tuple[int, int, int] | None:
+    """Width, height and frames as a file's header has them; None where it does not say how long it is.
+
+    Raises
+    ------
+    ClipError
+        If it has no pictures that can be used.
+    """
+    description = describe(file)
+    with opened(file) as container:
+        rate = video_stream(container).average_rate
+    if is_pictures(file):
+        frames = len(picture_files(file))
+    elif description.duration is None or not rate:
+        return None
+    else:
+        frames = max(1, round(description.duration * float(rate)))
+    return description.square_width, description.square_height, frames
 
 
 def _duration(container: Any, stream: Any) -> float | None:
