@@ -181,6 +181,17 @@ def plan(
     return 0 if table["subjects"].notna().any() else 3
 
 
+def _one_metric(run: Run, family: str) -> str:
+    """What a back-end is measured by; several kinds of targets have no half-width in common."""
+    from rdbench.tables.kinds import main_metrics
+
+    own = run.scores[run.scores["backend"].str.partition("#")[0] == family]
+    found = main_metrics(own) or ("ccc",)
+    if len(found) > 1:
+        raise click.UsageError(f"{family} is measured by {' and '.join(found)}; choose one with --metric.")
+    return found[0]
+
+
 def _plan_of_seeds(
     opened: Run,
     better: str | None,
@@ -201,7 +212,7 @@ def _plan_of_seeds(
         raise click.UsageError("Seeds are planned for --better, --than and --accuracy-half-width.")
     said = {"sentence": "a plan", "better": better, "than": than, "factors": tuple(factors) or (1,)}
     try:
-        claim = Claim.model_validate(said | {"measure": metric or opened.basis(None).metric})
+        claim = Claim.model_validate(said | {"measure": metric or _one_metric(opened, better)})
     except ValidationError as error:
         why = error.errors()[0]["msg"]
         raise click.UsageError(f"{better} and {than} cannot be planned for: {why}.") from None

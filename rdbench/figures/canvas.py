@@ -227,7 +227,8 @@ def describe(figure: Drawing, title: str, caption: str) -> None:
     if figure.style == "paper":
         return
     if title:
-        _title(figure, title)
+        with _quiet():
+            _title(figure, title)
     # 15 characters an inch at this size; a label of the whole figure is the one text that layout makes room for.
     lines = textwrap.wrap(caption, int(figure.get_size_inches()[0] * 15.5))
     if lines:

@@ -154,6 +154,7 @@ def test_the_test_partition_has_no_ratings_and_is_scored_against_pristine_frames
     assert set(open_run(out).scores["gold"]) == {"pristine:constant"}
 
 
+@pytest.mark.long
 def test_recola_from_package_to_figures(environment, tmp_path):
     root = write_recola(
         tmp_path / "recola",

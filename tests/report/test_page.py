@@ -631,6 +631,7 @@ def test_the_spread_of_gold_has_a_column(browser, report, run):
         assert "standard deviation over the scored frames: arousal" in page.locator("#facts").inner_text()
 
 
+@pytest.mark.long
 def test_two_runs_have_a_matrix_with_the_first_as_anchor(browser, run, tmp_path):
     other = cheaper(run, tmp_path / "cheaper")
     with Visit(browser, build([("z old", run), ("a new", other)], tmp_path / "r.html")) as page:

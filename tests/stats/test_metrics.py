@@ -235,6 +235,7 @@ def test_rows_made_at_once_are_those_made_one_by_one():
     np.testing.assert_allclose(moments_of_pairs(frames, both), one_by_one, rtol=1e-15, atol=1e-18)
 
 
+@pytest.mark.long
 def test_ten_million_rows_merge_in_any_order_to_what_all_frames_give():
     rows = 10_000_000
     frames, both = pairs(rows, 5)

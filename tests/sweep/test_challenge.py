@@ -123,6 +123,7 @@ def test_the_challenges_own_way_chosen_on_dev_and_reported_on_test(dev, tmp_path
     assert open_run(dev).fitted.empty
 
 
+@pytest.mark.long
 def test_curves_deltas_and_exports_show_both(train, tmp_path):
     rates, codecs = (2.0, 4.0, 8.0, 16.0), ("x264", "x265")
     dev = stored(run_of("dev", 4, 2.8, rates=rates, codecs=codecs), tmp_path / "dev")

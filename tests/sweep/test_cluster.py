@@ -107,6 +107,7 @@ def rows(run: Path) -> int:
         return int(store.execute("SELECT count(*) FROM encodes").fetchone()[0])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("lost", "said"), [("scheduler", "is gone; start it"), ("worker", "has had no worker for")]
 )

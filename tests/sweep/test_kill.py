@@ -107,6 +107,7 @@ def kill_at_random(random_: random.Random, experiment: Path, folder: Path) -> in
     return kill(experiment, folder, lambda folder: stored(folder / "run") >= least, delay)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(3))
 def test_killed_at_a_random_moment(seed: int, tiny: Path, tiny_run: Path, tmp_path: Path) -> None:
     kill_at_random(random.Random(seed), tiny, tmp_path)

@@ -99,6 +99,7 @@ def test_a_worker_that_is_ended_while_it_sends_its_result_holds_nobody_up(
     assert not thread.is_alive()
 
 
+@pytest.mark.long
 def test_rate_control_of_both_encoders_is_the_same_however_many_work(tiny: Path, tmp_path: Path) -> None:
     head = tiny.read_text(encoding="utf-8").partition("[[codecs]]")[0]
     grids = {"abr": 20, "2pass": 20, "qp": 36, "crf": 34}

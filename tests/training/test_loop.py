@@ -84,7 +84,7 @@ def test_log_and_picture_stand_beside_the_weights_and_no_state_is_left(tmp_path)
     assert (tmp_path / f"{stem}.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("bfloat16", marks=pytest.mark.long)])
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path, dtype):
     hashes = [
         read_weights(train(tmp_path / name, epochs=2, seed=seed, dtype=dtype)).hash
