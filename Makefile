@@ -52,7 +52,7 @@ figures-reference: $(STAMP) ## draw the figures of results/reference/ again from
 	done
 
 test: $(TOOLS) ## the test suite
-	$(BIN)/python -m pytest -q -n 3 -m "not long"
+	$(BIN)/python -m pytest -q -n 2 -m "not long"
 
 bench: $(TOOLS) ## speed of inference as a ratio; what a million rows take
 	$(BIN)/python tests/bench/bench_inference.py

@@ -6,9 +6,14 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from rdbench.errors import InputError
 from rdbench.faceapi.package import fetch, find_npm, is_complete
+
+# No test depends on time.
+settings.register_profile("timeless", deadline=None)
+settings.load_profile("timeless")
 
 REAL_CLIPS = Path(__file__).resolve().parents[2] / "shared" / "clips"
 

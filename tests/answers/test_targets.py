@@ -128,7 +128,7 @@ def test_few_subjects_have_no_interval():
     assert "only 4 subjects" in found.interval_reason
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.floats(-0.5, 0.95), min_size=2, max_size=8), st.floats(-0.4, 0.9))
 def test_a_higher_level_never_needs_less(values, level):
     curve = side(np.geomspace(4, 64, len(values)), values)

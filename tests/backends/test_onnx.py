@@ -240,7 +240,7 @@ def test_a_network_that_gives_nan_later_fails_the_encode(tmp_path):
         backend.start(CONTEXT)(np.zeros((2, 8, 8), np.float32))
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.one_of(st.text(max_size=200).map(str.encode), st.binary(max_size=200)))
 def test_only_our_own_errors_come_out_of_any_settings(tmp_path, content):
     (tmp_path / "any.toml").write_bytes(content)
@@ -269,7 +269,7 @@ VALUES = st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(FIELDS, VALUES))
 def test_only_our_own_errors_come_out_of_any_values(tmp_path, table):
     (tmp_path / "any.toml").write_text("".join(f"{name} = {value}\n" for name, value in table.items()))

@@ -88,7 +88,7 @@ def test_the_hash_follows_what_predicts_and_nothing_else():
     assert content_hash(TENSORS, swapped) != base
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 11), st.floats(-2, 2, width=16))
 def test_any_changed_weight_changes_the_hash(position, value):
     changed = {name: array.copy() for name, array in TENSORS.items()}

@@ -258,7 +258,7 @@ def test_garbage_is_an_encode_error_or_counted_to_the_last_bit(data, format):
     assert sum(bits.frames) == bits.payload
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(sorted(PROFILES)), st.data())
 def test_damaged_streams_are_an_encode_error_or_counted_to_the_last_bit(name, draw):
     data = bytearray(encoded(name, "ra", steady(name, "ra")))

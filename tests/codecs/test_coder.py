@@ -350,7 +350,6 @@ def test_a_picture_is_cut_in_all_planes_alike(flat, x, y, half):
 # Quality
 
 
-@settings(deadline=None)
 @given(hnp.arrays(np.uint8, (2, 5, 4, 6)))
 def test_errors_are_exact(both):
     a, b = both

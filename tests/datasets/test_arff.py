@@ -122,7 +122,7 @@ arff_like = st.one_of(
 
 
 @given(arff_like)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_any_text_is_a_relation_or_an_input_error(text):
     try:
         relation = arff.parse(text, "x.arff")
@@ -134,7 +134,7 @@ def test_any_text_is_a_relation_or_an_input_error(text):
 
 
 @given(st.one_of(st.binary(max_size=200), arff_like.map(lambda t: t.encode("utf-8", "surrogatepass"))))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_bytes_are_a_relation_or_an_input_error(tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "any.arff"
     path.write_bytes(content)

@@ -50,6 +50,7 @@ def test_no_two_recordings_share_a_seed() -> None:
     assert len(set(drawn.values())) == len(drawn)
 
 
+@pytest.mark.long
 def test_labels_are_smooth_and_use_their_range(recordings: list[Recording]) -> None:
     for recording in recordings:
         for signal in (recording.affect.arousal, recording.affect.valence):

@@ -225,7 +225,7 @@ table_text = st.one_of(
 
 
 @given(table_text)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_any_text_is_a_table_or_an_input_error(text):
     try:
         table = delimited.parse(text, "x.csv")
@@ -242,7 +242,7 @@ def test_any_text_is_a_table_or_an_input_error(text):
 
 
 @given(st.one_of(st.binary(max_size=300), table_text.map(str.encode)))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_bytes_beside_a_clip_raise_our_own_errors_only(tmp_path_factory, content):
     root = tmp_path_factory.getbasetemp() / "any_bytes"
     for kind in ("labels", "boxes"):

@@ -151,7 +151,7 @@ def changed_cells(name: str) -> st.SearchStrategy[bytes]:
 @pytest.mark.parametrize(("name", "columns"), [("encodes", ENCODES), ("scores", SCORES)])
 def test_a_run_of_csv_files(run_folder, name, columns):
     @given(st.one_of(tables(list(columns)), changed_cells(name)))
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     @example(b"")
     @example(GOOD[name])
     @example(with_every_number(name, "1e999"))
@@ -178,7 +178,7 @@ TIMES = tables(["frame", "time"], ["frame", "time in seconds"], ["time"], [""])
 
 
 @given(TIMES, st.sampled_from(["", "second"]))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @example(b"frame;time\r\n0;0\r\n1;0.04\r\n", "")
 @example(b"time\n0\n1e308\n", "")
 def test_frame_times(tmp_path_factory, content, column):
@@ -192,7 +192,7 @@ def test_frame_times(tmp_path_factory, content, column):
 
 
 @given(tables(["time", "x", "y", "w", "h"]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_boxes_beside_a_package(tmp_path_factory, content):
     root = tmp_path_factory.getbasetemp() / "any_boxes"
     (root / "boxes").mkdir(parents=True, exist_ok=True)
@@ -228,7 +228,7 @@ RATINGS = tables(
 
 
 @given(RATINGS, st.booleans())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @example(b"time;a;b\n0;1e308;-1e308\n1;-1e308;1e308\n", True)
 @example(b"time;a;b\n-1e308;1;2\n1e308;2;3\n", True)
 def test_ratings_of_a_release(release, content, both):
@@ -247,7 +247,7 @@ def test_ratings_of_a_release(release, content, both):
 
 
 @given(st.one_of(tables(["clip", "partition"], ["partition", "clip"], ["Clip", "Partition", "note"]), listed))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @example(b"clip,partition\nP16,dev\n")
 @example(b"clip,partition\nP16,dev\nP16,dev\n")
 def test_partitions_of_a_release(release, content):

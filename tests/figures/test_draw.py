@@ -193,7 +193,6 @@ def test_names_keep_their_look_whatever_else_is_drawn():
     assert sizes["direct@lite"].marker != sizes["direct@paper"].marker
 
 
-@pytest.mark.long
 def test_drawing_twice_gives_the_same_bytes_in_every_format(tmp_path):
     run = csv_run(
         tmp_path / "run", factors=(1, 4, 16), subjects=6, targets=("valence",), backends=("direct@lite",)
@@ -222,6 +221,7 @@ def test_drawing_twice_gives_the_same_bytes_in_every_format(tmp_path):
         assert not re.search(rb"CreationDate|<dc:date>|Matplotlib v", file.read_bytes())
 
 
+@pytest.mark.long
 def test_other_processes_draw_the_same_bytes(tmp_path, monkeypatch):
     run = csv_run(tmp_path / "run", factors=(1, 4), rates=4, subjects=6, targets=("valence",))
     here = figures.draw_all(run, tmp_path / "a")
@@ -249,6 +249,7 @@ def small_run(folder, **options):
                               "backends": ("direct@lite",), **options})  # fmt: skip
 
 
+@pytest.mark.long
 def test_captions_of_what_was_drawn_before_stay(tmp_path):
     run, out = small_run(tmp_path / "run"), tmp_path / "out"
     figures.draw_all(run, out, only={"standalone", "rd", "bd"}, formats=["svg"])
@@ -308,6 +309,7 @@ def test_another_metric_has_figures_of_its_own(tmp_path):
     assert len(captions_of(out)) == 2 * len(before)
 
 
+@pytest.mark.long
 def test_other_bits_and_partitions_have_figures_of_their_own(tmp_path):
     run, out = small_run(tmp_path / "run"), tmp_path / "out"
     dev = run.encodes["clip"].isin(run.encodes["clip"].unique()[:1])
@@ -386,6 +388,7 @@ def test_what_took_no_part_is_told_and_counted_in_captions(tmp_path):
     assert {name.partition("_")[0] for name in captions} >= {"rd", "methods", "envelope", "standalone"}
 
 
+@pytest.mark.long
 def test_nothing_is_told_where_all_clips_take_part(tmp_path):
     told: list[str] = []
     figures.draw_all(small_run(tmp_path / "run"), tmp_path / "out", formats=["svg"], tell=told.append)
@@ -393,6 +396,7 @@ def test_nothing_is_told_where_all_clips_take_part(tmp_path):
     assert "left out" not in (tmp_path / "out" / "captions.md").read_text()
 
 
+@pytest.mark.long
 def test_clips_without_subjects_are_said_to_be_independent_in_captions(tmp_path):
     words = "Each clip is its own subject: clips are treated as independent."
     run = small_run(tmp_path / "run")

@@ -164,7 +164,7 @@ def test_the_order_of_seeds_is_that_of_their_replicates(measure):
 curves = st.lists(st.floats(0.01, 0.2), min_size=5, max_size=5).map(np.cumsum)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.lists(curves, min_size=1, max_size=3),
     st.lists(curves, min_size=1, max_size=3),

@@ -171,7 +171,7 @@ def test_a_member_without_an_interval_decides_nothing() -> None:
 ENDS = st.tuples(st.floats(-1, 1), st.floats(-1, 1)).map(sorted)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.none() | ENDS, min_size=1, max_size=6),
     st.sampled_from(["ccc", "rmse", "bd-ccc", "bd-rate"]),
@@ -472,7 +472,7 @@ LINES = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Zl", "Zp
 NUMBERS = [name for name in MEMBERS if isinstance(coded()[name], float)]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.dictionaries(st.sampled_from(NUMBERS), st.floats(), max_size=6), LINES)
 def test_whatever_the_numbers_json_is_strict_and_csv_has_its_rows(
     values: dict[str, float], sentence: str

@@ -101,6 +101,7 @@ def test_the_policy_names_exactly_the_scripts_of_the_page(report):
     assert re.search(r"script-src [^;]*'unsafe-inline'", policy) is None
 
 
+@pytest.mark.long
 def test_traces_come_back_within_a_step(run):
     data = report_data([("a", run)])
     stored = run.predictions.iloc[0]
@@ -223,6 +224,7 @@ def test_differences_along_the_curves_are_those_of_the_library(run, factor):
         assert ratio == pytest.approx(np.log1p(percent / 100), abs=1e-4)
 
 
+@pytest.mark.long
 def test_differences_of_two_runs_are_those_of_their_rates(run, tmp_path):
     data = report_data([("dear", run), ("cheap", cheaper(run, tmp_path / "cheap"))])
     row, ratio = line(data, by="run", factor="4", target="valence", backend="direct@lite", codec="x264")
@@ -455,6 +457,7 @@ def test_hover_tells_every_figure_of_a_point(browser, report, run):
         assert f"{where[2]:.0f}"[:3] in card
 
 
+@pytest.mark.long
 def test_points_are_reached_by_keyboard(browser, report):
     with Visit(browser, report) as page:
         plot = page.locator("#rd-plots .plot").first
@@ -483,6 +486,7 @@ def test_every_control_has_a_name_and_can_be_focused(browser, report):
         assert page.evaluate("[...document.images].every(i => i.alt && i.complete && i.naturalWidth > 0)")
 
 
+@pytest.mark.long
 def test_the_slider_brings_pictures_of_that_rate(browser, report):
     with Visit(browser, report) as page:
         slider = page.get_by_role("slider", name="Bitrate")
@@ -519,6 +523,7 @@ def test_predictions_and_bits_of_the_chosen_condition(browser, report, run):
         assert page.locator("#time-plots h3").all_text_contents() == ["Arousal", "Valence"]
 
 
+@pytest.mark.long
 def test_the_bd_matrix_is_the_same_seen_from_both_sides(browser, report):
     with Visit(browser, report) as page:
         cells = page.locator("#bd-tables tbody td").all_text_contents()
@@ -529,6 +534,7 @@ def test_the_bd_matrix_is_the_same_seen_from_both_sides(browser, report):
         assert page.locator("#bd-tables th").all_text_contents().count("direct@paper") >= 2
 
 
+@pytest.mark.long
 def test_the_matrix_tells_what_holds_for_all_at_once_and_what_a_delta_rests_on(browser, report, run):
     table = bd_table(run.encodes, run.scores, {"codec": "x264"}, {"codec": "x265"}, per_clip=False)
     keys = {"test_factor": "4", "test_target": "arousal", "test_backend": "direct@lite"}
@@ -572,6 +578,7 @@ def differences(page, panel: int = 0) -> list[dict]:
     )
 
 
+@pytest.mark.long
 def test_rates_are_compared_along_the_curves_at_the_chosen_factor(browser, report, run):
     data = report_data([("a", run)])
     of = {"by": "codec", "target": "arousal", "backend": "direct@lite"}
@@ -606,6 +613,7 @@ def test_rates_are_compared_along_the_curves_at_the_chosen_factor(browser, repor
         assert "No two curves" in page.locator("#difference-plots").inner_text()
 
 
+@pytest.mark.long
 def test_lines_of_differences_are_read_by_keyboard(browser, report):
     with Visit(browser, report) as page:
         page.locator("#difference-plots .plot").first.focus()
@@ -648,6 +656,7 @@ def test_two_runs_have_a_matrix_with_the_first_as_anchor(browser, run, tmp_path)
         assert settled_width(page, 390) <= 390
 
 
+@pytest.mark.long
 def test_the_table_sorts_both_ways_by_button(browser, report):
     with Visit(browser, report) as page:
         button = page.locator('#points-table button[data-sort="value"]')
@@ -730,6 +739,7 @@ def settled_width(page, width: int) -> int:
     return page.evaluate("document.documentElement.scrollWidth")
 
 
+@pytest.mark.long
 def test_a_phone_shows_everything_without_scrolling_sideways(browser, report):
     with Visit(
         browser, report, viewport={"width": 390, "height": 800}, is_mobile=True, has_touch=True
@@ -757,6 +767,7 @@ def test_names_that_look_like_markup_are_spelt_out(browser, report):
         assert EVIL in page.locator("#time-controls select").first.inner_text()
 
 
+@pytest.mark.long
 def test_labels_of_plots_are_spelt_out_too(browser, tmp_path):
     run = csv_run(
         tmp_path / "run", subjects=3, factors=(1, 4), backends=("<b>a</b>@x", "c&amp;"), targets=("<i>t</i>",)

@@ -308,7 +308,7 @@ curves = st.lists(
 )  # fmt: skip
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(curves, curves, st.sampled_from(["akima", "pchip"]))
 def test_deltas_are_antisymmetric(first, second, method):
     for delta in (bd_accuracy, bd_rate):
@@ -317,7 +317,7 @@ def test_deltas_are_antisymmetric(first, second, method):
         assert there.overlap == pytest.approx(back.overlap, nan_ok=True)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(curves, curves, st.floats(1e-3, 1e3))
 def test_the_unit_of_rate_does_not_matter(first, second, unit):
     for delta in (bd_accuracy, bd_rate):
@@ -326,7 +326,7 @@ def test_the_unit_of_rate_does_not_matter(first, second, unit):
         assert scaled.value == pytest.approx(plain.value, nan_ok=True, rel=1e-6, abs=1e-9)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(curves, st.floats(0.3, 3))
 def test_a_curve_against_itself_moved_has_that_ratio(points, ratio):
     got = bd_rate(side(points), side(moved(points, rate=ratio)))

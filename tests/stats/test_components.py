@@ -188,7 +188,7 @@ def test_no_number_makes_fewer_than_two_subjects_enough(count, enough):
 numbers = st.floats(-1, 1).map(lambda v: round(v, 6))
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(
     st.lists(numbers, min_size=6, max_size=12),
     st.lists(st.lists(numbers, min_size=2, max_size=7), max_size=3),
@@ -210,7 +210,7 @@ def test_intervals_move_and_stretch_with_the_scale(subjects, seeds, unit, offset
         assert min(free) - 1e-6 <= plain.freedom <= sum(free) + 1e-6
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(numbers, min_size=6, max_size=12), st.lists(numbers, min_size=2, max_size=7))
 def test_a_further_sample_never_lessens_the_error(subjects, seeds):
     alone = bounds(Estimate(0.0, Sample("subjects", np.array(subjects))))
@@ -284,7 +284,7 @@ def test_a_family_of_one_has_its_plain_interval():
     assert together([missing, one])[1] == bounds(one), "nor does one without an interval make it two"
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.integers(2, 7), st.sampled_from([0.5, 0.9, 0.95]), st.floats(0, 1))
 def test_simultaneous_intervals_lie_between_plain_and_bonferronis(seed, members, level, shared):
     rng = np.random.default_rng(seed)

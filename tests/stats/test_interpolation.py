@@ -43,7 +43,7 @@ def test_a_straight_line_stays_one(method):
 steps = arrays(np.float64, st.integers(1, 8), elements=st.floats(0, 3).map(lambda v: 10.0 ** (-2 * v)))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(steps, st.data())
 def test_what_rises_keeps_rising(rise, data):
     run = data.draw(arrays(np.float64, len(rise), elements=st.floats(0.1, 2)))
@@ -80,7 +80,7 @@ def test_unknown_methods_are_refused():
         interpolation.slopes(*curves(1, 4), "cubic")
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(arrays(np.float64, st.integers(1, 12), elements=st.floats(-1, 1).map(lambda v: round(v, 3))))
 def test_isotonic_fit_agrees_with_scipy_and_has_flat_blocks(y):
     got = interpolation.isotonic(y)

@@ -141,7 +141,7 @@ def test_predictions_and_gold_must_match():
         metrics.moments([1, 2, 3], [1, 2])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     arrays(np.float64, st.tuples(st.integers(3, 60), st.just(2)), elements=st.floats(-100, 100, width=32)),
     st.integers(0, 2**32 - 1),

@@ -182,7 +182,7 @@ def test_shifting_labels_back_and_predictions_forward_are_inverse():
     seed=st.integers(0, 1000),
     columns=st.integers(0, 3),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_shifted_predictions_come_from_the_past(delay, n, seed, columns):
     rng = np.random.default_rng(seed)
     times = np.cumsum(rng.uniform(0.01, 0.2, n))

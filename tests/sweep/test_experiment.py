@@ -218,7 +218,7 @@ def test_a_missing_file_names_those_that_ship(tmp_path: Path) -> None:
         load_experiment(tmp_path)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.one_of(st.binary(max_size=200), st.text(max_size=200).map(lambda t: t.encode("utf-8", "replace"))))
 @example(b"")
 def test_any_bytes_are_an_experiment_or_an_input_error(tmp_path: Path, content: bytes) -> None:
@@ -264,7 +264,7 @@ def toml(value: Any) -> str:
     return value.isoformat() if isinstance(value, date) else json.dumps(value, ensure_ascii=False)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(keys, values, max_size=4))
 def test_any_table_is_an_experiment_with_a_grid_or_an_input_error(
     tmp_path: Path, table: dict[str, Any]
@@ -281,7 +281,7 @@ def test_any_table_is_an_experiment_with_a_grid_or_an_input_error(
     assert message.isprintable()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(st.integers(1, 64), min_size=1, max_size=5),
     st.lists(st.integers(1, 51), min_size=1, max_size=5),

@@ -85,7 +85,14 @@ MOMENTS = {
 }
 
 
-@pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS.keys())
+@pytest.mark.parametrize(
+    "moment",
+    [
+        pytest.param(MOMENTS["while a clip is drawn"], marks=pytest.mark.long),
+        MOMENTS["in the middle of the units"],
+    ],
+    ids=MOMENTS.keys(),
+)
 def test_killed_run_goes_on_to_the_same_tables(
     moment: Callable[[Path], bool], tiny: Path, tiny_run: Path, tmp_path: Path
 ) -> None:

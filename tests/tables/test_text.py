@@ -24,7 +24,7 @@ def test_an_empty_table_is_its_header() -> None:
     assert markdown(pd.DataFrame({"a": [], "b": []})) == "| a | b |\n| --- | --- |"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(WORD, WORD, st.floats(allow_nan=False, allow_infinity=False)), min_size=1, max_size=5)
 )

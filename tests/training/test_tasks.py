@@ -29,7 +29,7 @@ def test_augmentation_that_is_switched_off_changes_nothing():
     torch.testing.assert_close(faces, tasks.as_input(planes))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**31), st.integers(0, 6), st.booleans())
 def test_shifts_and_mirrors_move_whole_pixels(seed, reach, flip):
     planes = torch.randint(

@@ -341,7 +341,7 @@ def test_code_lengths(value):
     side=st.floats(2, 200),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_every_track_is_whole(n, seen, margin, side, seed):
     rng = np.random.default_rng(seed)
     t = np.cumsum(rng.uniform(0.01, 0.7, n))

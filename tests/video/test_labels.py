@@ -122,7 +122,7 @@ def test_a_single_label_counts_for_its_own_frame_only():
     start=st.floats(-3, 3),
     categorical=st.booleans(),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_every_value_comes_from_near_labels(steps, frames, start, categorical):
     at = np.cumsum(steps)
     times = start + np.cumsum(frames)
