@@ -354,6 +354,7 @@ def test_factors_in_names_are_ordered_by_size():
     ]
 
 
+@pytest.mark.long
 def test_what_took_no_part_is_told_and_counted_in_captions(tmp_path):
     encodes, scores = made_tables(6, factors=(1, 4), rates=4, backends=("one", "two"))
     where = encodes.set_index("encode").loc[scores["encode"]]

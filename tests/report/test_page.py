@@ -791,6 +791,7 @@ def test_tables_alone_show_their_curves_and_say_what_is_missing(browser, csv_rep
         assert dots == 2
 
 
+@pytest.mark.long
 def test_runs_stand_side_by_side(browser, run, tmp_path):
     other = csv_run(tmp_path / "other", subjects=6, factors=(1, 4), backends=("direct@paper",))
     with Visit(browser, build([("a", run), ("b", other)], tmp_path / "r.html")) as page:
