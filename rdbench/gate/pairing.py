@@ -37,6 +37,7 @@ _ENCODE_VALUES = tuple(
     if name not in ("encode", "clip", "partition", "source", "profile", "build", "command", *CONDITION)
 )
 _SCORE_VALUES = tuple(name for name in SCORES if name not in ("encode", "weights", *SCORE_KEY))
+_PROBED = r" [0-9a-f]{12}$"
 RATE_CURVE = tuple(name for name in CONDITION if name != "rate")
 """The columns that name a curve of encodes alone."""
 
@@ -102,7 +103,10 @@ def pair_encodes(tables: Sequence[pd.DataFrame], checks: Sequence[tuple[str, str
     both = pd.concat([table[["clip", *CONDITION]] for table in tables], ignore_index=True)
     cell, _ = codes(both, ["clip", *CONDITION])
     _, at_run, at_reference = np.intersect1d(cell[:split], cell[split:], return_indices=True)
-    mine, theirs = tables[0].iloc[at_run], tables[1].iloc[at_reference]
+    mine, theirs = (
+        rows.assign(encoder=rows["build"].astype("string").str.replace(_PROBED, "", regex=True))
+        for rows in (tables[0].iloc[at_run], tables[1].iloc[at_reference])
+    )
     label, curves = codes(both, RATE_CURVE)
     point = codes(both, CONDITION)[0]
     pair = [np.full(len(table), -1, dtype=np.int64) for table in tables]
@@ -170,10 +174,12 @@ def must_match(vary: Collection[str], scored: bool) -> list[tuple[str, str]]:
         ("frames", "the clips have another number of frames"),
         ("width", "the pictures were brought to another size before coding (--face-size)"),
     ]
-    if "encoder" not in vary:
-        checks.append(("build", "another FFmpeg build (declare it: --vary encoder)"))
     if "profile" not in vary:
         checks.append(("profile", "another codec profile (declare it: --vary profile)"))
+    if "encoder" not in vary:
+        # What an encoder makes of a few pictures follows the profile too, and may vary with it.
+        column = "encoder" if "profile" in vary else "build"
+        checks.append((column, "another FFmpeg build (declare it: --vary encoder)"))
     if scored:
         if "weights" not in vary:
             checks.append(("weights", "other weights (declare them: --vary weights)"))

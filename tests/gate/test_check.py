@@ -344,6 +344,20 @@ def test_what_differs_must_be_declared(tables, name, column):
     assert check(pair, tables, vary=[name]).exit_code == 0
 
 
+def test_what_an_encoder_makes_of_a_few_pictures_may_vary_with_the_profile_and_its_build_may_not(tables):
+    encodes, scores = tables
+    reference = encodes.assign(build="n9.0.2 b8e9691038b7baab x264 - core 165 5dbcb882aff1"), scores
+    preset = "n9.0.2 b8e9691038b7baab x264 - core 165 3e3f4cc91d5e"
+    other = "n9.0.2 b8e9691038b7baab x264 - core 164 3e3f4cc91d5e"
+    changed = encodes.assign(build=preset, profile="another"), scores
+    assert check(changed, reference, vary=["profile"]).exit_code == 0
+    undeclared = check(changed, reference)
+    assert undeclared.rows.reason.str.contains("--vary profile").all()
+    rebuilt = check((encodes.assign(build=other, profile="another"), scores), reference, vary=["profile"])
+    assert rebuilt.rows.reason.str.contains("--vary encoder").all()
+    assert check((encodes.assign(build=preset), scores), reference).exit_code != 0
+
+
 def test_other_clips_are_not_comparable(tables):
     encodes, scores = tables
     for column, says in (
