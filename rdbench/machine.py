@@ -26,6 +26,7 @@ __all__ = [
     "cache_dir",
     "cores",
     "ends_with_its_parent",
+    "free_bytes",
     "host_class",
     "installed",
     "interrupts_held",
@@ -199,6 +200,12 @@ def host_class() -> str:
     wide = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve")
     able = [flag for flag in wide if flags and flag in flags[1].split()]
     return " ".join([platform.machine(), named[1].strip() if named else "", *able]).replace("  ", " ")
+
+
+def free_bytes(folder: Path) -> int:
+    """Bytes that are free where a folder is, or will be."""
+    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    return shutil.disk_usage(there).free
 
 
 def cores() -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from rdbench.cli.listing import describe_backend
 from rdbench.codecs.profiles import Profile, load_profiles
 from rdbench.datasets.registry import inspect_package
 from rdbench.errors import InputError
-from rdbench.machine import cache_dir, cores, installed, profiles_folder, required
+from rdbench.machine import cache_dir, cores, free_bytes, installed, profiles_folder, required
 from rdbench.tables.label_counts import LabelCounts
 from rdbench.video import process
 
@@ -48,8 +47,7 @@ def diagnosis() -> tuple[list[str], bool]:
     for name in list_backends():
         lines.append(f"back-end {name}: {describe_backend(name)}")
     folder = cache_dir()
-    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    lines.append(f"cache: {folder}, {shutil.disk_usage(there).free / 2**30:.1f} GiB free")
+    lines.append(f"cache: {folder}, {free_bytes(folder) / 2**30:.1f} GiB free")
     lines.append("Everything a run needs is there." if good else "Something is missing: see above.")
     return lines, good
 

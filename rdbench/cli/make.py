@@ -201,12 +201,17 @@ def _print_plan(plan: Any) -> None:
 
 
 def _print_needs(plan: Any, jobs: int) -> None:
+    from rdbench.codecs.costs import seconds_per_pixel
     from rdbench.machine import cache_dir
     from rdbench.sweep.limits import needs
 
     setup = plan.setup
     names = [info.name for info in plan.clips]
-    need = needs(setup.dataset, names, plan.conditions, setup.profiles, setup.seconds, setup.face_size)
+
+    def speed(codec: str, variant: str, mode: str) -> float:
+        return seconds_per_pixel(setup.profiles[codec], variant, mode)
+
+    need = needs(setup.dataset, names, plan.conditions, speed, setup.seconds, setup.face_size)
     if need is None:
         click.echo("How long it takes is not known: no clip says how long it is before it is decoded.")
         return

@@ -37,7 +37,7 @@ _ENCODE_VALUES = tuple(
     if name not in ("encode", "clip", "partition", "source", "profile", "build", "command", *CONDITION)
 )
 _SCORE_VALUES = tuple(name for name in SCORES if name not in ("encode", "weights", *SCORE_KEY))
-_PROBED = r" [0-9a-f]{12}$"
+_ENCODER, _PROBED = "encoder", r" [0-9a-f]{12}$"
 RATE_CURVE = tuple(name for name in CONDITION if name != "rate")
 """The columns that name a curve of encodes alone."""
 
@@ -103,10 +103,7 @@ def pair_encodes(tables: Sequence[pd.DataFrame], checks: Sequence[tuple[str, str
     both = pd.concat([table[["clip", *CONDITION]] for table in tables], ignore_index=True)
     cell, _ = codes(both, ["clip", *CONDITION])
     _, at_run, at_reference = np.intersect1d(cell[:split], cell[split:], return_indices=True)
-    mine, theirs = (
-        rows.assign(encoder=rows["build"].astype("string").str.replace(_PROBED, "", regex=True))
-        for rows in (tables[0].iloc[at_run], tables[1].iloc[at_reference])
-    )
+    mine, theirs = tables[0].iloc[at_run], tables[1].iloc[at_reference]
     label, curves = codes(both, RATE_CURVE)
     point = codes(both, CONDITION)[0]
     pair = [np.full(len(table), -1, dtype=np.int64) for table in tables]
@@ -117,7 +114,11 @@ def pair_encodes(tables: Sequence[pd.DataFrame], checks: Sequence[tuple[str, str
         rate_curve=np.arange(len(curves)),
         at=at_run,
         differs=_any_differs(mine, theirs, _ENCODE_VALUES),
-        wrong={text: _differs(mine[name], theirs[name]) for name, text in checks if name in mine},
+        wrong={
+            text: _differs(_column(mine, name), _column(theirs, name))
+            for name, text in checks
+            if name in (*mine, _ENCODER)
+        },
         common=(mine, theirs),
         kind=np.full(len(curves), "", dtype=object),
     )
@@ -178,13 +179,22 @@ def must_match(vary: Collection[str], scored: bool) -> list[tuple[str, str]]:
         checks.append(("profile", "another codec profile (declare it: --vary profile)"))
     if "encoder" not in vary:
         # What an encoder makes of a few pictures follows the profile too, and may vary with it.
-        column = "encoder" if "profile" in vary else "build"
+        column = _ENCODER if "profile" in vary else "build"
         checks.append((column, "another FFmpeg build (declare it: --vary encoder)"))
     if scored:
         if "weights" not in vary:
             checks.append(("weights", "other weights (declare them: --vary weights)"))
         checks += [("n", "other frames are scored"), ("gold", "the gold values differ")]
     return checks
+
+
+def _column(rows: pd.DataFrame, name: str) -> pd.Series:
+    """A column, or the build without what its encoder makes of a few pictures."""
+    return (
+        rows["build"].astype("string").str.replace(_PROBED, "", regex=True)
+        if name == _ENCODER
+        else rows[name]
+    )
 
 
 def _any_differs(a: pd.DataFrame, b: pd.DataFrame, names: Sequence[str]) -> NDArray[np.bool_]:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from rdbench.codecs.costs import seconds_per_pixel
-from rdbench.codecs.profiles import Profile
 from rdbench.errors import ClipError
-from rdbench.machine import cache_dir
+from rdbench.machine import cache_dir, free_bytes
 from rdbench.sweep.experiment import Condition
 from rdbench.video.clip import Dataset
 from rdbench.video.description import extent_of
@@ -100,11 +96,11 @@ def needs(
     dataset: Dataset,
     names: Sequence[str],
     conditions: Sequence[Condition],
-    profiles: Mapping[str, Profile],
+    speed: Callable[[str, str, str], float],
     seconds: float | None = None,
     face_size: int = 96,
 ) -> Needs | None:
-    """Estimate what a run takes: from headers of its clips, and from one small encode of each codec, variant and mode.
+    """Estimate what a run takes: from headers of its clips, and from how fast each encoder is.
 
     Parameters
     ----------
@@ -112,7 +108,8 @@ def needs(
     names : sequence of str
         Of the clips.
     conditions : sequence of Condition
-    profiles : mapping
+    speed : callable
+        Seconds of one core for a pixel, of a codec, variant and mode; called once for each.
     seconds : float, optional
         Of each clip.
     face_size : int
@@ -122,11 +119,6 @@ def needs(
     -------
     Needs or None
         None where no clip says how long it is.
-
-    Raises
-    ------
-    EncodeError
-        If an encoder cannot do its small encode.
     """
     extents = [each for each in (_extent(dataset, name) for name in names) if each is not None]
     if not extents:
@@ -134,22 +126,22 @@ def needs(
     if seconds is not None:
         extents = [(w, h, min(frames, max(1, round(seconds * 25)))) for w, h, frames in extents]
     ways = {(c.codec, c.variant, c.mode) for c in conditions if c.coded}
-    speeds = {way: seconds_per_pixel(profiles[way[0]], way[1], way[2]) for way in sorted(ways)}
+    speeds = {way: speed(*way) for way in sorted(ways)}
     cpu, disk, memory = 0.0, 0, 0
     for width, height, frames in extents:
         for condition in conditions:
             size = (width, height) if condition.region == "frame" else (face_size, face_size)
             geometry = Geometry(*size, condition.factor)
             whole, low = frame_bytes(*geometry.padded), frame_bytes(*geometry.low)
-            speed = speeds.get((condition.codec, condition.variant, condition.mode), 0.0)
+            own = speeds.get((condition.codec, condition.variant, condition.mode), 0.0)
             pixels = geometry.low[0] * geometry.low[1], geometry.padded[0] * geometry.padded[1]
-            cpu += _SECONDS_AN_ENCODE + frames * (speed * pixels[0] + _SECONDS_A_PIXEL_SEEN * pixels[1])
+            cpu += _SECONDS_AN_ENCODE + frames * (own * pixels[0] + _SECONDS_A_PIXEL_SEEN * pixels[1])
             # The source, what is downsampled of it, padded for its codec, and decoded.
             disk = max(disk, frames * (whole + (3 if condition.factor > 1 else 2) * low))
             memory = max(memory, _WORKER_BYTES + _PICTURES_AHEAD * low)
     unknown = len(names) - len(extents)
     cpu *= len(names) / len(extents)
-    free = shutil.disk_usage(_existing(cache_dir())).free
+    free = free_bytes(cache_dir())
     return Needs(cpu, disk, memory, free, unknown)
 
 
@@ -160,9 +152,3 @@ def _extent(dataset: Dataset, name: str) -> tuple[int, int, int] | None:
         with suppress(ClipError, OSError):
             found = extent_of(dataset.load(name).file)
     return found
-
-
-def _existing(folder: Path) -> Path:
-    while not folder.exists():
-        folder = folder.parent
-    return folder

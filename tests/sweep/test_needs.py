@@ -7,39 +7,35 @@ from click.testing import CliRunner
 from made_videos import Clips, clip_of, moving
 
 from rdbench.cli import main
-from rdbench.codecs.profiles import load_profiles
 from rdbench.datasets.synthetic import SyntheticDataset
-from rdbench.sweep import limits
 from rdbench.sweep.experiment import Condition
 from rdbench.sweep.limits import needs
 
-PROFILES = load_profiles()
 CODED = Condition("frame", 1, "x264", "ra", "crf", 30.0)
 
 
-@pytest.fixture(autouse=True)
-def speed(monkeypatch):
-    """A small encode that took a microsecond a pixel: what is measured differs from call to call."""
-    monkeypatch.setattr(limits, "seconds_per_pixel", lambda *_: 1e-6)
+def speed(*_):
+    """A microsecond a pixel."""
+    return 1e-6
 
 
 def test_disk_is_what_lies_in_a_work_folder_at_its_fullest():
     picture = 640 * 360 * 3 // 2
-    one = needs(SyntheticDataset(), ["test_01"], [CODED], PROFILES)
+    one = needs(SyntheticDataset(), ["test_01"], [CODED], speed)
     assert one.disk == 250 * 3 * picture
-    half = needs(SyntheticDataset(), ["test_01"], [replace(CODED, factor=2)], PROFILES)
+    half = needs(SyntheticDataset(), ["test_01"], [replace(CODED, factor=2)], speed)
     assert half.disk == 250 * (picture + 3 * picture // 4)
-    face = needs(SyntheticDataset(), ["test_01"], [replace(CODED, region="face")], PROFILES, face_size=128)
+    face = needs(SyntheticDataset(), ["test_01"], [replace(CODED, region="face")], speed, face_size=128)
     assert face.disk == 250 * 3 * (128 * 128 * 3 // 2)
 
 
 def test_time_is_that_of_all_clips_and_conditions_and_follows_what_was_timed():
-    one = needs(SyntheticDataset(), ["test_01"], [CODED], PROFILES)
+    one = needs(SyntheticDataset(), ["test_01"], [CODED], speed)
     pixels = 250 * 640 * 360
     assert one.cpu_seconds == pytest.approx(0.2 + pixels * (1e-6 + 6e-9))
-    more = needs(SyntheticDataset(), ["test_01", "test_02"], [CODED, replace(CODED, rate=40.0)], PROFILES)
+    more = needs(SyntheticDataset(), ["test_01", "test_02"], [CODED, replace(CODED, rate=40.0)], speed)
     assert more.cpu_seconds == pytest.approx(4 * one.cpu_seconds)
-    short = needs(SyntheticDataset(seconds=2), ["test_01"], [CODED], PROFILES, seconds=2)
+    short = needs(SyntheticDataset(seconds=2), ["test_01"], [CODED], speed, seconds=2)
     assert short.cpu_seconds == pytest.approx(0.2 + 50 * 640 * 360 * (1e-6 + 6e-9))
 
 
@@ -47,12 +43,12 @@ def test_files_say_how_long_they_are_and_those_that_cannot_be_used_are_counted(t
     good = clip_of(moving(20), name="good")
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"no video at all")
-    found = needs(Clips(good, clip_of(broken, name="bad")), ["good", "bad"], [CODED], PROFILES)
+    found = needs(Clips(good, clip_of(broken, name="bad")), ["good", "bad"], [CODED], speed)
     assert found.disk == 20 * 3 * (160 * 120 * 3 // 2)
     assert found.unknown == 1
-    alone = needs(Clips(good), ["good"], [CODED], PROFILES)
+    alone = needs(Clips(good), ["good"], [CODED], speed)
     assert found.cpu_seconds == pytest.approx(2 * alone.cpu_seconds)
-    assert needs(Clips(clip_of(broken, name="bad")), ["bad"], [CODED], PROFILES) is None
+    assert needs(Clips(clip_of(broken, name="bad")), ["bad"], [CODED], speed) is None
 
 
 def test_a_dry_run_tells_them(tmp_path):
