@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal, get_args
-
-import torch
 
 from rdbench.backends.weights import Weights
 from rdbench.errors import InputError
@@ -22,17 +22,44 @@ VARIABLE = "RDBENCH_DTYPE"
 """Environment variable: auto (the default), float32 or bfloat16."""
 
 
-def is_fast(device: torch.device) -> bool:
-    """Whether a device has instructions for bfloat16; without them it is slower than float32."""
-    if device.type == "cuda":
+def is_fast(device: str) -> bool:
+    """Whether a device has instructions for bfloat16; without them it is slower than float32.
+
+    A processor is asked without torch where the system lists what it can do, since loading that takes seconds.
+
+    Parameters
+    ----------
+    device : str
+        A name of torch's.
+    """
+    kind = device.partition(":")[0]
+    if kind == "cpu" and (listed := _listed()) is not None:
+        return not _FAST.isdisjoint(listed)
+    if kind not in ("cpu", "cuda"):
+        return False
+    import torch
+
+    if kind == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type == "cpu":
-        there = torch.cpu.get_capabilities()
-        return any(there.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
-    return False
+    there = torch.cpu.get_capabilities()
+    return any(there.get(name, False) for name in _FAST)
 
 
-def choose_arithmetic(name: str, weights: Sequence[Weights], device: torch.device) -> Arithmetic:
+_FAST = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+"""Instructions for bfloat16, as Linux and torch call them."""
+
+
+def _listed() -> set[str] | None:
+    """What the first processor can do, as Linux lists it; None elsewhere."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    line = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
+    return None if line is None else set(line[1].split())
+
+
+def choose_arithmetic(name: str, weights: Sequence[Weights], device: str) -> Arithmetic:
     """Choose bfloat16 where it is fast and every one of the weights keeps within `TOLERANCE`, else float32.
 
     Parameters
@@ -41,7 +68,8 @@ def choose_arithmetic(name: str, weights: Sequence[Weights], device: torch.devic
         Of the back-end, for errors.
     weights : sequence of Weights
         Their cards say how far bfloat16 moves the CCC on what the epoch was chosen on.
-    device : torch.device
+    device : str
+        A name of torch's.
 
     Raises
     ------

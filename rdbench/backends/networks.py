@@ -6,37 +6,28 @@ Nothing here knows of video: planes of numbers in, numbers or planes out.
 from __future__ import annotations
 
 import itertools
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
+from rdbench.backends.weights import SIZES, Size
 from rdbench.errors import InputError
 
 __all__ = [
-    "FACE",
     "FILTERS",
     "HIDDEN",
-    "SIZES",
     "Norm",
     "Recogniser",
     "ResidualRecogniser",
     "ResidualRestorer",
     "RestoredRecogniser",
     "Restorer",
-    "Size",
     "SuperResolver",
     "Trunk",
     "build",
     "choose_device",
     "convolutions",
 ]
-
-Size = Literal["paper", "lite"]
-SIZES: tuple[Size, ...] = get_args(Size)
-
-FACE = 96
-"""Width and height of the faces in pixels."""
 
 KERNEL = 5
 POOLS = (2, 2, 4)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,11 @@ from rdbench.errors import InputError
 from rdbench.files import replacing
 
 __all__ = [
+    "FACE",
+    "SIZES",
     "Card",
     "Recipe",
+    "Size",
     "Weights",
     "content_hash",
     "read_card",
@@ -32,6 +35,12 @@ __all__ = [
     "write_tensors",
     "write_weights",
 ]
+
+FACE = 96
+"""Width and height in pixels of the faces that networks look at."""
+
+Size = Literal["paper", "lite"]
+SIZES: tuple[Size, ...] = get_args(Size)
 
 SUFFIX = ".safetensors"
 _KEY = "rdbench"

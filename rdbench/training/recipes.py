@@ -11,8 +11,7 @@ from typing import Any, Literal, TypedDict, Unpack, cast
 import numpy as np
 
 from rdbench.backends import constant
-from rdbench.backends.networks import SIZES
-from rdbench.backends.weights import Card, Recipe, stem_of, weights_folder, write_weights
+from rdbench.backends.weights import SIZES, Card, Recipe, stem_of, weights_folder, write_weights
 from rdbench.errors import ClipError, InputError
 from rdbench.training.examples import Sampling, labelled_with, load_faces
 from rdbench.training.loop import Epoch, faces_of, train, training_faces, versions

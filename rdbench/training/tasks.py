@@ -11,8 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rdbench.backends.networks import FACE
-from rdbench.backends.weights import Recipe
+from rdbench.backends.weights import FACE, Recipe
 from rdbench.stats import metrics
 from rdbench.training.examples import FaceSet
 

@@ -14,7 +14,6 @@ from typing import Literal
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d, median_filter
 
 from rdbench.errors import ClipError, NoFaceError
 from rdbench.video.candidates import (
@@ -303,7 +302,16 @@ def _follow(path: NDArray[np.float64], slack: float) -> NDArray[np.float64]:
     return out
 
 
+def _median_of_three(path: NDArray[np.float64]) -> NDArray[np.float64]:
+    # Imported where a face is tracked: half a second that who only asks what a run holds need not wait for.
+    from scipy.ndimage import median_filter
+
+    return np.asarray(median_filter(path, size=(3, 1), mode="nearest"))
+
+
 def _smooth(raw: NDArray[np.float64], frame_period: float, slack: float) -> NDArray[np.float64]:
+    from scipy.ndimage import gaussian_filter1d
+
     smooth = gaussian_filter1d(raw, _SMOOTHING / max(frame_period, 1e-3), axis=0, mode="nearest")
     return _follow(smooth, slack)
 
@@ -413,7 +421,7 @@ def track(
     for number in range(segment.max() + 1):
         frames = segment == number
         rows = (seen >= times[frames][0] - reach) & (seen <= times[frames][-1] + reach)
-        steady = median_filter(middle[rows], size=(3, 1), mode="nearest")
+        steady = _median_of_three(middle[rows])
         raw = np.column_stack([np.interp(times[frames], seen[rows], steady[:, axis]) for axis in (0, 1)])
         centre[frames] = _smooth(raw, _period(times), max(_LEAST_SLACK, _SLACK * side))
     last = np.maximum.accumulate(np.where(mask, np.arange(len(times)), -1))

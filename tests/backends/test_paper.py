@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from rdbench.backends import paper
+from rdbench.backends.inference import _SharedRestorer
 from rdbench.backends.networks import Restorer, build
 from rdbench.backends.protocol import Context
-from rdbench.backends.recognisers import _SharedRestorer
 from rdbench.backends.weights import read_weights
 from rdbench.training.examples import FaceSet
 from rdbench.training.loop import train
@@ -92,12 +92,12 @@ def test_each_opens_and_predicts(folder, name):
 @pytest.mark.parametrize("name", SINGLE)
 def test_single_models_answer_alike_whatever_the_face_width(folder, name):
     backend = opened(name, folder)
-    assert backend.nearest(96.0) is backend.nearest(6.0)
+    assert backend.nearest(96.0) == backend.nearest(6.0)
 
 
 def test_joint_is_a_specialist_for_each_factor(folder):
     backend = opened("joint", folder)
-    assert backend.nearest(48.0) is not backend.nearest(24.0)
+    assert backend.nearest(48.0) != backend.nearest(24.0)
 
 
 def test_separate_is_the_restorer_and_the_recogniser_of_pristine_faces_untouched(folder):

@@ -240,7 +240,7 @@ def test_classes_and_units_are_learned_and_answered_as_probabilities(units, tmp_
     file = train(tmp_path, faces=faces, **how)
     weights = read_weights(file)
     assert min(weights.card.selection.values()) > 0.8
-    backend = Recognisers("direct@lite", [weights], torch.device("cpu"))
+    backend = Recognisers("direct@lite", [weights])
     assert (backend.classes, detects_units(backend)) == (kind.get("classes", ()), units)
     luma = tasks.as_input(torch.from_numpy(faces[1].luma[4]))[:, 0].numpy()
     said = backend.start(Context(4, "face", 24.0, 25.0))(luma)
