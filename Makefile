@@ -15,7 +15,7 @@ DRAWN := --only standalone,methods,strip
 
 .DEFAULT_GOAL := help
 .PHONY: help setup figures standalone figures-reference test test-long lint format train train-seeds train-size grids codecs-table efforts clean bench paper \
-	weights-alone weights-from-sr
+	weights-alone weights-from-sr single
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,7 @@ format: $(TOOLS) ## bring the code into shape
 train: $(STAMP) ## train the weights that ship anew (seed 0)
 	$(BIN)/rdbench train constant --out rdbench/weights
 	$(MAKE) -j 2 weights-alone weights-from-sr
+	$(BIN)/rdbench train coded-mix@lite --device $(DEVICE) --out rdbench/weights
 
 weights-alone: $(STAMP)
 	$(BIN)/rdbench train $(ALONE) --device $(DEVICE) --out rdbench/weights
@@ -105,6 +106,10 @@ paper: $(STAMP) ## tables and figures of the paper's models (after train-seeds a
 		$(BIN)/rdbench methods results/$$run --format markdown -o results/$$run/methods.md || exit 1; \
 	done
 	$(BIN)/rdbench claims results/paper-standalone results/paper --claims paper.toml --format markdown -o results/paper/claims.md
+
+single: $(STAMP) ## single models under codecs that one of them learned from, and others
+	$(BIN)/rdbench run single.toml --out results/single
+	$(BIN)/rdbench plot results/single
 
 grids: $(STAMP) ## find the bitrate grids of abr.toml on dev clips
 	$(BIN)/python -m rdbench.sweep.grids rdbench/experiments/abr.toml
