@@ -171,7 +171,9 @@ def _tell(out: Path, summary: Summary) -> int:
         f"{sum(row['state'] == 'skipped' for row in summary.clips)} clips skipped, "
         f"{len(failed)} clips unusable."
     )
-    for text in dict.fromkeys(str(row["labels"]) for row in used if str(row["labels"]).startswith(NO_LABELS)):
+    # What several clips share is said once, whatever else is said of some of them.
+    told = [str(row["labels"]) for row in used if str(row["labels"]).startswith(NO_LABELS)]
+    for text in dict.fromkeys(part for whole in told for part in whole.split("; ")):
         click.echo(f"Gold: {text}.")
     labels = counted(row["labels"] for row in used)
     if labels.clips:

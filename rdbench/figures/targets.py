@@ -16,7 +16,7 @@ from rdbench.answers.targets import Goal, at_targets
 from rdbench.errors import InputError, NotComparableError
 from rdbench.figures.axes import log_ticks, rate_axis
 from rdbench.figures.canvas import Drawing, Style, describe, legend, new_figure, settings
-from rdbench.figures.captions import box_words, gold_phrase, only, sentences
+from rdbench.figures.captions import box_words, gold_phrase, only, sentences, subject
 from rdbench.figures.source import Named, Source
 from rdbench.figures.style import Look, looks, readable
 from rdbench.measures import within_sentence
@@ -90,7 +90,7 @@ def _headings(axes: Axes, names: pd.DataFrame, groups: NDArray[Any], heights: Ar
     for group in np.unique(groups):
         first = int(np.flatnonzero(groups == group)[0])
         axes.text(
-            *(0.01, heights[first] + 1.0, f"{names['target'][first]}, {names['backend'][first]}"),
+            *(0.01, heights[first] + 1.0, subject(names["target"][first], names["backend"][first])),
             transform=axes.get_yaxis_transform(),
             va="center",
             fontweight="bold",
@@ -244,7 +244,7 @@ def _cost_caption(table: pd.DataFrame) -> str:
     metric = only(table, "metric")
     subjects = int(table["subjects"].min())
     return sentences(
-        f"{only(table, 'target')}, {only(table, 'backend')}: lowest rate at which a curve has {only(table, 'goal')} "
+        f"{subject(only(table, 'target'), only(table, 'backend'))}: lowest rate at which a curve has {only(table, 'goal')} "
         f"({gold_phrase(only(table, 'gold'), metric)}), against user and system time of the encoder over all rates of "
         "the curve; numbers are downsampling factors.",
         f"Region {only(table, 'region')}. Left and low is better; what does not reach the accuracy is not drawn.",

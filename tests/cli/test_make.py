@@ -702,3 +702,15 @@ def test_the_runner_of_these_tests_is_the_program(tiny_run: Path) -> None:
     assert one_sentence(done.err) == one_sentence(within("status", tiny_run / "missing").err)
     assert CliRunner().invoke(main, ["--help"]).exit_code == 0
     assert time.monotonic() > 0
+
+
+def test_what_several_clips_share_of_their_gold_is_said_once(capsys):
+    from rdbench.cli.make import _tell
+    from rdbench.sweep.loop import Summary
+    from rdbench.tables.label_counts import NO_LABELS
+
+    shared = f"{NO_LABELS}: agreement with landmarks on pristine frames"
+    notes = [f"{shared}; {NO_LABELS}: agreement with identity, {odd}" for odd in ("a", "b")]
+    clips = [{"state": "used", "labels": note} for note in notes]
+    _tell(Path("out"), Summary(clips, failures=[], encodes=1, misses=[]))
+    assert capsys.readouterr().out.count(shared) == 1
