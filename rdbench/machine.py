@@ -32,6 +32,7 @@ __all__ = [
     "interrupts_held",
     "keep_memory",
     "keeping",
+    "processor_flags",
     "profiles_folder",
     "required",
     "sweep_work",
@@ -191,15 +192,27 @@ def profiles_folder() -> Path | None:
 
 def host_class() -> str:
     """What kind of processor this is, and what it can do that moves the last digits of a network."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
+    text = _cpuinfo()
+    if text is None:
         return f"{platform.machine()} {platform.processor()}".strip()
     named = re.search(r"^model name\s*: (.+)$", text, re.MULTILINE)
-    flags = re.search(r"^(?:flags|Features)\s*: (.+)$", text, re.MULTILINE)
+    flags = processor_flags() or frozenset()
     wide = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve")
-    able = [flag for flag in wide if flags and flag in flags[1].split()]
+    able = [flag for flag in wide if flag in flags]
     return " ".join([platform.machine(), named[1].strip() if named else "", *able]).replace("  ", " ")
+
+
+def processor_flags() -> frozenset[str] | None:
+    """What the first processor can do, as Linux lists it; None where nothing does."""
+    line = re.search(r"^(?:flags|Features)\s*: (.+)$", _cpuinfo() or "", re.MULTILINE)
+    return None if line is None else frozenset(line[1].split())
+
+
+def _cpuinfo() -> str | None:
+    try:
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
 
 
 def free_bytes(folder: Path) -> int:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal, get_args
 
 from rdbench.backends.weights import Weights
 from rdbench.errors import InputError
+from rdbench.machine import processor_flags
 
 __all__ = ["TOLERANCE", "VARIABLE", "Arithmetic", "choose_arithmetic", "is_fast"]
 
@@ -33,7 +32,7 @@ def is_fast(device: str) -> bool:
         A name of torch's.
     """
     kind = device.partition(":")[0]
-    if kind == "cpu" and (listed := _listed()) is not None:
+    if kind == "cpu" and (listed := processor_flags()) is not None:
         return not _FAST.isdisjoint(listed)
     if kind not in ("cpu", "cuda"):
         return False
@@ -47,16 +46,6 @@ def is_fast(device: str) -> bool:
 
 _FAST = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 """Instructions for bfloat16, as Linux and torch call them."""
-
-
-def _listed() -> set[str] | None:
-    """What the first processor can do, as Linux lists it; None elsewhere."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    line = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
-    return None if line is None else set(line[1].split())
 
 
 def choose_arithmetic(name: str, weights: Sequence[Weights], device: str) -> Arithmetic:

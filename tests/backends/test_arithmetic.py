@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -108,3 +111,25 @@ def test_it_is_said_and_changes_predictions_a_little(write, tmp_path, monkeypatc
 
 def test_a_device_of_another_kind_is_not_taken_to_be_fast():
     assert not arithmetic.is_fast("mps")
+
+
+def test_what_the_system_lists_of_the_processor_is_what_torch_finds():
+    able = torch.cpu.get_capabilities()
+    fast = any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    assert arithmetic.is_fast(CPU) == fast
+
+
+def test_weights_that_were_built_once_are_described_without_torch(write, tmp_path, monkeypatch):
+    monkeypatch.setenv("RDBENCH_CACHE", str(tmp_path / "cache"))
+    write(0.0)
+    code = (
+        "import sys, pathlib; from rdbench.backends.paper import direct; "
+        "print(direct('lite', pathlib.Path(sys.argv[1]), 'cpu').name, 'torch' in sys.modules)"
+    )
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True
+        ).stdout
+        for _ in range(2)
+    ]
+    assert told == ["direct@lite True\n", "direct@lite False\n"]
