@@ -90,7 +90,11 @@ def forest(table: pd.DataFrame, *, style: Style = "screen") -> Drawing:
         for group in np.unique(groups):
             first = int(np.flatnonzero(groups == group)[0])
             left.text(
-                *(0.01, heights[first] + 1.0, f"{rows['test_target'][first]}, {rows['test_backend'][first]}"),
+                *(
+                    0.01,
+                    heights[first] + 1.0,
+                    subject(rows["test_target"][first], rows["test_backend"][first]),
+                ),
                 transform=left.get_yaxis_transform(),
                 va="center",
                 fontweight="bold",
