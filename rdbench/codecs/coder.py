@@ -1,20 +1,23 @@
 """The way through FFmpeg: downsample, encode, decode, bring to the recogniser's size.
 
 Planes lie in raw files between the steps, so that a frame can neither be lost nor invented unseen: a file's
-size says how many there are.
+size says how many there are. Where such a file would be too large, pictures are made anew and counted at each reading.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
 import ffmpeg
 import numpy as np
+from numpy.typing import NDArray
 
 from rdbench.cache import entry, is_sound
 from rdbench.codecs.arguments import Pictures, coded_size, encode_arguments, pair_of, pass_numbers, refused
@@ -25,7 +28,18 @@ from rdbench.codecs.taken import misread, not_taken, settings_in, whereabouts
 from rdbench.errors import EncodeError, InputError
 from rdbench.machine import cache_dir, keeping, work_folder
 from rdbench.video import process
-from rdbench.video.planes import Planes, check_planes, crop_picture, padded_planes, write_planes
+from rdbench.video.planes import (
+    BATCH,
+    Planes,
+    Transient,
+    check_planes,
+    crop_picture,
+    has_room,
+    padded_planes,
+    passing,
+    require_frames,
+    write_planes,
+)
 
 __all__ = ["Decoded", "Encoded", "Refused", "check_settings", "decode", "encode", "encoder_of"]
 
@@ -130,10 +144,10 @@ def encode(
             pass_number=number,
         )
         call = [*source, "-an", *options, "-" if number == 1 else f"file:{file}"]
-        shown = {str(folder / name): "{passlog}", f"file:{file}": "{out}", f"file:{coded.file}": "{in}"}
+        shown = {str(folder / name): "{passlog}", f"file:{file}": "{out}", coded.address: "{in}"}
         command += [*(["&&"] if command else []), "ffmpeg", *(shown.get(word, word) for word in call[1:])]
         try:
-            log, taken = process.measured(call, limit=limit)
+            log, taken = process.measured(call, feed=coded.feed(), limit=limit)
             seconds += taken
         except process.FormatError as error:
             reason = refused(profile, error.stderr)
@@ -170,7 +184,7 @@ def decode(
     EncodeError
         If it does not decode without a fault to as many frames as went in, or takes more seconds than the limit.
     """
-    file = folder / f"{encoded.file.stem}.yuv"
+    width, height = encoded.width, encoded.height
     stream = ffmpeg.input(
         f"file:{encoded.file}",
         format=_DEMUXERS.get(profile.format, profile.format),
@@ -178,18 +192,37 @@ def decode(
         xerror=None,
         protocol_whitelist="file",
     )
-    output = ffmpeg.output(
-        stream, f"file:{file}", format="rawvideo", pix_fmt="yuv420p", fps_mode="passthrough", an=None
+
+    def to(address: str) -> list[str]:
+        return process.arguments(
+            ffmpeg.output(
+                stream, address, format="rawvideo", pix_fmt="yuv420p", fps_mode="passthrough", an=None
+            )
+        )
+
+    def cropped(decoded: Planes) -> Iterator[NDArray[np.uint8]]:
+        return (crop_picture(p, (width, height), low) for batch in decoded.batches() for p in batch)
+
+    name, whole = encoded.file.stem, (width, height) == low
+    if has_room(folder, frames * (1 if whole else 2), width, height):
+        file = folder / f"{name}.yuv"
+        _, seconds = process.measured(to(f"file:{file}"), limit=limit)
+        stored = check_planes(file, width, height, frames)
+        if whole:
+            return Decoded(stored, seconds)
+        result = write_planes(cropped(stored), *low, folder / f"{name}-cropped.yuv", frames)
+        file.unlink()
+        return Decoded(result, seconds)
+    again = Transient(
+        width, height, frames, name, functools.partial(passing, to("pipe:1"), None, width, height)
     )
-    _, seconds = process.measured(process.arguments(output), limit=limit)
-    decoded = check_planes(file, encoded.width, encoded.height, frames)
-    if (encoded.width, encoded.height) == low:
-        return Decoded(decoded, seconds)
-    cropped = folder / f"{encoded.file.stem}-cropped.yuv"
-    rows = (crop_picture(p, (encoded.width, encoded.height), low) for b in decoded.batches() for p in b)
-    result = write_planes(rows, *low, cropped, frames)
-    file.unlink()
-    return Decoded(result, seconds)
+    # Read once, so that it is known what decoding takes and that all of them come.
+    with process.running(to("pipe:1"), limit=limit) as running:
+        chunks = process.read_frames(running, again.frame_bytes, BATCH)
+        require_frames(sum(len(chunk) for chunk in chunks) / again.frame_bytes, again)
+        running.end()
+    planes = again if whole else Transient(*low, frames, name, functools.partial(cropped, again))
+    return Decoded(planes, running.cpu_seconds)
 
 
 def encoder_of(profile: Profile) -> str:

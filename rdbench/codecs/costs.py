@@ -103,25 +103,23 @@ def mode_delta(profile: Profile, variant: str, anchor: str, test: str, file: Pat
     with work_folder() as name:
         folder = Path(name)
         planes = clip_planes(file, (320, 180), folder)
-        sides = [_curve(planes, profile, variant, mode, folder) for mode in (anchor, test)]
+        sides = [_curve(planes, profile, variant, mode) for mode in (anchor, test)]
     return float(percent(bd_rate(*sides, cut=False, leave_out=False).value))
 
 
-def _curve(planes: Planes, profile: Profile, variant: str, mode: str, folder: Path) -> Side:
-    points = np.array(list(_points(planes, profile, variant, mode, folder)))
+def _curve(planes: Planes, profile: Profile, variant: str, mode: str) -> Side:
+    points = np.array(list(_points(planes, profile, variant, mode)))
     none = np.zeros((0, len(points)))
     return Side(np.log(points[:, 0]), points[:, 1], none, none, correlation=False)
 
 
-def _points(
-    planes: Planes, profile: Profile, variant: str, mode: str, folder: Path
-) -> Iterator[tuple[float, float]]:
+def _points(planes: Planes, profile: Profile, variant: str, mode: str) -> Iterator[tuple[float, float]]:
     for rate in mode_of(profile, mode).grid:
-        done = encode(planes, profile, variant, mode, rate, _FPS, folder)
-        if isinstance(done, Encoded):
-            decoded = decode(done, profile, (planes.width, planes.height), planes.frames, folder).planes
-            quality = psnr(mean_squared_error(planes, decoded))
-            assert quality is not None
-            yield done.bits.payload, quality
-            decoded.file.unlink()
-            done.file.unlink()
+        with work_folder() as name:
+            folder = Path(name)
+            done = encode(planes, profile, variant, mode, rate, _FPS, folder)
+            if isinstance(done, Encoded):
+                decoded = decode(done, profile, (planes.width, planes.height), planes.frames, folder).planes
+                quality = psnr(mean_squared_error(planes, decoded))
+                assert quality is not None
+                yield done.bits.payload, quality

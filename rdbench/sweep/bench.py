@@ -250,7 +250,6 @@ class _Bench:
             seen = self._watch(decoded.planes)
             quality = {"psnr_coded": coded, **seen.quality}
             self._seen[key] = dataclasses.replace(seen, quality=quality, decode_seconds=decoded.cpu_seconds)
-            decoded.planes.file.unlink()
         return self._seen[key]
 
     def _row(self, condition: Condition) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from rdbench.machine import cache_dir, free_bytes
 from rdbench.sweep.experiment import Condition
 from rdbench.video.clip import Dataset
 from rdbench.video.description import extent_of
-from rdbench.video.planes import Geometry
+from rdbench.video.planes import WORK_BYTES, Geometry
 from rdbench.video.source import frame_bytes
 
 __all__ = ["Costs", "Needs", "needs", "pass_limit"]
@@ -136,8 +136,8 @@ def needs(
             own = speeds.get((condition.codec, condition.variant, condition.mode), 0.0)
             pixels = geometry.low[0] * geometry.low[1], geometry.padded[0] * geometry.padded[1]
             cpu += _SECONDS_AN_ENCODE + frames * (own * pixels[0] + _SECONDS_A_PIXEL_SEEN * pixels[1])
-            # The source, what is downsampled of it, padded for its codec, and decoded.
-            disk = max(disk, frames * (whole + (3 if condition.factor > 1 else 2) * low))
+            # The source, what is downsampled of it, padded for its codec, and decoded; what would not fit is made anew.
+            disk = max(disk, min(WORK_BYTES, frames * (whole + (3 if condition.factor > 1 else 2) * low)))
             memory = max(memory, _WORKER_BYTES + _PICTURES_AHEAD * low)
     unknown = len(names) - len(extents)
     cpu *= len(names) / len(extents)

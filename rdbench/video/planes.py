@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from errno import ENOSPC
@@ -16,24 +18,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdbench.errors import EncodeError
+from rdbench.video import process
 from rdbench.video.source import frame_bytes
 
 __all__ = [
     "BATCH",
-    "Combing",
+    "WORK_BYTES",
     "Geometry",
     "Planes",
+    "Stored",
     "Tally",
+    "Transient",
     "check_planes",
     "crop_picture",
     "cut_picture",
     "cut_plane",
+    "has_room",
     "luma_of",
     "mean_squared_error",
     "pad",
     "padded_planes",
+    "passing",
     "psnr",
     "rechunk",
+    "require_frames",
     "squared_error",
     "write_planes",
 ]
@@ -42,9 +50,8 @@ __all__ = [
 BATCH = 8
 """Pictures that are read from FFmpeg at once: as many as a processor's cache holds, or little more."""
 
-_COMB_STEP, _COMB_LOOKS, _FEWEST_COMBED = 8, 60, 3
-_COMB_DEPTH = 12
-"""Levels by which a line stands out, and a pixel changes."""
+WORK_BYTES = 900_000_000
+"""Most that files of pictures take in one work folder; what would not fit is made anew at each reading."""
 
 
 @dataclass(frozen=True)
@@ -76,30 +83,145 @@ class Geometry:
 
 
 @dataclass(frozen=True)
-class Planes:
-    """A raw file of 8-bit 4:2:0 pictures of even size."""
+class Planes(ABC):
+    """8-bit 4:2:0 pictures of even size that can be read again and again; `name` tells those of one folder apart."""
 
-    file: Path
     width: int
     height: int
     frames: int
+    name: str
 
+    @abstractmethod
     def batches(self) -> Iterator[NDArray[np.uint8]]:
-        """All pictures as (n, bytes) arrays in order."""
-        size = frame_bytes(self.width, self.height)
-        with self.file.open("rb") as stream:
-            while chunk := stream.read(size * BATCH):
-                yield np.frombuffer(chunk, np.uint8).reshape(-1, size)
+        """All pictures as (n, bytes) arrays in order, `BATCH` at a time."""
+
+    @abstractmethod
+    def picture(self, index: int) -> NDArray[np.uint8]:
+        """One picture, flat."""
+
+    @abstractmethod
+    def feed(self) -> Iterator[bytes] | None:
+        """What has to be written to the standard input of a command that reads `stream`; None for a file."""
+
+    @property
+    def address(self) -> str:
+        """Where FFmpeg reads them."""
+        return "pipe:0"
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of one picture."""
+        return frame_bytes(self.width, self.height)
 
     def stream(self, fps: Fraction = Fraction(25)) -> object:
-        """This file as an input of an ffmpeg-python graph."""
-        return ffmpeg.input(
-            f"file:{self.file}",
-            format="rawvideo",
-            pix_fmt="yuv420p",
-            s=f"{self.width}x{self.height}",
-            framerate=str(fps),
+        """These pictures as an input of an ffmpeg-python graph."""
+        size = f"{self.width}x{self.height}"
+        return ffmpeg.input(self.address, format="rawvideo", pix_fmt="yuv420p", s=size, framerate=str(fps))
+
+
+@dataclass(frozen=True)
+class Stored(Planes):
+    """Pictures in a raw file."""
+
+    file: Path
+
+    def batches(self) -> Iterator[NDArray[np.uint8]]:
+        """All pictures as (n, bytes) arrays in order, `BATCH` at a time."""
+        with self.file.open("rb") as stream:
+            while chunk := stream.read(self.frame_bytes * BATCH):
+                yield np.frombuffer(chunk, np.uint8).reshape(-1, self.frame_bytes)
+
+    def picture(self, index: int) -> NDArray[np.uint8]:
+        """One picture, flat."""
+        with self.file.open("rb") as stream:
+            stream.seek(index * self.frame_bytes)
+            return np.frombuffer(stream.read(self.frame_bytes), np.uint8)
+
+    def feed(self) -> None:
+        """Nothing: FFmpeg reads the file itself."""
+        return
+
+    @property
+    def address(self) -> str:
+        """Where FFmpeg reads them."""
+        return f"file:{self.file}"
+
+
+@dataclass(frozen=True)
+class Transient(Planes):
+    """Pictures that are made anew whenever they are read, since a file of them would be too large.
+
+    Parameters
+    ----------
+    width, height, frames : int
+    name : str
+    make : callable
+        Gives all pictures in order, flat.
+    """
+
+    make: Callable[[], Iterator[NDArray[np.uint8]]] = field(repr=False)
+
+    def pictures(self) -> Iterator[NDArray[np.uint8]]:
+        """All pictures, flat.
+
+        Raises
+        ------
+        EncodeError
+            If there are more or fewer than there should be.
+        """
+        count = 0
+        for picture in self.make():
+            count += 1
+            yield picture
+        require_frames(count, self)
+
+    def batches(self) -> Iterator[NDArray[np.uint8]]:
+        """All pictures as (n, bytes) arrays in order, `BATCH` at a time."""
+        held: list[NDArray[np.uint8]] = []
+        for picture in self.pictures():
+            held.append(picture)
+            if len(held) == BATCH:
+                yield np.stack(held)
+                held.clear()
+        if held:
+            yield np.stack(held)
+
+    def picture(self, index: int) -> NDArray[np.uint8]:
+        """One picture, flat."""
+        return next(itertools.islice(self.pictures(), index, None))
+
+    def feed(self) -> Iterator[bytes]:
+        """All pictures, to be written to a command."""
+        return (picture.tobytes() for picture in self.pictures())
+
+
+def passing(
+    command: list[str], feed: Iterator[bytes] | None, width: int, height: int
+) -> Iterator[NDArray[np.uint8]]:
+    """Pictures that a command writes to its standard output, flat."""
+    size = frame_bytes(width, height)
+    for chunk in process.through(command, feed, size, BATCH):
+        yield from np.frombuffer(chunk, np.uint8).reshape(-1, size)
+
+
+def require_frames(found: float, planes: Planes) -> None:
+    """Hold pictures to their number.
+
+    Raises
+    ------
+    EncodeError
+        If there are more or fewer.
+    """
+    if found != planes.frames:
+        raise EncodeError(
+            f"{found:g} frames of {planes.width}x{planes.height} came out, {planes.frames} went in."
         )
+
+
+def has_room(folder: Path, frames: int, width: int, height: int) -> bool:
+    """Whether a file of pictures may lie beside what a work folder holds already, see `WORK_BYTES`."""
+    held = sum(file.stat().st_size for file in folder.iterdir())
+    return held + frames * frame_bytes(width, height) <= WORK_BYTES
 
 
 @dataclass
@@ -194,7 +316,7 @@ def pad(planes: NDArray[np.uint8], size: tuple[int, int], wanted: tuple[int, int
 
 def write_planes(
     frames: Iterable[NDArray[np.uint8]], width: int, height: int, file: Path, expected: int
-) -> Planes:
+) -> Stored:
     """Write flat pictures of one even size.
 
     Raises
@@ -214,10 +336,10 @@ def write_planes(
             written += 1
     if written != expected:
         raise EncodeError(f"{written} frames were written, {expected} expected.")
-    return Planes(file, width, height, written)
+    return Stored(width, height, written, file.stem, file)
 
 
-def check_planes(file: Path, width: int, height: int, frames: int) -> Planes:
+def check_planes(file: Path, width: int, height: int, frames: int) -> Stored:
     """Hold a raw file to its number of frames.
 
     Raises
@@ -225,11 +347,9 @@ def check_planes(file: Path, width: int, height: int, frames: int) -> Planes:
     EncodeError
         If there are more or fewer.
     """
-    size = frame_bytes(width, height)
-    found = file.stat().st_size if file.exists() else 0
-    if found != frames * size:
-        raise EncodeError(f"{found / size:g} frames of {width}x{height} came out, {frames} went in.")
-    return Planes(file, width, height, frames)
+    planes = Stored(width, height, frames, file.stem, file)
+    require_frames((file.stat().st_size if file.exists() else 0) / planes.frame_bytes, planes)
+    return planes
 
 
 def cut_picture(
@@ -255,17 +375,25 @@ def cut_plane(plane: NDArray[np.uint8], xy: tuple[int, int], side: int) -> NDArr
 
 
 def padded_planes(planes: Planes, size: tuple[int, int], folder: Path) -> Planes:
-    """Pad every picture to a larger even size; the same file where there is nothing to pad."""
+    """Pad every picture to a larger even size; the same planes where there is nothing to pad."""
     width, height = size
     if (planes.width, planes.height) == size:
         return planes
-    file = folder / f"{planes.file.stem}-{width}x{height}.yuv"
+    name = f"{planes.name}-{width}x{height}"
+    file = folder / f"{name}.yuv"
     if file.exists():
         return check_planes(file, width, height, planes.frames)
-    rows = (
-        pad(picture, (planes.width, planes.height), size) for batch in planes.batches() for picture in batch
-    )
-    return write_planes(rows, width, height, file, planes.frames)
+
+    def rows() -> Iterator[NDArray[np.uint8]]:
+        return (
+            pad(picture, (planes.width, planes.height), size)
+            for batch in planes.batches()
+            for picture in batch
+        )
+
+    if not has_room(folder, planes.frames, width, height):
+        return Transient(width, height, planes.frames, name, rows)
+    return write_planes(rows(), width, height, file, planes.frames)
 
 
 def crop_picture(
@@ -284,47 +412,3 @@ def mean_squared_error(a: Planes, b: Planes) -> float:
     for first, second in zip(a.batches(), b.batches(), strict=True):
         total += squared_error(luma_of(first, a.width, a.height), luma_of(second, b.width, b.height))
     return total / (a.frames * a.width * a.height)
-
-
-class Combing:
-    """Whether pictures are two moments woven line by line, seen from the pictures alone.
-
-    Where something moves, a line of a woven picture stands out from both its neighbours, which are of the other moment,
-    but not from the next lines of its own. Fine texture stands out from either.
-    """
-
-    def __init__(self) -> None:
-        self._combed = 0
-        self._moving = 0
-
-    @property
-    def seen(self) -> bool:
-        """True if a quarter of the pictures in which something moves are combed; some move too little to show it."""
-        return self._combed > self._moving / 4 and self._combed >= _FEWEST_COMBED
-
-    def watch(self, pictures: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
-        """Hand on pictures of luma, and look at a pair of them now and then."""
-        before = None
-        for index, luma in enumerate(pictures):
-            if index % _COMB_STEP == 0 and index < _COMB_STEP * _COMB_LOOKS:
-                before = luma.astype(np.int16)
-            elif before is not None:
-                self._look(before, luma.astype(np.int16))
-                before = None
-            yield luma
-
-    def _look(self, before: NDArray[np.int16], luma: NDArray[np.int16]) -> None:
-        if luma.shape != before.shape or len(luma) < 16:
-            return
-        moving = np.abs(luma - before)[2:-2] > _COMB_DEPTH
-        if moving.mean() < 0.002:
-            return
-        self._moving += 1
-        near, far = (self._stands_out(luma, step)[moving].mean() for step in (1, 2))
-        self._combed += bool(near > 0.05 and near > 1.3 * far)
-
-    @staticmethod
-    def _stands_out(luma: NDArray[np.int16], step: int) -> NDArray[np.bool_]:
-        line = luma[2:-2]
-        above, below = luma[2 - step : -2 - step] - line, luma[2 + step : len(luma) - 2 + step] - line
-        return (np.minimum(above, below) > _COMB_DEPTH) | (np.maximum(above, below) < -_COMB_DEPTH)

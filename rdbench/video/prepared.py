@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -25,7 +25,6 @@ from rdbench.video.description import Description, Fields, describe, opened
 from rdbench.video.faces import FaceTrack
 from rdbench.video.labels import require_seconds
 from rdbench.video.pictures import is_pictures, picture_files
-from rdbench.video.planes import Combing
 from rdbench.video.source import (
     Frames,
     Timeline,
@@ -35,10 +34,14 @@ from rdbench.video.source import (
     timeline,
 )
 
-__all__ = ["Prepared", "prepare", "source_frames"]
+__all__ = ["Combing", "Prepared", "prepare", "source_frames"]
 
 VERSION = 4
 """Raised when what is kept in the cache would come out differently."""
+
+_COMB_STEP, _COMB_LOOKS, _FEWEST_COMBED = 8, 60, 3
+_COMB_DEPTH = 12
+"""Levels by which a line stands out, and a pixel changes."""
 
 
 @dataclass(frozen=True)
@@ -347,3 +350,47 @@ def _read(file: Path) -> tuple[int, int, Timeline, FaceTrack, str]:
         )
         told = str(kept["told"])
     return width, height, line, track, told
+
+
+class Combing:
+    """Whether pictures are two moments woven line by line, seen from the pictures alone.
+
+    Where something moves, a line of a woven picture stands out from both its neighbours, which are of the other moment,
+    but not from the next lines of its own. Fine texture stands out from either.
+    """
+
+    def __init__(self) -> None:
+        self._combed = 0
+        self._moving = 0
+
+    @property
+    def seen(self) -> bool:
+        """True if a quarter of the pictures in which something moves are combed; some move too little to show it."""
+        return self._combed > self._moving / 4 and self._combed >= _FEWEST_COMBED
+
+    def watch(self, pictures: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
+        """Hand on pictures of luma, and look at a pair of them now and then."""
+        before = None
+        for index, luma in enumerate(pictures):
+            if index % _COMB_STEP == 0 and index < _COMB_STEP * _COMB_LOOKS:
+                before = luma.astype(np.int16)
+            elif before is not None:
+                self._look(before, luma.astype(np.int16))
+                before = None
+            yield luma
+
+    def _look(self, before: NDArray[np.int16], luma: NDArray[np.int16]) -> None:
+        if luma.shape != before.shape or len(luma) < 16:
+            return
+        moving = np.abs(luma - before)[2:-2] > _COMB_DEPTH
+        if moving.mean() < 0.002:
+            return
+        self._moving += 1
+        near, far = (self._stands_out(luma, step)[moving].mean() for step in (1, 2))
+        self._combed += bool(near > 0.05 and near > 1.3 * far)
+
+    @staticmethod
+    def _stands_out(luma: NDArray[np.int16], step: int) -> NDArray[np.bool_]:
+        line = luma[2:-2]
+        above, below = luma[2 - step : -2 - step] - line, luma[2 + step : len(luma) - 2 + step] - line
+        return (np.minimum(above, below) > _COMB_DEPTH) | (np.maximum(above, below) < -_COMB_DEPTH)

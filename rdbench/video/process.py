@@ -314,8 +314,12 @@ def measured(
         return process.stderr(), process.cpu_seconds
 
 
-def through(command: list[str], feed: Iterable[bytes], frame_bytes: int, batch: int) -> Iterator[bytes]:
+def through(
+    command: list[str], feed: Iterable[bytes] | None, frame_bytes: int, batch: int
+) -> Iterator[bytes]:
     """Send frames through a command and give what comes out, `batch` frames of `frame_bytes` at a time.
+
+    Without a feed the command reads a file.
 
     Raises
     ------

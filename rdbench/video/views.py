@@ -21,14 +21,18 @@ from rdbench.video.planes import (
     BATCH,
     Geometry,
     Planes,
+    Stored,
     Tally,
+    Transient,
     check_planes,
     crop_picture,
     cut_picture,
     cut_plane,
+    has_room,
     luma_of,
     pad,
     padded_planes,
+    passing,
     write_planes,
 )
 from rdbench.video.prepared import Prepared, prepare, source_frames
@@ -50,11 +54,17 @@ __all__ = [
 def full_pictures(prepared: Prepared, geometry: Geometry, folder: Path) -> Planes:
     """Decode the source and pad it for one factor (region ``frame``)."""
     size = (prepared.width, prepared.height)
-    frames = (pad(planes, size, geometry.padded) for planes in source_frames(prepared))
-    return write_planes(frames, *geometry.padded, folder / "source.yuv", prepared.frames)
+    width, height = geometry.padded
+
+    def frames() -> Iterator[NDArray[np.uint8]]:
+        return (pad(planes, size, geometry.padded) for planes in source_frames(prepared))
+
+    if not has_room(folder, prepared.frames, width, height):
+        return Transient(width, height, prepared.frames, "source", frames)
+    return write_planes(frames(), width, height, folder / "source.yuv", prepared.frames)
 
 
-def face_pictures(prepared: Prepared, size: int = FACE_SIZE, margin: float = 0.0) -> Planes:
+def face_pictures(prepared: Prepared, size: int = FACE_SIZE, margin: float = 0.0) -> Stored:
     """The face of every frame at `size` x `size` (region ``face``), cached beside the clip's track."""
     crop = prepared.track.crop(margin)
     file = prepared.folder / (f"face{size}-{crop.side}.yuv" if margin else f"face{size}.yuv")
@@ -94,12 +104,21 @@ def downsample(planes: Planes, geometry: Geometry, folder: Path) -> Planes:
     """Scale every picture down by the factor."""
     if geometry.factor == 1:
         return planes
-    file = folder / f"{planes.file.stem}-low{geometry.factor}.yuv"
-    output = ffmpeg.output(
-        process.scale(planes.stream(), *geometry.low), f"file:{file}", format="rawvideo", pix_fmt="yuv420p"
-    )
-    process.run(process.arguments(output))
-    return check_planes(file, *geometry.low, planes.frames)
+    name, (width, height) = f"{planes.name}-low{geometry.factor}", geometry.low
+    scaled = process.scale(planes.stream(), width, height)
+
+    def to(address: str) -> list[str]:
+        return process.arguments(ffmpeg.output(scaled, address, format="rawvideo", pix_fmt="yuv420p"))
+
+    if not has_room(folder, planes.frames, width, height):
+
+        def make() -> Iterator[NDArray[np.uint8]]:
+            return passing(to("pipe:1"), planes.feed(), width, height)
+
+        return Transient(width, height, planes.frames, name, make)
+    file = folder / f"{name}.yuv"
+    process.run(to(f"file:{file}"), feed=planes.feed())
+    return check_planes(file, width, height, planes.frames)
 
 
 def views(
@@ -208,9 +227,8 @@ def _scaled_up(low: Planes, geometry: Geometry, *, luma_only: bool) -> Iterator[
     pixel_format = "gray" if luma_only else "yuv420p"
     output = ffmpeg.output(stream, "pipe:1", format="rawvideo", pix_fmt=pixel_format)
     size = width * height if luma_only else frame_bytes(width, height)
-    with process.running(process.arguments(output)) as running:
-        for chunk in process.read_frames(running, size, BATCH):
-            yield np.frombuffer(chunk, np.uint8).reshape(-1, size)
+    for chunk in process.through(process.arguments(output), low.feed(), size, BATCH):
+        yield np.frombuffer(chunk, np.uint8).reshape(-1, size)
 
 
 def _tallied(
@@ -264,17 +282,15 @@ def face_rgb(planes: Planes, index: int, geometry: Geometry, crop: Crop | None) 
     (side, side, 3) uint8
     """
     width, height = geometry.padded
-    size = frame_bytes(planes.width, planes.height)
-    with planes.file.open("rb") as stream:
-        stream.seek(index * size)
-        picture = stream.read(size)
     source = ffmpeg.input(
         "pipe:0", format="rawvideo", pix_fmt="yuv420p", s=f"{planes.width}x{planes.height}", framerate="25"
     )
     output = ffmpeg.output(
         process.scale(source, width, height, **process.TO_RGB), "pipe:1", format="rawvideo", pix_fmt="rgb24"
     )
-    chunks = process.through(process.arguments(output), [picture], width * height * 3, 1)
+    chunks = process.through(
+        process.arguments(output), [planes.picture(index).tobytes()], width * height * 3, 1
+    )
     rgb = np.frombuffer(b"".join(chunks), np.uint8).reshape(height, width, 3)
     rgb = rgb[: geometry.height, : geometry.width]
     if crop is None:
@@ -326,12 +342,12 @@ def face_views(
     return FaceViews(luma, prepared.track.mask[::stride], prepared.timeline.times[::stride])
 
 
-def _thinned(pictures: Planes, stride: int, file: Path) -> Planes:
+def _thinned(pictures: Stored, stride: int, file: Path) -> Planes:
     """Every `stride`-th picture."""
     if stride == 1:
         return pictures
-    size = frame_bytes(pictures.width, pictures.height)
-    some = np.memmap(pictures.file, np.uint8, "r", shape=(pictures.frames, size))[::stride]
+    shape = pictures.frames, pictures.frame_bytes
+    some = np.memmap(pictures.file, np.uint8, "r", shape=shape)[::stride]
     return write_planes(iter(some), pictures.width, pictures.height, file, len(some))
 
 

@@ -37,11 +37,14 @@ from rdbench.codecs import coder
 from rdbench.codecs.coder import Encoded, Refused
 from rdbench.codecs.profiles import Profile, load_profiles
 from rdbench.errors import EncodeError
+from rdbench.video import planes as planes_module
 from rdbench.video.faces import Crop
 from rdbench.video.planes import (
     Geometry,
     Planes,
+    Stored,
     Tally,
+    Transient,
     check_planes,
     crop_picture,
     cut_picture,
@@ -247,6 +250,43 @@ def test_commands_hold_no_path(tmp_path, low):
         assert FFMPEG not in said
         assert {"{in}", "{out}"} <= set(done.command)
         assert ("&&" in done.command) == ("{passlog}" in done.command) == (mode == "2pass")
+
+
+@pytest.mark.parametrize("name", sorted(PROFILES))
+def test_a_stream_is_the_same_whether_pictures_lie_in_a_file_or_are_made_anew(name, tmp_path, monkeypatch):
+    """Through every encoder, of a size that some of them pad."""
+    profile = PROFILES[name]
+    stored = planes_file(pictures(9, 40, 24), 40, 24, tmp_path / "low.yuv")
+    anew = Transient(40, 24, 9, "low", lambda: (row for batch in stored.batches() for row in batch))
+    for mode in profile.modes:
+        grid = profile.modes[mode].grid
+        variant = next(
+            variant for variant in profile.variants if mode not in profile.variants[variant].without
+        )
+        found = []
+        for planes, room in ((stored, 10**9), (anew, 0)):
+            monkeypatch.setattr(planes_module, "WORK_BYTES", room)
+            done = coder.encode(planes, profile, variant, mode, grid[len(grid) // 2], FPS, tmp_path)
+            if isinstance(done, Refused):
+                found.append(done)
+                continue
+            back = coder.decode(done, profile, (40, 24), 9, tmp_path)
+            assert isinstance(back.planes, Stored if room else Transient)
+            assert back.cpu_seconds > 0
+            found.append((done.digest, done.command, done.bits, all_of(back.planes).tobytes()))
+        assert found[0] == found[1]
+
+
+def test_pictures_made_anew_are_counted_at_each_reading(tmp_path):
+    def short():
+        return iter(pictures()[:29])
+
+    low = Transient(64, 64, 30, "low", short)
+    with pytest.raises(EncodeError, match="29 frames of 64x64 came out, 30 went in"):
+        all_of(low)
+    with pytest.raises(EncodeError, match="29 frames of 64x64 came out, 30 went in"):
+        coder.encode(low, PROFILES["x264"], "ra", "crf", 30, FPS, tmp_path)
+    assert np.array_equal(Transient(64, 64, 30, "low", lambda: iter(pictures())).picture(17), pictures()[17])
 
 
 @pytest.mark.parametrize("name", ["x264", "x265"])

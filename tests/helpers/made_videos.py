@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from rdbench.errors import ClipError
 from rdbench.video.clip import Boxes, Clip, ClipInfo, Dataset, Labels
-from rdbench.video.planes import Planes
+from rdbench.video.planes import Stored
 from rdbench.video.source import frame_bytes
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
@@ -69,11 +69,11 @@ def from_planes(data: bytes, width: int, height: int, file: Path, *options: str,
     return file
 
 
-def planes_file(pictures: NDArray[np.uint8], width: int, height: int, file: Path) -> Planes:
+def planes_file(pictures: NDArray[np.uint8], width: int, height: int, file: Path) -> Stored:
     """Flat 4:2:0 pictures (n, bytes) as the raw file that the transcoder works on."""
     assert pictures.shape[1] == frame_bytes(width, height)
     file.write_bytes(pictures.tobytes())
-    return Planes(file, width, height, len(pictures))
+    return Stored(width, height, len(pictures), file.stem, file)
 
 
 def texture(frames: int, width: int, height: int, seed: int = 1) -> NDArray[np.uint8]:

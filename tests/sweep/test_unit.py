@@ -27,6 +27,7 @@ from rdbench.sweep.experiment import UNCODED, Condition
 from rdbench.sweep.unit import Setup, Unit, face_margin, look
 from rdbench.tables.predictions import unpack
 from rdbench.tables.schema import ENCODES, MOMENTS, SCORES
+from rdbench.video import planes
 from rdbench.video.clip import Labels
 from rdbench.video.prepared import prepare
 from rdbench.video.views import face_pictures, pristine_views
@@ -258,6 +259,35 @@ def test_equal_units_give_equal_rows(doubles):
     alone = evaluate(setup(backends=["colour"]), work("frame", 3, QP))
     assert rows_of(alone, "encodes") == rows_of(first, "encodes")[2:]
     assert rows_of(alone, "scores") == rows_of(first, "scores")[10:]
+
+
+@pytest.mark.parametrize("room", [0, 1_000_000])
+@pytest.mark.parametrize(("region", "factor"), [("frame", 1), ("frame", 3), ("face", 2)])
+def test_what_does_not_fit_the_work_folder_is_made_anew_and_no_row_differs(
+    doubles, monkeypatch, region, factor, room
+):
+    asked = work(region, factor, None, CRF, QP, ("x264", "ra", "2pass", 60.0))
+
+    def rows():
+        backends = ["double", "colour"] if region == "frame" else ["double"]
+        result = evaluate(setup(backends=backends, sample="one"), asked)
+        assert "failures" not in result.rows
+        return {name: found for name, found in result.rows.items() if name != "timings"}
+
+    usual = rows()
+    held = []
+    tidy = bench._Shelf.tidy
+
+    def noting(shelf):
+        held.append(sum(file.stat().st_size for file in Path(shelf.folder.name).glob("*.yuv")))
+        tidy(shelf)
+
+    monkeypatch.setattr(bench._Shelf, "tidy", noting)
+    monkeypatch.setattr(planes, "WORK_BYTES", room)
+    assert rows() == usual
+    assert len(held) == 4
+    assert max(held) <= room
+    assert (max(held) > 0) is (room > 0)
 
 
 def test_an_encode_is_named_by_all_that_changes_it_and_by_no_back_end(doubles):

@@ -13,8 +13,7 @@ from made_videos import NEAR, clip_of, ffmpeg, lavfi, moving
 from rdbench import containers
 from rdbench.errors import ClipError
 from rdbench.video import source
-from rdbench.video.planes import Combing
-from rdbench.video.prepared import prepare
+from rdbench.video.prepared import Combing, prepare
 
 PATTERN = "testsrc2=s=96x64:r=25,format=yuv420p,trim=end_frame=40"
 H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-g", "10")
