@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from rdbench import __version__
+from rdbench import __version__, binary
 from rdbench.backends.registry import list_backends
 from rdbench.cli.listing import describe_backend
 from rdbench.codecs.profiles import Profile, load_profiles
@@ -16,7 +16,6 @@ from rdbench.datasets.registry import inspect_package
 from rdbench.errors import InputError
 from rdbench.machine import cache_dir, cores, free_bytes, installed, profiles_folder, required
 from rdbench.tables.label_counts import LabelCounts
-from rdbench.video import process
 
 __all__ = ["diagnosis", "package"]
 
@@ -30,7 +29,7 @@ def diagnosis() -> tuple[list[str], bool]:
     packages, good = installed(required())
     lines += [*packages, _torch()]
     try:
-        lines.append(f"FFmpeg {process.build()}")
+        lines.append(f"FFmpeg {binary.build()}")
         known = _encoders()
     except (InputError, OSError, subprocess.CalledProcessError) as error:
         return [*lines, f"FFmpeg: missing ({error}); install imageio-ffmpeg"], False
@@ -79,14 +78,14 @@ def _version(profile: Profile) -> str:
         "h264" if profile.format == "h264" else "null",
         "-",
     )
-    done = subprocess.run([process.executable(), "-v", "verbose", *source, *coded], capture_output=True)
+    done = subprocess.run([binary.executable(), "-v", "verbose", *source, *coded], capture_output=True)
     found = _VERSION.search(done.stdout + b"\n" + done.stderr)
     return "(version not told)" if found is None else (found[1] or found[2]).decode()
 
 
 def _encoders() -> set[str]:
     done = subprocess.run(
-        [process.executable(), "-v", "error", "-encoders"], capture_output=True, text=True, check=True
+        [binary.executable(), "-v", "error", "-encoders"], capture_output=True, text=True, check=True
     )
     return {line.split()[1] for line in done.stdout.splitlines() if line.startswith(" V")}
 

@@ -19,6 +19,7 @@ import ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
+from rdbench import binary
 from rdbench.cache import entry, is_sound
 from rdbench.codecs.arguments import Pictures, coded_size, encode_arguments, pair_of, pass_numbers, refused
 from rdbench.codecs.bitstream import Bits, count
@@ -261,7 +262,7 @@ def check_settings(profile: Profile, variant: str, mode: str) -> None:
     InputError
         If it does not: most encoders leave a misspelt setting out with a line in their log, and code without it.
     """
-    key = f"{profile.digest} {process.fingerprint()} {variant} {mode}"
+    key = f"{profile.digest} {binary.fingerprint()} {variant} {mode}"
     file = cache_dir() / "settings" / hashlib.sha256(key.encode()).hexdigest()[:24]
     if is_sound(file):
         return

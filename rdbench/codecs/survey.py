@@ -15,6 +15,7 @@ import ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
+from rdbench import binary
 from rdbench.codecs.arguments import Pictures, encode_arguments, mode_of, pass_numbers
 from rdbench.codecs.bitstream import Bits, count
 from rdbench.codecs.coder import Encoded, decode, encode
@@ -273,7 +274,7 @@ def _kept_back(profile: Profile, variant: str, mode: str) -> int:
     asked = encode_arguments(profile, pictures, variant=variant, mode=mode, rate=middle_rate(profile, mode))
     source = ("-probesize", "32", "-fflags", "nobuffer", "-f", "rawvideo", "-pix_fmt", "yuv420p")
     shape = ("-s", f"{SIDE}x{SIDE}", "-framerate", str(FPS), "-i", "-", "-an")
-    command = [process.executable(), "-v", "error", *source, *shape, *asked, "-flush_packets", "1", "-"]
+    command = [binary.executable(), "-v", "error", *source, *shape, *asked, "-flush_packets", "1", "-"]
     over, fed = threading.Event(), threading.Event()
 
     def feed() -> Iterator[bytes]:
@@ -286,7 +287,7 @@ def _kept_back(profile: Profile, variant: str, mode: str) -> int:
     with process.running(command, feed=feed()) as running:
         try:
             while select.select([running.stdout], [], [], SETTLED)[0] or not fed.is_set():
-                data += running.stdout.read1(1 << 20)  # type: ignore[attr-defined]
+                data += running.stdout.read1(1 << 20)
         finally:
             over.set()
     return FRAMES - 1 - len(_frames(data, profile).frames)

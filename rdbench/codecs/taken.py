@@ -7,9 +7,9 @@ import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from rdbench import binary
 from rdbench.codecs.profiles import Profile, load_profiles
 from rdbench.codecs.settings import of_the_program
-from rdbench.video import process
 from rdbench.words import did_you_mean
 
 __all__ = ["misread", "not_taken", "settings_in", "whereabouts"]
@@ -113,7 +113,7 @@ def whereabouts(profile: Profile, setting: str) -> str:
 
 def _known(encoder: str) -> set[str]:
     """Settings of an encoder that are known to be."""
-    command = [process.executable(), "-v", "error", "-hide_banner", "-h", f"encoder={encoder}"]
+    command = [binary.executable(), "-v", "error", "-hide_banner", "-h", f"encoder={encoder}"]
     told = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     names = set(re.findall(r"^  -([A-Za-z0-9_-]+) ", told.stdout.decode("utf-8", "replace"), re.MULTILINE))
     for other in load_profiles().values():

@@ -18,6 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from rdbench import binary
 from rdbench.cache import is_sound, seal
 from rdbench.datasets.drawing.colour import yuv420p
 from rdbench.datasets.drawing.picture import Recording
@@ -183,7 +184,7 @@ def _render(recording: Recording, height: int, count: int, file: Path) -> None:
 def _write_lossless(planes: Iterable[bytes], width: int, height: int, file: Path) -> None:
     colour = ["-color_range", "tv", "-colorspace", "bt709", "-color_primaries", "bt709"]
     colour += ["-color_trc", "bt709"]
-    command = [process.executable(), "-v", "error", "-nostdin", "-y"]
+    command = [binary.executable(), "-v", "error", "-nostdin", "-y"]
     command += ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", f"{width}x{height}", "-framerate", str(FPS)]
     command += [*colour, "-i", "-", "-an", "-c:v", "utvideo"]
     command += ["-threads", "1", "-fflags", "+bitexact", "-flags:v", "+bitexact", *colour]

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rdbench import binary
 from rdbench.backends.protocol import Backend, Context, Input, Restoring
 from rdbench.codecs import coder
 from rdbench.codecs.arguments import rate_status
@@ -50,7 +51,6 @@ from rdbench.sweep.unit import (
 )
 from rdbench.tables.pictures import encode_png
 from rdbench.tables.predictions import pack
-from rdbench.video import process
 from rdbench.video.clip import FACE_SIZE
 from rdbench.video.faces import FaceTrack
 from rdbench.video.planes import Geometry, Planes, Tally, mean_squared_error, padded_planes, psnr
@@ -302,7 +302,7 @@ class _Bench:
     def _build(self, condition: Condition) -> str:
         """What made a stream, and decoded it."""
         encoder = self.setup.programs.get(f"encoder of {condition.codec}", "")
-        return " ".join(filter(None, (process.build(), process.fingerprint(), encoder)))
+        return " ".join(filter(None, (binary.build(), binary.fingerprint(), encoder)))
 
     def _bits(self, encoded: coder.Encoded, profile: Profile, condition: Condition) -> dict[str, Any]:
         bits = encoded.bits

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from rdbench import binary
 from rdbench.backends.protocol import Backend, descriptor_length
 from rdbench.backends.registry import find_backend, name_for_workers
 from rdbench.codecs.coder import check_settings
@@ -29,7 +30,6 @@ from rdbench.sweep.loop import Progress, Summary, sweep
 from rdbench.sweep.unit import Setup, face_margin, programs
 from rdbench.sweep.workers import local_executor, remote_executor
 from rdbench.tables.store import Store
-from rdbench.video import process
 from rdbench.video.candidates import detector_name, open_detector
 from rdbench.video.clip import FACE_SIZE, ClipInfo, Dataset
 from rdbench.words import did_you_mean, printable
@@ -327,7 +327,7 @@ def _identity(
         "weights": ", ".join(f"{name}:{digest}" for name, digest in sorted(weights.items())),
         "arithmetic": ", ".join(f"{name}:{kind}" for name, kind in sorted(computed.items())),
         "torch": f"{version('torch')} on {setup.device}",
-        "ffmpeg": process.build(),
+        "ffmpeg": binary.build(),
         "digest": hashlib.sha256(experiment.text().encode()).hexdigest()[:16],
     }
 

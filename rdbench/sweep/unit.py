@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import rdbench
+from rdbench import binary
 from rdbench.backends.protocol import Backend, Context, by_agreement, descriptor_length
 from rdbench.backends.registry import find_backend
 from rdbench.cache import entry
@@ -42,7 +43,6 @@ from rdbench.sweep.audience import as_float, predict
 from rdbench.sweep.experiment import BoxesFrom, Condition
 from rdbench.sweep.gold import Gold, gold_from_labels, gold_from_reference
 from rdbench.typing import Array
-from rdbench.video import process
 from rdbench.video.clip import FACE_SIZE, Dataset
 from rdbench.video.description import Fields
 from rdbench.video.prepared import Prepared, prepare
@@ -190,7 +190,7 @@ def programs(profiles: Mapping[str, Profile]) -> dict[str, str]:
     """
     libraries = {name: version(name) for name in _LIBRARIES}
     encoders = {f"encoder of {name}": encoder_of(profile) for name, profile in sorted(profiles.items())}
-    ffmpeg = f"{process.build()} {process.fingerprint()}"
+    ffmpeg = f"{binary.build()} {binary.fingerprint()}"
     return {"rdbench": f"{rdbench.__version__} stage {STAGE}", "ffmpeg": ffmpeg, **encoders, **libraries}
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 import rdbench
+from rdbench import binary
 from rdbench.backends.networks import choose_device
 from rdbench.backends.weights import (
     SUFFIX,
@@ -31,7 +32,6 @@ from rdbench.training.log import draw, write_log
 from rdbench.training.starts import begun, own_start
 from rdbench.training.state import Fitted, State
 from rdbench.training.tasks import Recognition, Restoration, Task
-from rdbench.video import process
 from rdbench.video.clip import Dataset
 
 __all__ = [
@@ -302,7 +302,7 @@ def versions() -> dict[str, str]:
         "training": str(STAGE),
         "torch": torch.__version__,
         "numpy": np.__version__,
-        "ffmpeg": process.build(),
+        "ffmpeg": binary.build(),
     }
 
 

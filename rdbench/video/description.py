@@ -15,9 +15,9 @@ from typing import Any, Literal
 import av
 from av.stream import Disposition
 
-from rdbench import containers
+from rdbench import binary, containers
 from rdbench.errors import ClipError
-from rdbench.video import colour, process
+from rdbench.video import colour
 from rdbench.video.pictures import is_pictures, picture_files, reachable
 
 __all__ = ["FORMATS", "Description", "Fields", "describe", "extent_of", "format_of", "opened", "video_stream"]
@@ -311,7 +311,7 @@ def _first_frames(container: Any, stream: Any) -> Iterator[Any]:
 def _header(file: Path, stream: int) -> str:
     """What FFmpeg tells of one stream: PyAV shows no side data of streams."""
     shown = picture_files(file)[0] if is_pictures(file) else file
-    text = process.header(shown, FORMATS)
+    text = binary.header(shown, FORMATS)
     parts = re.split(r"^  Stream #0:(\d+)", text, flags=re.MULTILINE)
     return next(
         (said for number, said in zip(parts[1::2], parts[2::2], strict=True) if int(number) == stream), ""
@@ -380,7 +380,7 @@ def _fields(frames: list[Any], header: str) -> str:
 
 def _hard_telecine(file: Path, description: Description) -> str:
     """Whether fields repeat in the pattern of film: in 2 of 5 frames, where a detector counts a tenth or more."""
-    text = process.field_statistics(file, description.stream, FORMATS)
+    text = binary.field_statistics(file, description.stream, FORMATS)
     counts = re.findall(r"Repeated Fields: Neither:\s*(\d+) Top:\s*(\d+) Bottom:\s*(\d+)", text)
     if not counts:
         return ""

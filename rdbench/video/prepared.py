@@ -14,12 +14,12 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from rdbench import containers
+from rdbench import binary, containers
 from rdbench.cache import entry
 from rdbench.errors import ClipError
 from rdbench.files import digest_of
 from rdbench.machine import cache_dir, keeping
-from rdbench.video import faces, process
+from rdbench.video import faces
 from rdbench.video.clip import Clip
 from rdbench.video.description import Description, Fields, describe, opened
 from rdbench.video.faces import FaceTrack
@@ -110,7 +110,7 @@ def prepare(
     ClipError
         If it cannot be decoded, or its boxes or frame times do not fit it; `NoFaceError` if it shows no face.
     """
-    build = f"{process.build()} {process.fingerprint()}"
+    build = f"{binary.build()} {binary.fingerprint()}"
     description = describe(clip.file, fields, masked=clip.damage == "mask")
     seen_by = faces.detected_by(detector)
     video = hashlib.sha256(f"{VERSION} {build} {seen_by} {seconds} {description.conversion}".encode())

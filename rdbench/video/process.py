@@ -11,10 +11,7 @@ import ctypes
 import errno
 import fcntl
 import functools
-import hashlib
 import os
-import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -28,14 +25,14 @@ from pathlib import Path
 from typing import IO, Any
 
 import ffmpeg
-import imageio_ffmpeg
 
-from rdbench.errors import EncodeError, InputError
+from rdbench import binary
+from rdbench.errors import EncodeError
 from rdbench.machine import cache_dir, ends_with_its_parent
 
 __all__ = [
-    *("FormatError", "Process", "arguments", "build", "end_all", "executable", "field_statistics"),
-    *("fingerprint", "has_decoder", "header", "kill", "measured", "run", "running", "scale", "through"),
+    *("FormatError", "Output", "Process", "arguments", "end_all", "kill", "measured", "read_frames", "run"),
+    *("running", "scale", "through"),
 ]
 
 BICUBIC = {"flags": "bicubic+accurate_rnd+bitexact", "param0": 0, "param1": 0.5}
@@ -51,12 +48,10 @@ TO_RGB = {
 
 PIPE_BYTES = 2**20
 
-_OLDEST = 6
-STALLED = 600.0
-"""Seconds without any work after which a process that nobody gave a time limit is taken for hanging."""
+STALLED = 120.0
+"""Seconds after which a process without a time limit is taken for hanging: it does nothing, though all is waiting for it."""
 
 _PR_SET_PDEATHSIG = 1
-_C_LIBRARY = re.compile(r"(ld-|lib(c|m|mvec|dl|rt|pthread|resolv|gcc_s|stdc\+\+)[.-])")
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 _live: set[subprocess.Popen[bytes]] = set()
@@ -69,6 +64,37 @@ class FormatError(EncodeError):
     def __init__(self, message: str, stderr: str) -> None:
         super().__init__(message)
         self.stderr = stderr
+
+
+class Output:
+    """The standard output of a process, which tells whether somebody is waiting for more of it."""
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        self._pipe = pipe
+        self.awaited = False
+
+    def read(self, size: int = -1) -> bytes:
+        """At most `size` bytes, fewer at the end alone."""
+        return self._awaiting(self._pipe.read, size)
+
+    def read1(self, size: int) -> bytes:
+        """At most `size` bytes, as many as are there."""
+        return self._awaiting(self._pipe.read1, size)  # type: ignore[attr-defined]
+
+    def fileno(self) -> int:
+        """What the system knows it by."""
+        return self._pipe.fileno()
+
+    def close(self) -> None:
+        """Read no more."""
+        self._pipe.close()
+
+    def _awaiting(self, read: Callable[[int], bytes], size: int) -> bytes:
+        self.awaited = True
+        try:
+            return read(size)
+        finally:
+            self.awaited = False
 
 
 @dataclass
@@ -87,12 +113,17 @@ class Process:
     popen: subprocess.Popen[bytes]
     log: IO[bytes]
     cpu_seconds: float = 0.0
+    feeding: bool = True
+    """False while whoever feeds it makes what it is fed."""
+
+    def __post_init__(self) -> None:
+        assert self.popen.stdout is not None
+        self.stdout = Output(self.popen.stdout)
 
     @property
-    def stdout(self) -> IO[bytes]:
-        """Its standard output."""
-        assert self.popen.stdout is not None
-        return self.popen.stdout
+    def idle(self) -> bool:
+        """Whether nobody but the process itself can go on."""
+        return self.feeding and self.stdout.awaited
 
     def end(self) -> None:
         """Wait until it has ended, and note what it cost."""
@@ -108,116 +139,9 @@ class Process:
         return self.log.read().decode("utf-8", "replace")
 
 
-@functools.cache
-def executable() -> str:
-    """Path of the FFmpeg that comes with imageio-ffmpeg, or of ``$IMAGEIO_FFMPEG_EXE``.
-
-    Raises
-    ------
-    InputError
-        If there is none, or it is no program.
-    """
-    try:
-        path = str(imageio_ffmpeg.get_ffmpeg_exe())
-    except RuntimeError as error:
-        raise InputError(
-            f"No FFmpeg found ({error}); install imageio-ffmpeg or set IMAGEIO_FFMPEG_EXE."
-        ) from error
-    program = shutil.which(path)
-    if program is None:
-        raise InputError(
-            f"FFmpeg should be {path!r}, which is no program that can be started; set IMAGEIO_FFMPEG_EXE to one that "
-            "is, or unset it."
-        )
-    # Its children work in other folders than this process.
-    return os.path.abspath(program)
-
-
-@functools.cache
-def build() -> str:
-    """The build of FFmpeg in use, such as ``n9.0.2-17-g2a571b6068``; bits may differ between builds.
-
-    Raises
-    ------
-    InputError
-        If the program is not FFmpeg, or too old.
-    """
-    try:
-        done = subprocess.run(
-            [executable(), "-version"], stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise InputError(
-            f"{executable()} cannot be started as FFmpeg ({getattr(error, 'strerror', None) or 'it does not answer'}); "
-            "set IMAGEIO_FFMPEG_EXE to FFmpeg, or unset it."
-        ) from error
-    words = done.stdout.decode("utf-8", "replace").split()
-    if done.returncode or words[:2] != ["ffmpeg", "version"] or len(words) < 3:
-        raise InputError(
-            f"{executable()} is not FFmpeg: it does not tell its version; set IMAGEIO_FFMPEG_EXE to FFmpeg, or unset it."
-        )
-    number = re.match(r"n?(\d+)\.", words[2])
-    if number and int(number[1]) < _OLDEST:
-        raise InputError(
-            f"{executable()} is FFmpeg {words[2]}; {_OLDEST} or newer is needed: unset IMAGEIO_FFMPEG_EXE, or set it to "
-            "a newer one."
-        )
-    return words[2]
-
-
-@functools.cache
-def has_decoder(name: str) -> bool:
-    """Whether FFmpeg has a decoder of this name."""
-    return f"Decoder {name} [" in _told("-h", f"decoder={name}")
-
-
-def header(file: Path, formats: str) -> str:
-    """What FFmpeg tells of a file before it does anything: streams, tags, side data."""
-    return _told("-protocol_whitelist", "file", "-format_whitelist", formats, "-i", f"file:{file.resolve()}")
-
-
-def field_statistics(file: Path, stream: int, formats: str, seconds: int = 10) -> str:
-    """What FFmpeg's detector of interlaced pictures counts in the first seconds of a file."""
-    whitelists = ("-protocol_whitelist", "file", "-format_whitelist", formats)
-    opened = ("-t", str(seconds), "-threads", "1", *whitelists, "-i", f"file:{file.resolve()}")
-    return _told(*opened, "-map", f"0:{stream}", "-vf", "idet", "-f", "null", "-")
-
-
-def _told(*options: str) -> str:
-    command = [executable(), "-nostdin", "-hide_banner", "-nostats", *options]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    return (done.stdout + done.stderr).decode("utf-8", "replace")
-
-
-@functools.cache
-def fingerprint() -> str:
-    """Content hash (16 hex digits) of FFmpeg's executable and of all shared libraries that it loads.
-
-    Two builds may give one version text and unlike bits: distributions link the encoders as libraries of their own.
-    """
-    digest = hashlib.sha256()
-    for file in [Path(executable()), *_libraries()]:
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()[:16]
-
-
-def _libraries() -> list[Path]:
-    """Shared libraries of the executable, the C library's own aside, as the system's loader lists them."""
-    if sys.platform != "linux":
-        return []
-    traced = {**os.environ, "LD_TRACE_LOADED_OBJECTS": "1"}
-    done = subprocess.run(
-        [executable(), "-version"], env=traced, capture_output=True, text=True, errors="replace", check=False
-    )
-    places = re.findall(r"^\s*(?:\S+ => )?(/\S+) \(0x[0-9a-f]+\)$", done.stdout, re.MULTILINE)
-    files = map(Path, sorted(set(places)))
-    return [file for file in files if file.is_file() and not _C_LIBRARY.match(file.name)]
-
-
 def arguments(stream: Any, *, verbosity: str = "error") -> list[str]:
     """The command of an ffmpeg-python graph, with what every command of ours has."""
-    compiled: list[str] = ffmpeg.compile(stream, cmd=executable(), overwrite_output=True)
+    compiled: list[str] = ffmpeg.compile(stream, cmd=binary.executable(), overwrite_output=True)
     if "-filter_complex" in compiled:
         # Every core has a worker already: threads would only wait for each other.
         compiled[1:1] = ["-filter_complex_threads", "1"]
@@ -241,7 +165,7 @@ def running(
     feed : iterable of bytes, optional
         Written to standard input by a thread, so that reading and writing cannot wait for each other.
     limit : float, optional
-        Seconds that it may run; by default as long as it does anything within `STALLED` seconds.
+        Seconds that it may run; by default until it does nothing for `STALLED` seconds while all is waiting for it.
 
     Raises
     ------
@@ -270,11 +194,11 @@ def running(
         _widen(popen.stdin, popen.stdout)
         problems: list[BaseException] = []
         writer = None
-        if feed is not None:
-            writer = threading.Thread(target=_write, args=(popen, feed, problems), daemon=True)
-            writer.start()
         process = Process(popen, log)
-        watch = _Watch(popen, limit)
+        if feed is not None:
+            writer = threading.Thread(target=_write, args=(process, feed, problems), daemon=True)
+            writer.start()
+        watch = _Watch(process, limit)
         try:
             yield process
             process.stdout.read()
@@ -367,9 +291,9 @@ def _end_with_parent(parent: int) -> None:
 class _Watch:
     """Ends a process that runs longer than it may, or that has stopped working."""
 
-    def __init__(self, popen: subprocess.Popen[bytes], limit: float | None) -> None:
+    def __init__(self, process: Process, limit: float | None) -> None:
         self.verdict = ""
-        self._popen, self._limit = popen, limit
+        self._process, self._limit = process, limit
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._wait, daemon=True)
         self._thread.start()
@@ -384,10 +308,10 @@ class _Watch:
             if not self._over.wait(self._limit):
                 self._stop(f"FFmpeg had not ended after {self._limit:.0f} s, its time limit (--time-limit)")
             return
-        work, since = _processor_time(self._popen.pid), time.monotonic()
+        work, since = _processor_time(self._process.popen.pid), time.monotonic()
         while not self._over.wait(STALLED / 20):
-            now = _processor_time(self._popen.pid)
-            if now is None or now != work:
+            now = _processor_time(self._process.popen.pid)
+            if now is None or now != work or not self._process.idle:
                 work, since = now, time.monotonic()
             elif time.monotonic() - since > STALLED:
                 self._stop(f"FFmpeg did nothing for {STALLED:.0f} s")
@@ -395,7 +319,7 @@ class _Watch:
 
     def _stop(self, verdict: str) -> None:
         self.verdict = f"{verdict}, and was ended"
-        kill(self._popen)
+        kill(self._process.popen)
 
 
 def _processor_time(process: int) -> str | None:
@@ -416,11 +340,15 @@ def _widen(*pipes: IO[bytes] | None) -> None:
                 fcntl.fcntl(pipe.fileno(), operation, PIPE_BYTES)
 
 
-def _write(popen: subprocess.Popen[bytes], feed: Iterable[bytes], problems: list[BaseException]) -> None:
+def _write(process: Process, feed: Iterable[bytes], problems: list[BaseException]) -> None:
+    popen = process.popen
     assert popen.stdin is not None
     try:
+        process.feeding = False
         for chunk in feed:
+            process.feeding = True
             popen.stdin.write(chunk)
+            process.feeding = False
     except BrokenPipeError:
         pass  # its exit code says why it stopped reading
     except BaseException as error:
@@ -430,6 +358,7 @@ def _write(popen: subprocess.Popen[bytes], feed: Iterable[bytes], problems: list
         close: Callable[[], None] | None = getattr(feed, "close", None)
         if close is not None:
             close()
+        process.feeding = True
         with suppress(BrokenPipeError):
             popen.stdin.close()
 

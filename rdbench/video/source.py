@@ -21,7 +21,7 @@ import ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
-from rdbench import containers
+from rdbench import binary, containers
 from rdbench.errors import ClipError
 from rdbench.video import colour, process
 from rdbench.video.description import FORMATS, Description, describe, format_of, opened, video_stream
@@ -116,7 +116,7 @@ def decode(file: Path, description: Description) -> Iterator[Frames]:
             path = stack.enter_context(reachable(file))
             strict = _STRICT.get(description.codec)
             options |= {"format": kind} if (kind := format_of(file)) else {}
-            options |= {"vcodec": strict} if strict and process.has_decoder(strict) else {}
+            options |= {"vcodec": strict} if strict and binary.has_decoder(strict) else {}
             video = ffmpeg.input(f"file:{path}", **options)[str(description.stream)]
         with _decoded(file, description, _converted(video, description)) as frames:
             yield frames

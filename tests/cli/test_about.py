@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from packages import write_avec
 from small_runs import within
 
+from rdbench import binary
 from rdbench.backends import registry
 from rdbench.backends.registry import list_backends
 from rdbench.cli.diagnosis import _encoders, _torch, diagnosis, package
@@ -21,7 +22,6 @@ from rdbench.cli.listing import cache_report, everything
 from rdbench.codecs.profiles import load_profiles
 from rdbench.datasets.registry import NAMES
 from rdbench.errors import InputError
-from rdbench.video import process
 
 
 def test_everything_is_what_there_is() -> None:
@@ -72,7 +72,7 @@ def test_a_missing_ffmpeg_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch
     def fail() -> str:
         raise InputError("No FFmpeg found.")
 
-    monkeypatch.setattr(process, "build", fail)
+    monkeypatch.setattr(binary, "build", fail)
     lines, good = diagnosis()
     assert not good
     assert "install imageio-ffmpeg" in lines[-1]

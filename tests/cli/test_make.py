@@ -32,13 +32,12 @@ from small_runs import (
     within,
 )
 
-from rdbench import __version__, errors
+from rdbench import __version__, binary, errors
 from rdbench.cli.group import main
 from rdbench.cli.listing import KINDS
 from rdbench.cli.progress import ProgressLine
 from rdbench.datasets.synthetic import SyntheticDataset
 from rdbench.tables.store import Store
-from rdbench.video import process
 
 __all__ = ["inside", "one", "tiny", "tiny_run"]
 
@@ -257,7 +256,7 @@ def test_one_good_clip_among_broken_ones_is_done(clips: Path, tmp_path: Path) ->
     (clips / "headless.mp4").write_bytes(late.read_bytes()[: late.stat().st_size * 6 // 10])
     subprocess.run(
         [
-            *(process.executable(), "-v", "error", "-nostdin", "-f", "lavfi", "-i", "sine=duration=1"),
+            *(binary.executable(), "-v", "error", "-nostdin", "-f", "lavfi", "-i", "sine=duration=1"),
             str(clips / "song.m4a.mp4"),
         ],
         check=True,

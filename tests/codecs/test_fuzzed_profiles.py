@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rdbench import binary
 from rdbench.codecs import coder
 from rdbench.codecs.profiles import load_profiles, parse_profile
 from rdbench.errors import RdbenchError
-from rdbench.video import process
 from rdbench.video.planes import write_planes
 
 FUZZED = int(os.environ.get("RDBENCH_FUZZED", "5000"))
@@ -67,7 +67,7 @@ PARAMS = (
 
 def options_of(encoder: str) -> list[str]:
     text = subprocess.run(
-        [process.executable(), "-hide_banner", "-h", f"encoder={encoder}"],
+        [binary.executable(), "-hide_banner", "-h", f"encoder={encoder}"],
         capture_output=True,
         text=True,
         check=True,

@@ -13,13 +13,13 @@ import av
 import numpy as np
 import pytest
 
+from rdbench import binary
 from rdbench.datasets import synthetic
 from rdbench.datasets.drawing.colour import yuv420p
 from rdbench.datasets.drawing.picture import Recording
 from rdbench.datasets.synthetic import TARGETS, SyntheticDataset, generator_version
 from rdbench.errors import ClipError, InputError
 from rdbench.machine import cache_dir
-from rdbench.video import process
 from rdbench.video.clip import PARTITIONS
 
 SHORT = SyntheticDataset(seconds=0.2)
@@ -156,7 +156,7 @@ def test_an_encoder_that_fails_leaves_nothing_behind(
     broken = tmp_path / "ffmpeg"
     broken.write_text("#!/bin/sh\necho 'No space left on device' >&2\nexit 1\n")
     broken.chmod(0o755)
-    monkeypatch.setattr(process, "executable", lambda: str(broken))
+    monkeypatch.setattr(binary, "executable", lambda: str(broken))
     with pytest.raises(ClipError, match=r"train_01.*No space left on device.*RDBENCH_CACHE"):
         SHORT.load("train_01")
     assert not [file for file in (empty_cache / "synthetic").rglob("*") if file.is_file()]
@@ -172,7 +172,7 @@ def test_a_cache_that_cannot_be_made_is_told(monkeypatch: pytest.MonkeyPatch, tm
 def test_a_clip_holds_the_planes_that_were_drawn_to_the_bit_on_any_processor(empty_cache: Path) -> None:
     file = SHORT.load("test_02").file
     planes = [yuv420p(frame) for frame in Recording("test", 2).frames(360, 5)]
-    old = [process.executable(), "-v", "error", "-cpuflags", "0"]
+    old = [binary.executable(), "-v", "error", "-cpuflags", "0"]
     decode = [*old, "-i", str(file), "-f", "rawvideo", "-pix_fmt", "yuv420p", "-"]
     assert subprocess.run(decode, capture_output=True, check=True).stdout == b"".join(planes)
     assert [frame.to_ndarray().tobytes() for frame in decoded(file)] == planes

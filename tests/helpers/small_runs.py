@@ -19,9 +19,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from rdbench import binary
 from rdbench.cli.group import main
 from rdbench.sweep import plan
-from rdbench.video import process as ffmpeg
 
 LEARNED = any(
     item.name.startswith("direct-lite")
@@ -224,7 +224,7 @@ def make_video(file: Path, *options: str, size: str = "320x180", seconds: float 
     """A film without a face, made by the real FFmpeg."""
     subprocess.run(
         [
-            *(ffmpeg.executable(), "-v", "error", "-nostdin", "-y", "-f", "lavfi"),
+            *(binary.executable(), "-v", "error", "-nostdin", "-y", "-f", "lavfi"),
             *("-i", f"testsrc2=size={size}:rate=25:duration={seconds}", *options, "-pix_fmt", "yuv420p"),
             str(file),
         ],

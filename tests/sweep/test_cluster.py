@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from small_runs import environment, one, one_sentence, tables, tiny, tiny_run, within
 
+from rdbench import binary
 from rdbench.sweep import workers
 from rdbench.tables.store import Store
-from rdbench.video import process
 
 pytest.importorskip("distributed", reason="dask.distributed is an extra")
 
@@ -91,7 +91,7 @@ def test_a_worker_of_another_kind_is_refused_by_name_before_its_first_unit(
     what: str, one: Path, tmp_path: Path
 ) -> None:
     wrapper = tmp_path / "ffmpeg"
-    wrapper.write_text(f'#!/bin/sh\nexec "{process.executable()}" "$@"\n')
+    wrapper.write_text(f'#!/bin/sh\nexec "{binary.executable()}" "$@"\n')
     wrapper.chmod(0o755)
     with cluster(tmp_path, OTHERS[what].format(wrapper=str(wrapper))) as made:
         done = within("run", one, "--out", tmp_path / "run", "--scheduler", made.address)

@@ -11,6 +11,7 @@ import pytest
 from made_videos import moving
 from small_runs import CLIPS, inside, one, tiny
 
+from rdbench import binary
 from rdbench.backends.double import Double
 from rdbench.backends.protocol import Input
 from rdbench.errors import InputError
@@ -18,7 +19,6 @@ from rdbench.machine import cores, profiles_folder
 from rdbench.sweep import plan as running
 from rdbench.sweep.experiment import load_experiment, override
 from rdbench.sweep.plan import make_plan, run_plan
-from rdbench.video import process
 
 __all__ = ["inside", "one", "tiny"]
 
@@ -30,7 +30,7 @@ def test_a_plan_holds_everything(tiny: Path) -> None:
     assert plan.setup.dataset.seconds == 1  # nothing is drawn that nobody looks at
     assert set(plan.setup.profiles) == {"x264"}
     assert plan.experiment.dataset.partition == "test"
-    assert plan.identity["ffmpeg"] == process.build()
+    assert plan.identity["ffmpeg"] == binary.build()
     assert plan.identity["profiles"].startswith("x264:")
 
 

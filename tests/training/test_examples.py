@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
+from rdbench import binary
 from rdbench.errors import ClipError, InputError
 from rdbench.training.examples import FaceSet, Sampling, hold_out, labelled_with, load_faces
-from rdbench.video import process
 from rdbench.video.clip import Boxes, Clip, ClipInfo, Labels
 
 FRAMES = 12
@@ -26,7 +26,7 @@ def film(file, seed):
     raw = b"".join(frame.tobytes() + bytes([128]) * (160 * 120 // 2) for frame in frames)
     tags = ["-color_range", "tv", "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"]
     command = [
-        process.executable(),
+        binary.executable(),
         "-v",
         "error",
         "-y",
@@ -82,7 +82,7 @@ def scaled(planes, *sizes):
     for size in sizes:
         height, width = planes.shape[1:]
         command = [
-            process.executable(),
+            binary.executable(),
             "-v",
             "error",
             "-f",

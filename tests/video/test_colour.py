@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from av.video.format import VideoFormat
 
+from rdbench import binary
 from rdbench.errors import ClipError
 from rdbench.video import colour, process, source
 
@@ -95,7 +96,7 @@ def repacked(raw: bytes, base: str, pixel_format: str) -> bytes:
         "scale=in_range=limited:out_range=limited:flags=accurate_rnd+bitexact+full_chroma_int+full_chroma_inp"
     )
     command = [
-        process.executable(),
+        binary.executable(),
         "-v",
         "error",
         *options,
@@ -190,7 +191,7 @@ def test_a_matrix_that_cannot_be_converted_is_named(tmp_path):
         "setparams=colorspace=ycgco,format=yuv420p",
     )
     command = [
-        process.executable(),
+        binary.executable(),
         "-v",
         "error",
         *options,

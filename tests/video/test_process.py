@@ -15,6 +15,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
+from rdbench import binary
 from rdbench.errors import EncodeError, InputError
 from rdbench.video import process as ffmpeg
 from rdbench.video.process import FormatError
@@ -34,8 +35,8 @@ def _nothing_left_running():
 
 
 def test_the_build_is_that_of_the_wheel():
-    assert ffmpeg.executable() == imageio_ffmpeg.get_ffmpeg_exe()
-    assert ffmpeg.build().startswith(imageio_ffmpeg.get_ffmpeg_version().rsplit("-", 1)[0])
+    assert binary.executable() == imageio_ffmpeg.get_ffmpeg_exe()
+    assert binary.build().startswith(imageio_ffmpeg.get_ffmpeg_version().rsplit("-", 1)[0])
 
 
 def test_without_ffmpeg_the_sentence_says_what_to_install(monkeypatch):
@@ -44,12 +45,12 @@ def test_without_ffmpeg_the_sentence_says_what_to_install(monkeypatch):
 
     monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", none)
     with pytest.raises(InputError, match="install imageio-ffmpeg or set IMAGEIO_FFMPEG_EXE"):
-        ffmpeg.executable.__wrapped__()
+        binary.executable.__wrapped__()
 
 
 def test_commands_neither_read_the_terminal_nor_ask():
     command = ffmpeg.arguments(graph.output(graph.input("in.yuv"), "out.yuv"))
-    assert command[0] == ffmpeg.executable()
+    assert command[0] == binary.executable()
     assert {"-nostdin", "-hide_banner", "-nostats", "-y"} <= set(command)
     assert command[command.index("-v") + 1] == "error"
 
@@ -94,7 +95,17 @@ def test_an_exit_code_is_an_error_with_the_last_lines():
 
 
 def test_a_real_failure_says_what_failed():
-    command = [ffmpeg.executable(), "-nostdin", "-v", "error", "-i", "/nowhere/at/all.mp4", "-f", "null", "-"]
+    command = [
+        binary.executable(),
+        "-nostdin",
+        "-v",
+        "error",
+        "-i",
+        "/nowhere/at/all.mp4",
+        "-f",
+        "null",
+        "-",
+    ]
     with pytest.raises(FormatError, match="No such file or directory"):
         ffmpeg.run(command)
 
@@ -153,7 +164,7 @@ def test_leaving_the_block_early_kills_the_process():
     def leave() -> None:
         with ffmpeg.running(python("import time; print('up', flush=True); time.sleep(600)")) as process:
             started.append(process)
-            assert process.stdout.readline() == b"up\n"
+            assert process.stdout.read(3) == b"up\n"
             raise KeyError("enough")
 
     started: list[ffmpeg.Process] = []
@@ -207,11 +218,11 @@ def test_half_a_frame_of_a_process_that_failed_is_its_failure():
 def test_no_frame_is_lost_between_two_processes():
     size = 16 * 16 * 3 // 2
     make = [
-        *(ffmpeg.executable(), "-nostdin", "-v", "error", "-f", "lavfi"),
+        *(binary.executable(), "-nostdin", "-v", "error", "-f", "lavfi"),
         *("-i", "testsrc2=s=16x16:r=25,trim=end_frame=70,format=yuv420p", "-f", "rawvideo", "-"),
     ]
     copy = [
-        *(ffmpeg.executable(), "-nostdin", "-v", "error", "-f", "rawvideo", "-pix_fmt", "yuv420p"),
+        *(binary.executable(), "-nostdin", "-v", "error", "-f", "rawvideo", "-pix_fmt", "yuv420p"),
         *("-s", "16x16", "-i", "pipe:0", "-f", "rawvideo", "-pix_fmt", "yuv420p", "-"),
     ]
     wanted = subprocess.run(make, capture_output=True, check=True).stdout
@@ -255,6 +266,32 @@ def test_a_process_without_a_limit_may_run_as_long_as_it_works(monkeypatch):
     assert ffmpeg.run(python(busy)) == ""
 
 
+def late(seconds):
+    """Something to write, after a while."""
+    time.sleep(seconds)
+    yield b"0123"
+
+
+def test_one_that_waits_for_us_is_not_taken_for_hanging(monkeypatch):
+    """Nothing to read yet, or nobody who reads: whoever feeds it, or looks at what came, may take his time."""
+    monkeypatch.setattr(ffmpeg, "STALLED", 1.0)
+    copy = python("import sys; sys.stdout.buffer.write(sys.stdin.buffer.read() * 10**6)")
+    chunks = []
+    for chunk in ffmpeg.through(copy, late(3), 4, 250_000):
+        time.sleep(0.8)
+        chunks.append(chunk)
+    assert b"".join(chunks) == b"0123" * 10**6
+
+
+@pytest.mark.parametrize("when", ["before it has read", "after it has read"])
+def test_one_that_is_stopped_while_it_is_fed_and_read_is_ended(monkeypatch, when):
+    monkeypatch.setattr(ffmpeg, "STALLED", 1.0)
+    read = "sys.stdin.buffer.read(); " if when.startswith("after") else ""
+    stops = python(f"import os, signal, sys; {read}os.kill(os.getpid(), signal.SIGSTOP)")
+    with pytest.raises(EncodeError, match="did nothing for 1 s, and was ended"):
+        list(ffmpeg.through(stops, [b"x" * 10**7], 4, 8))
+
+
 def test_each_works_in_an_empty_folder_that_goes_with_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code = "import os; assert os.listdir() == []; open('victim', 'w').close(); raise SystemExit(os.getcwd())"
@@ -296,12 +333,12 @@ def test_who_was_killed_says_so_and_not_the_last_lines_of_its_log():
 
 
 def test_another_executable_of_the_same_name_and_version_is_another_one(tmp_path, monkeypatch):
-    prints = [ffmpeg.fingerprint()]
+    prints = [binary.fingerprint()]
     for number in range(2):
         script = tmp_path / str(number) / "ffmpeg"
         script.parent.mkdir()
-        script.write_text(f'#!/bin/sh\n# {number}\nexec {ffmpeg.executable()} "$@"\n')
+        script.write_text(f'#!/bin/sh\n# {number}\nexec {binary.executable()} "$@"\n')
         script.chmod(0o755)
-        monkeypatch.setattr(ffmpeg, "executable", lambda script=script: str(script))
-        prints.append(ffmpeg.fingerprint.__wrapped__())
+        monkeypatch.setattr(binary, "executable", lambda script=script: str(script))
+        prints.append(binary.fingerprint.__wrapped__())
     assert len(set(prints)) == 3
