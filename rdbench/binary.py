@@ -13,11 +13,12 @@ from pathlib import Path
 
 import imageio_ffmpeg
 
-from rdbench.errors import InputError
+from rdbench.errors import EncodeError, InputError
 
-__all__ = ["build", "executable", "field_statistics", "fingerprint", "has_decoder", "header"]
+__all__ = ["build", "executable", "field_statistics", "fingerprint", "has_decoder", "header", "told"]
 
 _OLDEST = 6
+_PATIENCE = 120.0
 _C_LIBRARY = re.compile(r"(ld-|lib(c|m|mvec|dl|rt|pthread|resolv|gcc_s|stdc\+\+)[.-])")
 
 
@@ -81,24 +82,36 @@ def build() -> str:
 @functools.cache
 def has_decoder(name: str) -> bool:
     """Whether FFmpeg has a decoder of this name."""
-    return f"Decoder {name} [" in _told("-h", f"decoder={name}")
+    return f"Decoder {name} [" in told("-h", f"decoder={name}")
 
 
 def header(file: Path, formats: str) -> str:
     """What FFmpeg tells of a file before it does anything: streams, tags, side data."""
-    return _told("-protocol_whitelist", "file", "-format_whitelist", formats, "-i", f"file:{file.resolve()}")
+    return told("-protocol_whitelist", "file", "-format_whitelist", formats, "-i", f"file:{file.resolve()}")
 
 
 def field_statistics(file: Path, stream: int, formats: str, seconds: int = 10) -> str:
     """What FFmpeg's detector of interlaced pictures counts in the first seconds of a file."""
     whitelists = ("-protocol_whitelist", "file", "-format_whitelist", formats)
     opened = ("-t", str(seconds), "-threads", "1", *whitelists, "-i", f"file:{file.resolve()}")
-    return _told(*opened, "-map", f"0:{stream}", "-vf", "idet", "-f", "null", "-")
+    return told(*opened, "-map", f"0:{stream}", "-vf", "idet", "-f", "null", "-")
 
 
-def _told(*options: str) -> str:
+def told(*options: str) -> str:
+    """What FFmpeg writes, however it ends, under options that ask something of it.
+
+    Raises
+    ------
+    EncodeError
+        If it does not end.
+    """
     command = [executable(), "-nostdin", "-hide_banner", "-nostats", *options]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PATIENCE, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise EncodeError(f"FFmpeg had not ended after {_PATIENCE:.0f} s, and was ended") from error
     return (done.stdout + done.stderr).decode("utf-8", "replace")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from rdbench.backends.registry import list_backends
 from rdbench.cli.listing import describe_backend
 from rdbench.codecs.profiles import Profile, load_profiles
 from rdbench.datasets.registry import inspect_package
-from rdbench.errors import InputError
+from rdbench.errors import EncodeError, InputError
 from rdbench.machine import cache_dir, cores, free_bytes, installed, profiles_folder, required
 from rdbench.tables.label_counts import LabelCounts
 
@@ -31,7 +30,7 @@ def diagnosis() -> tuple[list[str], bool]:
     try:
         lines.append(f"FFmpeg {binary.build()}")
         known = _encoders()
-    except (InputError, OSError, subprocess.CalledProcessError) as error:
+    except (EncodeError, InputError, OSError) as error:
         return [*lines, f"FFmpeg: missing ({error}); install imageio-ffmpeg"], False
     profiles = load_profiles(profiles_folder())
     lines += [f"codec {name}: cannot be used: {error}" for name, error in profiles.unusable.items()]
@@ -62,7 +61,7 @@ def _torch() -> str:
 
 
 _VERSION = re.compile(
-    rb"(x264 - core \d+)|(?:HEVC encoder version|libvvenc version:|SVT-AV1 Encoder Lib|\[(?:enc:)?lib(?:aom|vpx)[^]]*\]) v?(\d\S*)"
+    r"(x264 - core \d+)|(?:HEVC encoder version|libvvenc version:|SVT-AV1 Encoder Lib|\[(?:enc:)?lib(?:aom|vpx)[^]]*\]) v?(\d\S*)"
 )
 
 
@@ -78,16 +77,13 @@ def _version(profile: Profile) -> str:
         "h264" if profile.format == "h264" else "null",
         "-",
     )
-    done = subprocess.run([binary.executable(), "-v", "verbose", *source, *coded], capture_output=True)
-    found = _VERSION.search(done.stdout + b"\n" + done.stderr)
-    return "(version not told)" if found is None else (found[1] or found[2]).decode()
+    found = _VERSION.search(binary.told("-v", "verbose", *source, *coded))
+    return "(version not told)" if found is None else found[1] or found[2]
 
 
 def _encoders() -> set[str]:
-    done = subprocess.run(
-        [binary.executable(), "-v", "error", "-encoders"], capture_output=True, text=True, check=True
-    )
-    return {line.split()[1] for line in done.stdout.splitlines() if line.startswith(" V")}
+    lines = binary.told("-v", "error", "-encoders").splitlines()
+    return {line.split()[1] for line in lines if line.startswith(" V")}
 
 
 def package(dataset: str, root: Path, follow_links: bool = False) -> tuple[list[str], bool]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -113,9 +112,8 @@ def whereabouts(profile: Profile, setting: str) -> str:
 
 def _known(encoder: str) -> set[str]:
     """Settings of an encoder that are known to be."""
-    command = [binary.executable(), "-v", "error", "-hide_banner", "-h", f"encoder={encoder}"]
-    told = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    names = set(re.findall(r"^  -([A-Za-z0-9_-]+) ", told.stdout.decode("utf-8", "replace"), re.MULTILINE))
+    listed = binary.told("-v", "error", "-h", f"encoder={encoder}")
+    names = set(re.findall(r"^  -([A-Za-z0-9_-]+) ", listed, re.MULTILINE))
     for other in load_profiles().values():
         if other.encoder == encoder:
             settings = [other, *other.modes.values(), *other.variants.values(), *other.efforts.values()]

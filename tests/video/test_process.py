@@ -342,3 +342,13 @@ def test_another_executable_of_the_same_name_and_version_is_another_one(tmp_path
         monkeypatch.setattr(binary, "executable", lambda script=script: str(script))
         prints.append(binary.fingerprint.__wrapped__())
     assert len(set(prints)) == 3
+
+
+def test_one_that_is_asked_something_and_does_not_answer_is_ended(tmp_path, monkeypatch):
+    script = tmp_path / "hang"
+    script.write_text("#!/bin/sh\nexec sleep 600\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(binary, "executable", lambda: str(script))
+    monkeypatch.setattr(binary, "_PATIENCE", 1.0)
+    with pytest.raises(EncodeError, match="had not ended after 1 s, and was ended"):
+        binary.told("-encoders")
