@@ -756,6 +756,11 @@
       if (part.lines.length) box.append(make("ul", { class: "quiet" }, ...part.lines.map((text) => make("li", { text }))));
     }
   }
+  const boxWords = {
+    sent: "face boxes are sent beside the video, and their bits are not in the rate",
+    charged: "face boxes are sent beside the video, and their bits are in the rate",
+    found: "faces are found in decoded pictures, and no boxes are sent",
+  };
   function drawGold() {
     const golds = unique(points.filter((p) => passes(p)).map((p) => p.gold));
     const references = golds.map(pristine).filter(Boolean);
@@ -764,7 +769,7 @@
     if (references.length < golds.length) words.push(`Scores are ${metricOf(points.filter((p) => passes(p) && !pristine(p.gold)))} against the labels.`);
     if (references.length) words.push(`Scores are agreement with ${references.join(", ")} on pristine frames, not truth.`);
     if (golds.length > 1) words.push("Curves with different gold must not be compared with each other.");
-    if (regions.includes("frame")) words.push(`Region frame: face boxes are sent beside the video; their bits are ${data.boxes_charged ? "" : "not "}in the rate.`);
+    if (regions.includes("frame")) words.push(`Region frame: ${data.boxes.map((how) => boxWords[how]).join(", or ")}.`);
     words.push(`Rates count ${data.bits} bits.`);
     $("gold").textContent = words.join(" ");
     $("filter-sum").textContent = `${points.filter((p) => passes(p)).length} of ${points.length} points`;

@@ -189,7 +189,7 @@ def bd(
 
         try:
             along = differences_of(scopes, anchor, test, method=method, larger=larger)
-            drawing = differences(table, along)
+            drawing = differences(table, along, boxes=basis.boxes(opened.encodes))
         except NotComparableError as error:
             nothing = error  # the table still says something
     _print_deltas(table, format_)

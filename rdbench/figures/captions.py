@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import pandas as pd
 
+from rdbench.curves.scope import KEYS
 from rdbench.measures import within_sentence
 from rdbench.stats.intervals import FEW_SUBJECTS
 from rdbench.stats.metrics import METRIC_NAMES
+from rdbench.tables.basis import Boxes
 
 __all__ = [
     "box_words",
+    "boxes_of",
     "gold_phrase",
     "interval_words",
     "only",
+    "pair_names",
     "rd_title",
     "seed_words",
     "sentences",
+    "spoken",
     "subject",
     "y_label",
 ]
@@ -44,11 +49,21 @@ def only(points: pd.DataFrame, column: str) -> str:
     return ", ".join(sorted(str(value) for value in values if value != "none"))
 
 
-def box_words(region: str, charged: bool) -> str:
+_BOX_WORDS: dict[Boxes, str] = {
+    "sent": "Box bits are not in the rate.",
+    "charged": "Box bits are in the rate.",
+    "found": "Faces are found in decoded pictures; no boxes are sent.",
+}
+
+
+def box_words(region: str, boxes: Boxes) -> str:
     """Whether rates hold what sending the face boxes costs, for a caption; "" for a region that needs none."""
-    if "frame" not in region:
-        return ""
-    return "Box bits are in the rate." if charged else "Box bits are not in the rate."
+    return _BOX_WORDS[boxes] if "frame" in region else ""
+
+
+def boxes_of(table: pd.DataFrame, boxes: Boxes | None) -> Boxes:
+    """What is said of boxes; by itself a table tells no more than what its rates hold, such as ``payload+boxes``."""
+    return boxes or ("charged" if "+" in only(table, "bits") else "sent")
 
 
 def interval_words(subjects: int) -> str:
@@ -91,10 +106,28 @@ def rd_title(points: pd.DataFrame, metric: str) -> str:
 def subject(target: str, backend: str) -> str:
     """What a figure is of: a target and who recognises it; said once where both have one name."""
     same = target.casefold() == backend.partition("@")[0].casefold()
-    words = backend if same else f"{target}, {backend}"
+    words = backend if same else f"{spoken(target)}, {backend}"
     return words[:1].upper() + words[1:]
+
+
+def spoken(target: str) -> str:
+    """The name of a target as it is read: ``mouth_opening`` is one word for programs alone."""
+    return target.replace("_", " ")
 
 
 def of_pristine(points: pd.DataFrame) -> bool:
     """Whether values are agreement with a reference's answer on pristine frames."""
     return only(points, "gold").startswith("pristine:")
+
+
+def pair_names(row: pd.Series) -> tuple[str, str]:
+    """The test and the anchor by what they differ in."""
+    names = []
+    for side in ("test", "anchor"):
+        words = [
+            f"factor {row[f'{side}_{key}']}" if key == "factor" else str(row[f"{side}_{key}"])
+            for key in KEYS
+            if row[f"test_{key}"] != row[f"anchor_{key}"]
+        ]
+        names.append(" ".join(words).replace("factor best", "best factor"))
+    return names[0], names[1]

@@ -33,11 +33,13 @@ from rdbench.figures.captions import (
     rd_title,
     seed_words,
     sentences,
+    spoken,
     y_label,
 )
 from rdbench.figures.source import PANEL, Named, Source, clip_words, matching, panel_rows, uncoded
 from rdbench.figures.style import factor_look, looks
 from rdbench.stats.metrics import METRIC_NAMES
+from rdbench.tables.basis import Boxes
 from rdbench.tables.names import split_seed
 
 __all__ = [
@@ -91,7 +93,7 @@ def rd(
     metric: str = "ccc",
     style: Style = "screen",
     bits: str = "payload",
-    boxes_charged: bool = False,
+    boxes: Boxes = "sent",
     remark: str = "",
 ) -> Drawing:
     """Accuracy against achieved bitrate: a panel for each codec, a line for each factor.
@@ -107,7 +109,7 @@ def rd(
     style : {"screen", "paper"}
     bits : str
         What the rate consists of, for the caption.
-    boxes_charged : bool
+    boxes : {"sent", "charged", "found"}
     remark : str
         What the caption says besides, such as how many clips took no part.
 
@@ -147,7 +149,7 @@ def rd(
         legend(
             figure, "Factor", [(str(f), factor_look(f)) for f in factors], hollow=bool(is_hollow(coded).any())
         )
-        caption = _caption(points, coded, level, metric, bits, boxes_charged, banded=banded)
+        caption = _caption(points, coded, level, metric, bits, boxes, banded=banded)
         describe(figure, rd_title(points, metric), sentences(caption, remark))
     return figure
 
@@ -158,14 +160,14 @@ def rd_by_factor(
     metric: str = "ccc",
     style: Style = "screen",
     bits: str = "payload",
-    boxes_charged: bool = False,
+    boxes: Boxes = "sent",
     remark: str = "",
 ) -> Drawing:
     """Accuracy against achieved bitrate: a panel for each factor, a line with its band for each codec.
 
     Parameters
     ----------
-    points, metric, style, bits, boxes_charged, remark
+    points, metric, style, bits, boxes, remark
         As in `rd`; rows of codec "none" are not drawn.
 
     Returns
@@ -188,7 +190,7 @@ def rd_by_factor(
     with settings(style):
         figure = _panels(coded, metric, style, draw, by="factor")
         legend(figure, "Codec", [(name, given[name]) for name in codecs], hollow=bool(is_hollow(coded).any()))
-        caption = _caption(coded, coded, coded.head(0), metric, bits, boxes_charged, banded=banded)
+        caption = _caption(coded, coded, coded.head(0), metric, bits, boxes, banded=banded)
         describe(figure, f"{rd_title(coded, metric)}, by factor", sentences(caption, remark))
     return figure
 
@@ -199,7 +201,7 @@ def _caption(
     level: pd.DataFrame,
     metric: str,
     bits: str,
-    boxes: bool,
+    boxes: Boxes,
     *,
     banded: bool = True,
 ) -> str:
@@ -268,7 +270,7 @@ def standalone(
         for target, axes in zip(targets, grid, strict=True):
             here = rows[rows["target"] == target]
             if len(targets) > 1 or style == "screen":
-                axes.set_title(str(target), loc="left")
+                axes.set_title(spoken(str(target)), loc="left")
             for name in sorted(set(names)):
                 line = here[_line_names(here) == name].sort_values(against)
                 if line.empty:
@@ -312,7 +314,7 @@ def methods(
     metric: str = "ccc",
     style: Style = "screen",
     bits: str = "payload",
-    boxes_charged: bool = False,
+    boxes: Boxes = "sent",
     remark: str = "",
     names: Sequence[str] = (),
 ) -> Drawing:
@@ -326,7 +328,7 @@ def methods(
     metric : str
     style : {"screen", "paper"}
     bits : str
-    boxes_charged : bool
+    boxes : {"sent", "charged", "found"}
     remark : str
         As in `rd`.
     names : sequence of str
@@ -360,7 +362,7 @@ def methods(
         target = only(coded, "target")
         title = f"{target[:1].upper()}{target[1:]}, factor {only(coded, 'factor')}: back-ends against bitrate"
         nothing = coded.head(0)
-        caption = _caption(coded, coded, nothing, metric, bits, boxes_charged)
+        caption = _caption(coded, coded, nothing, metric, bits, boxes)
         describe(figure, title, sentences(caption, seed_words(coded), remark))
     return figure
 
@@ -376,7 +378,7 @@ def rd_figures(source: Source) -> Iterator[Named]:
             "metric": only(rows, "metric"),
             "style": source.style,
             "bits": source.basis.bits,
-            "boxes_charged": source.basis.charge_boxes,
+            "boxes": source.boxes,
             "remark": clip_words(source.points, rows),
         }
         whole = pd.concat([rows, uncoded(table, rows)])
@@ -407,7 +409,7 @@ def methods_figures(source: Source) -> Iterator[Named]:
                 metric=only(rows, "metric"),
                 style=source.style,
                 bits=source.basis.bits,
-                boxes_charged=source.basis.charge_boxes,
+                boxes=source.boxes,
                 remark=clip_words(source.of_families, rows),
                 names=sorted(names),
             ),

@@ -18,12 +18,13 @@ from rdbench.curves.scope import KEYS, Scope
 from rdbench.errors import InputError, NotComparableError
 from rdbench.figures.axes import ratio_axis
 from rdbench.figures.canvas import Drawing, Style, describe, legend, new_figure, panels, settings
-from rdbench.figures.captions import box_words, gold_phrase, only, subject
+from rdbench.figures.captions import box_words, boxes_of, gold_phrase, only, pair_names, spoken, subject
 from rdbench.figures.source import Named, Source, panel_rows
 from rdbench.figures.style import Look, factor_look
 from rdbench.measures import within_sentence
 from rdbench.stats.bd import Side, relative_difference
 from rdbench.stats.metrics import METRIC_NAMES
+from rdbench.tables.basis import Boxes
 from rdbench.typing import Array
 
 __all__ = ["MOST_PANELS", "Difference", "delta_figures", "difference", "differences", "forest"]
@@ -48,7 +49,7 @@ FAINT = 0.25
 """How strongly the parts of a line are drawn in which rounding decides."""
 
 
-def forest(table: pd.DataFrame, *, style: Style = "screen") -> Drawing:
+def forest(table: pd.DataFrame, *, style: Style = "screen", boxes: Boxes | None = None) -> Drawing:
     """Deltas of one pair of codecs, a row for each target and factor, each with its intervals.
 
     Thick bars are intervals of each delta by itself, thin ones hold for all of a table at once.
@@ -58,6 +59,7 @@ def forest(table: pd.DataFrame, *, style: Style = "screen") -> Drawing:
     table : DataFrame
         Rows of `rdbench.curves.deltas.bd_table` with one pair of codecs and one metric.
     style : {"screen", "paper"}
+    boxes : {"sent", "charged", "found"}, optional
 
     Returns
     -------
@@ -103,7 +105,9 @@ def forest(table: pd.DataFrame, *, style: Style = "screen") -> Drawing:
             axes.grid(axis="y", visible=False)
             axes.tick_params(axis="y", length=0)
         test, anchor = only(rows, "test_codec"), only(rows, "anchor_codec")
-        describe(figure, f"{test} against {anchor}", _forest_caption(rows, test, anchor))
+        describe(
+            figure, f"{test} against {anchor}", _forest_caption(rows, test, anchor, boxes_of(rows, boxes))
+        )
     return figure
 
 
@@ -169,15 +173,15 @@ def _log_ratio(percent: Array) -> Array:
         return np.asarray(np.log1p(percent / 100))
 
 
-def _forest_caption(rows: pd.DataFrame, test: str, anchor: str) -> str:
+def _forest_caption(rows: pd.DataFrame, test: str, anchor: str, boxes: Boxes) -> str:
     # The table names what its rates hold in one word, such as payload+boxes.
-    bits, _, boxes = only(rows, "bits").partition("+")
+    bits = only(rows, "bits").partition("+")[0]
     parts = [
         f"{gold_phrase(only(rows, 'gold'), only(rows, 'metric'))}.",
         f"Negative BD-rate: {test} needs fewer bits than {anchor} for the same score.",
         f"Region {only(rows, 'test_region')}, variant {only(rows, 'test_variant')},",
         f"mode {only(rows, 'test_mode')}; {only(rows, 'method')}; {bits} bits.",
-        box_words(only(rows, "test_region"), bool(boxes)),
+        box_words(only(rows, "test_region"), boxes),
         f"Bars: 95 % intervals over {int(rows['subjects'].max())} subjects, where there are any.",
         _simultaneous_words(rows),
     ]
@@ -284,7 +288,7 @@ def delta_figures(source: Source) -> Iterator[Named]:
         for key, rows in table.groupby(keys, sort=True):
             yield (
                 ("bd", test, "over", anchor, *map(str, key[3:]), *_telling(table, key)),
-                partial(forest, rows, style=source.style),
+                partial(forest, rows, style=source.style, boxes=source.boxes),
             )
     yield from _differences(source, codecs)
 
@@ -318,7 +322,7 @@ def _differences(source: Source, codecs: Sequence[str]) -> Iterator[Named]:
             caption = _difference_caption(
                 metric=points.metric,
                 bits=source.basis.bits,
-                boxes=source.basis.charge_boxes,
+                boxes=source.boxes,
                 chosen_on=chosen_on,
                 **{key: str(first[key]) for key in ("gold", "region", "variant", "mode")},
             )
@@ -348,7 +352,7 @@ def _sides(scope: Scope, rows: pd.DataFrame) -> tuple[dict[tuple[str, str], Side
 
 
 def _difference_caption(
-    *, metric: str, bits: str, boxes: bool, chosen_on: str, gold: str, region: str, variant: str, mode: str
+    *, metric: str, bits: str, boxes: Boxes, chosen_on: str, gold: str, region: str, variant: str, mode: str
 ) -> str:
     what = within_sentence(metric)
     parts = [
@@ -368,6 +372,7 @@ def differences(
     along: Sequence[tuple[Array, Array, NDArray[np.bool_]]],
     *,
     style: Style = "screen",
+    boxes: Boxes | None = None,
 ) -> Drawing:
     """The relative difference of rates along the curves of a table of deltas: a line for each of its rows.
 
@@ -380,6 +385,7 @@ def differences(
     along : sequence of (accuracy, difference, told)
         One for each row: `rdbench.curves.deltas.relative_differences` for the same sides.
     style : {"screen", "paper"}
+    boxes : {"sent", "charged", "found"}, optional
 
     Returns
     -------
@@ -410,7 +416,7 @@ def differences(
     one = [name for name in common if name not in telling]
     pairs = [
         (
-            *_pair_names(rows.iloc[0]),
+            *pair_names(rows.iloc[0]),
             [
                 (str(factor), *along[i])
                 for i, factor in zip(rows.index.to_numpy(), rows["test_factor"], strict=True)
@@ -422,29 +428,17 @@ def differences(
     caption = _difference_caption(
         metric=metric,
         bits=bits.partition("+")[0],
-        boxes="+" in bits,
+        boxes=boxes_of(lines, boxes),
         chosen_on=only(lines[lines["chosen_on"].fillna("") != ""], "chosen_on"),
         gold=only(lines, "gold"),
         **{key: only(lines, f"test_{key}") for key in ("region", "variant", "mode")},
     )
-    test, anchor = _pair_names(lines.iloc[0])
-    where = ", ".join(only(lines, name) for name in ("test_target", "test_backend") if name in one)
+    test, anchor = pair_names(lines.iloc[0])
+    named = {name: only(lines, name) for name in ("test_target", "test_backend") if name in one}
+    where = ", ".join(spoken(name) if key == "test_target" else name for key, name in named.items())
     title = f"{where[:1].upper()}{where[1:]}: {test} over {anchor}" if where else f"{test} over {anchor}"
     figure = difference(pairs, metric=metric, title=f"{title} along the curves", caption=caption, style=style)
     with settings(style):
         for rows, axes in zip(panels, figure.axes, strict=False):
             axes.set_title(", ".join(str(rows[name].iloc[0]) for name in telling), loc="left")
     return figure
-
-
-def _pair_names(row: pd.Series) -> tuple[str, str]:
-    """The test and the anchor by what they differ in."""
-    names = []
-    for side in ("test", "anchor"):
-        words = [
-            f"factor {row[f'{side}_{key}']}" if key == "factor" else str(row[f"{side}_{key}"])
-            for key in KEYS
-            if row[f"test_{key}"] != row[f"anchor_{key}"]
-        ]
-        names.append(" ".join(words).replace("factor best", "best factor"))
-    return names[0], names[1]

@@ -19,6 +19,7 @@ from rdbench.figures.captions import box_words, gold_phrase, interval_words, onl
 from rdbench.figures.source import Named, Source, clip_words, matching, panel_rows
 from rdbench.figures.style import Look, factor_look, looks
 from rdbench.stats.intervals import FEW_SUBJECTS
+from rdbench.tables.basis import Boxes
 
 __all__ = ["envelope", "envelope_figures"]
 
@@ -31,7 +32,7 @@ def envelope(
     metric: str = "ccc",
     style: Style = "screen",
     bits: str = "payload",
-    boxes_charged: bool = False,
+    boxes: Boxes = "sent",
     remark: str = "",
 ) -> Drawing:
     """The best factor at each rate: a panel for each codec, and one with all of them where there are several.
@@ -47,7 +48,7 @@ def envelope(
     metric : str
     style : {"screen", "paper"}
     bits : str
-    boxes_charged : bool
+    boxes : {"sent", "charged", "found"}
     remark : str
         As in `rd`.
 
@@ -91,7 +92,7 @@ def envelope(
             figure,
             f"{subject(only(rows, 'target'), only(rows, 'backend'))}: the factor that was chosen at each rate",
             sentences(
-                _envelope_caption(rows, metric, bits, boxes_charged, points is not None),
+                _envelope_caption(rows, metric, bits, boxes, points is not None),
                 _SWITCH_WORDS if marked else "",
                 remark,
             ),
@@ -168,7 +169,7 @@ def _envelope_line(axes: Axes, line: pd.DataFrame, look: Look, *, by_factor: boo
         axes.plot(x[here], y[here], own.marker, color=own.colour, markeredgewidth=0.9, zorder=4)
 
 
-def _envelope_caption(rows: pd.DataFrame, metric: str, bits: str, boxes: bool, thin: bool) -> str:
+def _envelope_caption(rows: pd.DataFrame, metric: str, bits: str, boxes: Boxes, thin: bool) -> str:
     region = only(rows, "region")
     parts = [
         f"{gold_phrase(only(rows, 'gold'), metric)}.",
@@ -208,7 +209,7 @@ def envelope_figures(source: Source) -> Iterator[Named]:
                 metric=only(rows, "metric"),
                 style=source.style,
                 bits=source.basis.bits,
-                boxes_charged=source.basis.charge_boxes,
+                boxes=source.boxes,
                 remark=clip_words(source.coded, rows),
             ),
         )

@@ -15,9 +15,10 @@ from rdbench.curves.points import Points
 from rdbench.curves.run import Run
 from rdbench.curves.scope import Scopes
 from rdbench.figures.canvas import Drawing, Style
+from rdbench.figures.captions import spoken
 from rdbench.methods.families import family_points
 from rdbench.stats.intervals import FEW_SUBJECTS
-from rdbench.tables.basis import Basis
+from rdbench.tables.basis import Basis, Boxes
 from rdbench.tables.names import FIRST, split_seed
 from rdbench.tables.schema import SCOPE
 
@@ -61,6 +62,11 @@ class Source:
             return scores
         first = {name: split_seed(str(name))[1] == FIRST for name in scores["backend"].unique()}
         return scores[scores["backend"].map(first).astype(bool)]
+
+    @property
+    def boxes(self) -> Boxes:
+        """How the receiver of region ``frame`` knows where faces are."""
+        return self.basis.boxes(self.run.encodes)
 
     @cached_property
     def points(self) -> list[Points]:
@@ -139,7 +145,7 @@ def clip_words(parts: Sequence[Points], rows: pd.DataFrame) -> str:
     if any(number for _, number in lost.values()):
         alike = len(set(lost.values())) == 1
         each = [
-            f"{there} clip{'s' * (there != 1)}, {gone} left out" + ("" if alike else f" ({target})")
+            f"{there} clip{'s' * (there != 1)}, {gone} left out" + ("" if alike else f" ({spoken(target)})")
             for target, (there, gone) in sorted(lost.items())
         ]
         words.append(f"Over {each[0] if alike else '; '.join(each)}.")

@@ -16,11 +16,12 @@ from rdbench.answers.targets import Goal, at_targets
 from rdbench.errors import InputError, NotComparableError
 from rdbench.figures.axes import log_ticks, rate_axis
 from rdbench.figures.canvas import Drawing, Style, describe, legend, new_figure, settings
-from rdbench.figures.captions import box_words, gold_phrase, only, sentences, subject
+from rdbench.figures.captions import box_words, boxes_of, gold_phrase, only, sentences, subject
 from rdbench.figures.source import Named, Source
 from rdbench.figures.style import Look, looks, readable
 from rdbench.measures import within_sentence
 from rdbench.stats.intervals import FEW_SUBJECTS
+from rdbench.tables.basis import Boxes
 from rdbench.typing import Array
 
 __all__ = ["GOALS", "cost", "cost_figures", "shown_factors", "target_figures", "targets"]
@@ -32,7 +33,7 @@ _PANEL = ["metric", "gold", "scoring", "region", "variant", "mode"]
 _GREY = "#666666"
 
 
-def targets(table: pd.DataFrame, *, style: Style = "screen") -> Drawing:
+def targets(table: pd.DataFrame, *, style: Style = "screen", boxes: Boxes | None = None) -> Drawing:
     """Bits at each goal, a panel a goal and a row a codec, with intervals over subjects.
 
     Parameters
@@ -40,6 +41,7 @@ def targets(table: pd.DataFrame, *, style: Style = "screen") -> Drawing:
     table : DataFrame
         Rows of `rdbench.answers.targets.at_targets` of one region, variant and mode, with one factor for each codec.
     style : {"screen", "paper"}
+    boxes : {"sent", "charged", "found"}, optional
 
     Returns
     -------
@@ -82,7 +84,7 @@ def targets(table: pd.DataFrame, *, style: Style = "screen") -> Drawing:
         panels[0].set_yticks(heights, list(names["codec"]))
         panels[0].set_ylim(heights.min() - 0.8, 0.8)
         _headings(panels[0], names, groups, heights)
-        describe(figure, "Bits that keep the accuracy", _caption(table))
+        describe(figure, "Bits that keep the accuracy", _caption(table, boxes_of(table, boxes)))
     return figure
 
 
@@ -141,13 +143,12 @@ def _draw(
     axes.plot([value], [height], look.marker, color=look.colour, markeredgewidth=0.9, zorder=3)
 
 
-def _caption(table: pd.DataFrame) -> str:
+def _caption(table: pd.DataFrame, boxes: Boxes) -> str:
     metric = only(table, "metric")
     factor = only(table, "factor")
     subjects = int(table["subjects"].min())
-    charged = only(table, "bits").partition("+")
     return sentences(
-        f"Lowest rate ({charged[0]} bits) at which the curve of a codec has the share of what the same back-end has in "
+        f"Lowest rate ({only(table, 'bits').partition('+')[0]} bits) at which the curve of a codec has the share of what the same back-end has in "
         f"uncoded pictures at factor 1: {gold_phrase(only(table, 'gold'), metric)}.",
         f"Region {only(table, 'region')}, variant {only(table, 'variant')}, mode {only(table, 'mode')}, "
         + ("the best factor at each rate." if factor == "best" else f"factor {factor}."),
@@ -157,7 +158,7 @@ def _caption(table: pd.DataFrame) -> str:
         else f"Bars: 95 % intervals over {subjects} subjects (jackknife); an arrow goes on, at times without end.",
         "An open grey arrow: the curve does not reach it up to there, or is above it from there on.",
         f"Isotonic in {within_sentence(metric)}, nothing is extrapolated.",
-        box_words(only(table, "region"), bool(charged[2])),
+        box_words(only(table, "region"), boxes),
     )
 
 
@@ -177,14 +178,14 @@ def target_figures(source: Source, goals: Sequence[Goal] = GOALS) -> Iterator[Na
         if rows[["kbps", "kbps_least", "kbps_most"]].notna().any(axis=None):
             telling = [str(v) for name, v in zip(_PANEL, key, strict=True) if table[name].nunique() > 1]
             words = dict.fromkeys([*telling, *map(str, key[3:])])
-            yield ("target", *words), partial(targets, rows, style=source.style)
+            yield ("target", *words), partial(targets, rows, style=source.style, boxes=source.boxes)
 
 
 _SENDER = ["codec", "variant", "mode"]
 _COST = [*_SENDER, "region", "factor"]
 
 
-def cost(table: pd.DataFrame, *, style: Style = "screen") -> Drawing:
+def cost(table: pd.DataFrame, *, style: Style = "screen", boxes: Boxes | None = None) -> Drawing:
     """Bits at one goal against the encoder's CPU time: a mark for each codec, variant and factor.
 
     Parameters
@@ -193,6 +194,7 @@ def cost(table: pd.DataFrame, *, style: Style = "screen") -> Drawing:
         Rows of `rdbench.answers.targets.at_targets` of one target, back-end, goal and region that have a rate, and
         `cpu_seconds` of the encoder for each second of video.
     style : {"screen", "paper"}
+    boxes : {"sent", "charged", "found"}, optional
 
     Raises
     ------
@@ -236,11 +238,15 @@ def cost(table: pd.DataFrame, *, style: Style = "screen") -> Drawing:
             axis.set_minor_locator(NullLocator())
             axis.set_label_text(words)
         legend(figure, "", named.items())
-        describe(figure, "Bits at equal accuracy against the encoder's time", _cost_caption(table))
+        describe(
+            figure,
+            "Bits at equal accuracy against the encoder's time",
+            _cost_caption(table, boxes_of(table, boxes)),
+        )
     return figure
 
 
-def _cost_caption(table: pd.DataFrame) -> str:
+def _cost_caption(table: pd.DataFrame, boxes: Boxes) -> str:
     metric = only(table, "metric")
     subjects = int(table["subjects"].min())
     return sentences(
@@ -252,7 +258,7 @@ def _cost_caption(table: pd.DataFrame) -> str:
         if subjects < FEW_SUBJECTS
         else f"Bars: 95 % intervals of the rate over {subjects} subjects (jackknife), cut at a fifth and five times.",
         "Times are those of the machine that ran it, one thread.",
-        box_words(only(table, "region"), bool(only(table, "bits").partition("+")[2])),
+        box_words(only(table, "region"), boxes),
     )
 
 
@@ -291,4 +297,4 @@ def cost_figures(source: Source, goal: Goal = GOALS[0]) -> Iterator[Named]:
                 for name, v in zip(keys, key, strict=True)
                 if name in ("gold", "scoring") and table[name].nunique() > 1
             ]
-            yield ("cost", *told), partial(cost, rows, style=source.style)
+            yield ("cost", *told), partial(cost, rows, style=source.style, boxes=source.boxes)

@@ -75,7 +75,7 @@ def report_data(runs: Sequence[tuple[str, Run]], basis: Basis | None = None) -> 
         "runs": names,
         "metrics": METRIC_NAMES,
         "bits": basis.bits,
-        "boxes_charged": basis.charge_boxes,
+        "boxes": sorted({basis.boxes(run.encodes) for _, run in runs}),
         "few": FEW_SUBJECTS,
         "looks": _looks(runs),
         "tables": {kind: columns(pd.concat(parts, ignore_index=True)) for kind, parts in page.tables.items()},

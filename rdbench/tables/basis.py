@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import pandas as pd
 
@@ -11,7 +12,10 @@ from rdbench.stats.metrics import METRICS
 from rdbench.tables.reading import default_partition
 from rdbench.tables.schema import BITS
 
-__all__ = ["Basis"]
+__all__ = ["Basis", "Boxes"]
+
+Boxes = Literal["sent", "charged", "found"]
+"""How a receiver knows where faces are: told beside the video, told at the rate's cost, or it looks for them itself."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,12 @@ class Basis:
     def wanted(self) -> str:
         """What has to have been scored, for a sentence: ``a value of CCC``, ``a score``."""
         return "a score" if self.metric is None else f"a value of {self.metric}"
+
+    def boxes(self, encodes: pd.DataFrame) -> Boxes:
+        """How the receiver of region ``frame`` knows where faces are."""
+        if "box_looks" in encodes and encodes["box_looks"].notna().any():
+            return "found"
+        return "charged" if self.charge_boxes else "sent"
 
     @property
     def charged(self) -> str:

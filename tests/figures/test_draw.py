@@ -28,6 +28,7 @@ from rdbench.figures.envelope import _lanes
 from rdbench.figures.source import Source
 from rdbench.figures.style import factor_look, looks
 from rdbench.measures import within_sentence
+from rdbench.report.data import report_data
 from rdbench.tables import pictures as samples
 from rdbench.tables.basis import Basis
 
@@ -150,7 +151,10 @@ def test_what_boxes_cost_is_told_where_they_are_needed(region: str, told: bool):
     table, _ = one_curve_set(region=region, factors=(1, 4))
     assert ("Box bits are not in the rate" in figures.rd(table).caption) == told
     if told:
-        assert "Box bits are in the rate" in figures.rd(table, boxes_charged=True).caption
+        assert "Box bits are in the rate" in figures.rd(table, boxes="charged").caption
+        found = figures.rd(table, boxes="found").caption
+        assert "Faces are found in decoded pictures; no boxes are sent." in found
+        assert "Box bits" not in found
 
 
 def test_standalone_has_a_line_for_each_backend_at_each_factor():
@@ -691,6 +695,22 @@ def test_the_flag_that_charges_boxes_reaches_the_captions_of_deltas(tmp_path):
         forest = files[-1].read_text().split("**bd_")[1].split("**difference_")[0]
         assert f"Box bits {words}." in forest
         assert "Thin bars" in forest
+
+
+def test_captions_say_that_a_receiver_found_the_faces_itself(tmp_path):
+    """Box bits, which nobody sends, are not spoken of; names of targets are read as words."""
+    run = csv_run(tmp_path / "run", factors=(1, 4), subjects=6, targets=("mouth_opening",), backends=("a@b",))
+    encodes = pd.read_csv(run.path / "encodes.csv").assign(box_looks=40, box_misses=1)
+    encodes.to_csv(run.path / "encodes.csv", index=False)
+    found = open_run(run.path)
+    kinds = {"rd", "envelope", "bd", "target"}
+    *_, captions = figures.draw_all(found, tmp_path / "figures", only=kinds, formats=["svg"])
+    text = captions.read_text()
+    assert "Box bits" not in text
+    told = [line for line in text.splitlines() if "no boxes are sent" in line]
+    assert {line.partition("_")[0].lstrip("*") for line in told} == kinds | {"difference"}
+    assert "Mouth opening, a@b" in text
+    assert report_data([("run", found)])["boxes"] == ["found"]
 
 
 @pytest.mark.parametrize("style", ["screen", "paper"])
