@@ -160,16 +160,20 @@ def _bring_weights(experiment: Experiment, given: Path | None) -> None:
         fetch()
 
 
+def _of(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
 def _tell(out: Path, summary: Summary) -> int:
     """Print what became of a run; 4 where some of it failed."""
     from rdbench.tables.label_counts import NO_LABELS, counted
 
     used = [row for row in summary.clips if row["state"] == "used"]
     failed = [row for row in summary.clips if row["state"] == "failed"]
+    skipped = sum(row["state"] == "skipped" for row in summary.clips)
     click.echo(
-        f"{out}: {len(used)} clips, {summary.encodes} encodes done, {len(summary.failures)} failed, "
-        f"{sum(row['state'] == 'skipped' for row in summary.clips)} clips skipped, "
-        f"{len(failed)} clips unusable."
+        f"{out}: {_of(len(used), 'clip')}, {_of(summary.encodes, 'encode')} done, {len(summary.failures)} failed, "
+        f"{_of(skipped, 'clip')} skipped, {_of(len(failed), 'clip')} unusable."
     )
     # What several clips share is said once, whatever else is said of some of them.
     told = [str(row["labels"]) for row in used if str(row["labels"]).startswith(NO_LABELS)]
@@ -193,7 +197,7 @@ def _print_plan(plan: Any) -> None:
     for c in plan.conditions:
         rates.setdefault((c.region, c.codec, c.variant, c.mode, c.factor), []).append(c.rate)
     click.echo(
-        f"{len(plan.clips)} clips x {len(plan.conditions)} conditions, partition {plan.experiment.dataset.partition}:"
+        f"{_of(len(plan.clips), 'clip')} x {_of(len(plan.conditions), 'condition')}, partition {plan.experiment.dataset.partition}:"
     )
     for (region, codec, variant, mode, factor), values in rates.items():
         what = (

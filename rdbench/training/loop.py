@@ -117,7 +117,7 @@ def fit(
     if recipe.epochs and task.frames < recipe.batch:
         raise InputError(
             f"{task.frames} training faces are fewer than one batch of {recipe.batch}; "
-            "give more recordings or a smaller batch."
+            "learn from more of their frames (--stride 1), or give more recordings."
         )
     network.to(device)
     cast(Any, network).to(memory_format=torch.channels_last)

@@ -264,7 +264,7 @@ def test_one_good_clip_among_broken_ones_is_done(clips: Path, tmp_path: Path) ->
     (clips / "gone.mp4").symlink_to(clips / "nowhere.mp4")
     done = run(clips, tmp_path / "out")
     assert done.code == 4, done
-    assert "1 clips, 2 encodes done, 0 failed" in done.out
+    assert "1 clip, 2 encodes done, 0 failed" in done.out
     assert "Traceback" not in done.err
     states = clip_states(tmp_path / "out")
     bad = {"letter", "nothing", "half", "headless", "song.m4a", "gone"}
@@ -514,7 +514,7 @@ def test_the_default_folder_is_named_after_the_experiment(
     done = within("run", one)
     assert done.code == 0, done
     assert (tmp_path / "results" / "small" / "run.sqlite").is_file()
-    assert "results/small: 1 clips, 2 encodes done" in done.out
+    assert "results/small: 1 clip, 2 encodes done" in done.out
     assert (
         "Gold: labels of 25 frames in 1 clip: 25 exact, 0 nearest, 0 interpolated, 0 missing.\n" in done.out
     )
