@@ -13,12 +13,22 @@ from pathlib import Path
 
 import imageio_ffmpeg
 
-from rdbench.errors import EncodeError, InputError
+from rdbench.errors import EndedError, InputError
 
-__all__ = ["build", "executable", "field_statistics", "fingerprint", "has_decoder", "header", "told"]
+__all__ = [
+    "asked_to_end",
+    "build",
+    "executable",
+    "field_statistics",
+    "fingerprint",
+    "has_decoder",
+    "header",
+    "told",
+]
 
 _OLDEST = 6
 _PATIENCE = 120.0
+_SIGNALLED = 255
 _C_LIBRARY = re.compile(r"(ld-|lib(c|m|mvec|dl|rt|pthread|resolv|gcc_s|stdc\+\+)[.-])")
 
 
@@ -102,8 +112,8 @@ def told(*options: str) -> str:
 
     Raises
     ------
-    EncodeError
-        If it does not end.
+    EndedError
+        If it does not end, or is killed.
     """
     command = [executable(), "-nostdin", "-hide_banner", "-nostats", *options]
     try:
@@ -111,8 +121,17 @@ def told(*options: str) -> str:
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PATIENCE, check=False
         )
     except subprocess.TimeoutExpired as error:
-        raise EncodeError(f"FFmpeg had not ended after {_PATIENCE:.0f} s, and was ended") from error
-    return (done.stdout + done.stderr).decode("utf-8", "replace")
+        raise EndedError(f"FFmpeg had not ended after {_PATIENCE:.0f} s, and was ended") from error
+    text = (done.stdout + done.stderr).decode("utf-8", "replace")
+    if number := asked_to_end(done.returncode, text) or max(0, -done.returncode):
+        raise EndedError(f"FFmpeg was ended by signal {number} while it was asked something")
+    return text
+
+
+def asked_to_end(code: int, log: str) -> int:
+    """The signal at which FFmpeg ended in good order, as its exit code and log tell; 0 if it did not."""
+    found = re.search(r"received signal (\d+)", log) if code == _SIGNALLED else None
+    return int(found[1]) if found else 0
 
 
 @functools.cache

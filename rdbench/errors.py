@@ -8,6 +8,7 @@
     │   ├── NoFaceError          0   no face in the whole clip: skipped and told
     │   └── NothingToScoreError  0   no label, or none that a recogniser knows: skipped and told
     ├── EncodeError              4   one encode failed; the run goes on
+    │   └── EndedError           4   a process was ended before it could tell: nothing may be concluded from it
     ├── WorkersLostError         4   nobody is left to do the rest; what is done is kept
     └── NotComparableError       3   nothing to compare, or not like with like
 
@@ -21,6 +22,7 @@ from rdbench.words import printable
 __all__ = [
     "ClipError",
     "EncodeError",
+    "EndedError",
     "InputError",
     "NoFaceError",
     "NotComparableError",
@@ -69,6 +71,14 @@ class EncodeError(RdbenchError):
     """One encode failed: the encoder crashed, or frames went missing on the way."""
 
     exit_code = 4
+
+
+class EndedError(EncodeError):
+    """A process was killed, or hung: what it would have told is not known, and must not be taken for "nothing"."""
+
+    def __init__(self, message: str, stderr: str = "") -> None:
+        super().__init__(message)
+        self.stderr = stderr
 
 
 class WorkersLostError(RdbenchError):

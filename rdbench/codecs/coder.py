@@ -26,7 +26,7 @@ from rdbench.codecs.bitstream import Bits, count
 from rdbench.codecs.headers import CodedPicture, read_headers
 from rdbench.codecs.profiles import DEFAULT_VARIANT, MUXERS, Profile
 from rdbench.codecs.taken import misread, not_taken, settings_in, whereabouts
-from rdbench.errors import EncodeError, InputError
+from rdbench.errors import EncodeError, EndedError, InputError
 from rdbench.machine import cache_dir, keeping, work_folder
 from rdbench.video import process
 from rdbench.video.planes import (
@@ -150,7 +150,7 @@ def encode(
         try:
             log, taken = process.measured(call, feed=coded.feed(), limit=limit)
             seconds += taken
-        except process.FormatError as error:
+        except (process.FormatError, EndedError) as error:
             reason = refused(profile, error.stderr)
             if reason is None:
                 raise
@@ -165,6 +165,8 @@ def encode(
 def _pictures(file: Path, format: str) -> tuple[CodedPicture, ...]:
     try:
         return tuple(read_headers(file, format))
+    except EndedError:
+        raise
     except EncodeError:
         # An account beside the bits: a stream that FFmpeg's decoder takes is none the worse without.
         return ()
@@ -230,6 +232,11 @@ def encoder_of(profile: Profile) -> str:
     """The encoder behind a profile: as it names itself, and the hash (12 hex digits) of what it makes of a few pictures.
 
     The version of FFmpeg does not tell: builds link encoders as libraries of their own.
+
+    Raises
+    ------
+    EndedError
+        If it was killed, or hung.
     """
     if profile.digest not in _encoders:
         with work_folder() as folder:
@@ -237,6 +244,8 @@ def encoder_of(profile: Profile) -> str:
                 stream = _probe(profile, Path(folder))
                 name = _own_name(profile, Path(folder))
                 _encoders[profile.digest] = f"{name} {hashlib.sha256(stream).hexdigest()[:12]}"
+            except EndedError:
+                raise
             except EncodeError as error:
                 return f"{profile.encoder} that codes nothing ({error})"
     return _encoders[profile.digest]

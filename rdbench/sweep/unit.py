@@ -31,6 +31,7 @@ from rdbench.codecs.profiles import Profile
 from rdbench.errors import (
     ClipError,
     EncodeError,
+    EndedError,
     InputError,
     NoFaceError,
     NothingToScoreError,
@@ -312,9 +313,13 @@ def _cohort(setup: Setup, reference: str) -> dict[str, Array]:
     """Descriptors of pristine frames by subject; a clip that cannot be used, which is told elsewhere, is left out."""
     found = {}
     for name in setup.cohort:
-        with suppress(ClipError, EncodeError):
+        try:
             prepared = prepared_clip(setup, name)
             found[prepared.clip.subject] = _described(setup, prepared, reference)
+        except EndedError:
+            raise  # without it the threshold would be another one
+        except (ClipError, EncodeError):
+            continue
     return found
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rdbench.errors import ClipError, EncodeError, InputError
+from rdbench.errors import ClipError, EncodeError, EndedError, InputError
 from rdbench.training.decoded import coded_views
 from rdbench.video import labels
 from rdbench.video.clip import FACE_SIZE, Clip, ClipInfo, Dataset, Labels
@@ -182,6 +182,8 @@ def load_faces(
             views = face_views(clip, factors, sampling.stride)
             decoded = coded_views(clip, factors, sampling.stride, sampling.versions)
             joined = labels.join(gold, views.times).values
+        except EndedError:
+            raise  # the clip is good, and the next call finds what is there already
         except (ClipError, EncodeError) as error:
             progress(f"{info.name} is left out: {error}")
             continue

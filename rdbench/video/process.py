@@ -27,7 +27,7 @@ from typing import IO, Any
 import ffmpeg
 
 from rdbench import binary
-from rdbench.errors import EncodeError
+from rdbench.errors import EncodeError, EndedError
 from rdbench.machine import cache_dir, ends_with_its_parent
 
 __all__ = [
@@ -169,8 +169,8 @@ def running(
 
     Raises
     ------
-    EncodeError
-        If it ran into its limit.
+    EndedError
+        If it ran into its limit, or was killed.
     FormatError
         If the exit code is not 0.
     OSError
@@ -216,7 +216,7 @@ def running(
             with _live_lock:
                 _live.discard(popen)
         if watch.verdict:
-            raise EncodeError(watch.verdict)
+            raise EndedError(watch.verdict)
         if problems:
             raise problems[0]
         if popen.returncode != 0:
@@ -366,9 +366,11 @@ def _write(process: Process, feed: Iterable[bytes], problems: list[BaseException
 def _raise(command: list[str], code: int, stderr: str) -> None:
     if "No space left on device" in stderr:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(cache_dir()))
+    if asked := binary.asked_to_end(code, stderr):
+        raise EndedError(f"FFmpeg was asked to end by signal {asked}", stderr)
     if code < 0:
         cause = " (out of memory?)" if code == -signal.SIGKILL else ""
-        raise FormatError(f"FFmpeg was killed by signal {-code}{cause}", stderr)
+        raise EndedError(f"FFmpeg was killed by signal {-code}{cause}", stderr)
     lines = [line for line in stderr.strip().splitlines() if line.strip()]
     shown = " / ".join(lines[-3:]) if lines else "it gave no reason"
     raise FormatError(f"FFmpeg ended with exit code {code}: {shown}", stderr)

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdbench import binary, containers
-from rdbench.errors import ClipError
+from rdbench.errors import ClipError, EndedError
 from rdbench.video import colour, process
 from rdbench.video.description import FORMATS, Description, describe, format_of, opened, video_stream
 from rdbench.video.pictures import FIRST_RATE, is_pictures, linked, reachable
@@ -176,6 +176,9 @@ def _decoded(file: Path, description: Description, video: Any) -> Iterator[Frame
         if complete:
             why = f"damaged or truncated ({_cause(error.stderr)})" if error.stderr.strip() else str(error)
             raise ClipError(f"{file.name}: {why}.") from error
+    except EndedError:
+        if complete:
+            raise
     except process.EncodeError as error:
         raise ClipError(f"{file.name}: {error}.") from error
     except ClipError as error:

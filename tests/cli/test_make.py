@@ -316,7 +316,7 @@ def test_a_clip_without_a_face_is_skipped_and_told(clips: Path, tmp_path: Path) 
     done = run(clips, tmp_path / "out")
     assert done.code == 0, done
     assert "Clip empty_room skipped: " in done.err
-    assert "1 clips skipped" in done.out
+    assert "1 clip skipped" in done.out
     assert "no labels" in done.out
     again = run(clips, tmp_path / "out")
     assert again.code == 0

@@ -36,7 +36,7 @@ from rdbench.backends.protocol import Input
 from rdbench.codecs import coder
 from rdbench.codecs.coder import Encoded, Refused
 from rdbench.codecs.profiles import Profile, load_profiles
-from rdbench.errors import EncodeError
+from rdbench.errors import EncodeError, EndedError
 from rdbench.video import planes as planes_module
 from rdbench.video.faces import Crop
 from rdbench.video.planes import (
@@ -275,6 +275,25 @@ def test_a_stream_is_the_same_whether_pictures_lie_in_a_file_or_are_made_anew(na
             assert back.cpu_seconds > 0
             found.append((done.digest, done.command, done.bits, all_of(back.planes).tobytes()))
         assert found[0] == found[1]
+
+
+def test_headers_that_were_not_read_to_the_end_are_not_taken_for_none(low, tmp_path, monkeypatch):
+    """Whoever killed the reader said nothing of the stream; one that FFmpeg cannot read is told without quantisers."""
+
+    def killed(file, kind):
+        raise EndedError("FFmpeg was killed by signal 9")
+
+    def unreadable(file, kind):
+        raise EncodeError("nothing")
+
+    monkeypatch.setattr(coder, "read_headers", unreadable)
+    assert coder.encode(low, PROFILES["x264"], "ra", "crf", 30, FPS, tmp_path).pictures == ()
+    monkeypatch.setattr(coder, "read_headers", killed)
+    with pytest.raises(EndedError):
+        coder.encode(low, PROFILES["x264"], "ra", "crf", 30, FPS, tmp_path)
+    monkeypatch.setattr(coder, "_encoders", {})
+    with pytest.raises(EndedError):
+        coder.encoder_of(PROFILES["x264"])
 
 
 def test_pictures_made_anew_are_counted_at_each_reading(tmp_path):

@@ -87,6 +87,7 @@ KINDS: dict[str, Callable[[int, Path, random.Random], None]] = {
     "a worker is killed": send(signal.SIGKILL, children),
     "a worker is terminated": send(signal.SIGTERM, children),
     "an FFmpeg is killed": send(signal.SIGKILL, ffmpegs),
+    "an FFmpeg is terminated": send(signal.SIGTERM, ffmpegs),
     "an FFmpeg hangs": send(signal.SIGSTOP, ffmpegs),
     "a file of the cache is damaged": damage,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import signal
 import subprocess
 import sys
 import threading
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 
 from rdbench import binary
-from rdbench.errors import EncodeError, InputError
+from rdbench.errors import EncodeError, EndedError, InputError
 from rdbench.video import process as ffmpeg
 from rdbench.video.process import FormatError
 
@@ -188,7 +189,7 @@ def test_all_can_be_ended_at_once():
     ender = threading.Thread(target=end)
     ender.start()
     with (
-        pytest.raises(FormatError, match="killed by signal 9"),
+        pytest.raises(EndedError, match="killed by signal 9"),
         ffmpeg.running(python("import time; time.sleep(600)")) as process,
     ):
         process.stdout.read()
@@ -326,10 +327,38 @@ def test_one_whose_parent_is_killed_ends_too(tmp_path):
 
 def test_who_was_killed_says_so_and_not_the_last_lines_of_its_log():
     code = "import os, sys; print('frame= 12', file=sys.stderr, flush=True); os.kill(os.getpid(), {})"
-    with pytest.raises(FormatError, match=r"^FFmpeg was killed by signal 9 \(out of memory\?\)$"):
+    with pytest.raises(EndedError, match=r"^FFmpeg was killed by signal 9 \(out of memory\?\)$"):
         ffmpeg.run(python(code.format(9)))
-    with pytest.raises(FormatError, match=r"^FFmpeg was killed by signal 11$"):
+    with pytest.raises(EndedError, match=r"^FFmpeg was killed by signal 11$"):
         ffmpeg.run(python(code.format(11)))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_who_was_asked_to_end_did_not_end_by_itself(number):
+    """FFmpeg ends in good order then, with an exit code of its own."""
+    command = [
+        binary.executable(),
+        "-nostdin",
+        "-v",
+        "info",
+        "-f",
+        "lavfi",
+        "-re",
+        "-i",
+        "testsrc",
+        "-f",
+        "null",
+        "-",
+    ]
+
+    def ended():
+        with ffmpeg.running(command) as process:
+            while "frame=" not in process.stderr() and "Output #0" not in process.stderr():
+                time.sleep(0.05)
+            process.popen.send_signal(number)
+
+    with pytest.raises(EndedError, match=f"was asked to end by signal {int(number)}"):
+        ended()
 
 
 def test_another_executable_of_the_same_name_and_version_is_another_one(tmp_path, monkeypatch):
@@ -350,5 +379,8 @@ def test_one_that_is_asked_something_and_does_not_answer_is_ended(tmp_path, monk
     script.chmod(0o755)
     monkeypatch.setattr(binary, "executable", lambda: str(script))
     monkeypatch.setattr(binary, "_PATIENCE", 1.0)
-    with pytest.raises(EncodeError, match="had not ended after 1 s, and was ended"):
+    with pytest.raises(EndedError, match="had not ended after 1 s, and was ended"):
+        binary.told("-encoders")
+    script.write_text("#!/bin/sh\nkill -KILL $$\n")
+    with pytest.raises(EndedError, match="was ended by signal 9 while it was asked something"):
         binary.told("-encoders")
