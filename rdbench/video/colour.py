@@ -31,7 +31,8 @@ UNSUPPORTED = {
 }
 """Matrix coefficients of H.273, table 4, that it would take for another: refused by name."""
 
-_EXACT = f"{process.BICUBIC['flags']}+full_chroma_int+full_chroma_inp"
+_WHOLE_CHROMA = "full_chroma_int+full_chroma_inp"
+_EXACT = f"{process.BICUBIC['flags']}+{_WHOLE_CHROMA}"
 _DEEP = 8
 _TRUNCATED = 14
 _WHITE = 65280.0
@@ -59,7 +60,7 @@ def _depth(pixel_format: str) -> int:
 
 
 def convert(
-    video: Any, pixel_format: str, matrix: str, *, full_range: bool, size: tuple[str, str] = ("iw", "ih")
+    video: Any, pixel_format: str, matrix: str, *, full_range: bool, size: tuple[str, str] | None = None
 ) -> Any:
     """Filters that bring pictures to BT.709 limited range, ready for ``yuv420p``, and to a size, resampled once.
 
@@ -70,15 +71,19 @@ def convert(
     matrix : str
         In the scaler's words; not used for RGB and grey.
     full_range : bool
-    size : tuple of str
-        Width and height as the scaler's expressions.
+    size : tuple of str, optional
+        Width and height as the scaler's expressions; by default they stay.
     """
+    # Chroma alone is resampled where the size stays, as everywhere else.
+    kernel: dict[str, Any] = {} if size is None else process.LANCZOS
+    exact = f"{process.LANCZOS['flags']}+{_WHOLE_CHROMA}" if size else _EXACT
+    size = size or ("iw", "ih")
     depth = _depth(pixel_format)
-    wanted = {"out_color_matrix": "bt709", "out_range": "limited", "flags": _EXACT}
+    wanted = {**kernel, "out_color_matrix": "bt709", "out_range": "limited", "flags": exact}
     if is_grey(pixel_format):
         if depth <= _DEEP:
             # The scaler takes all grey for full range: left as it is, limited stays limited.
-            out = wanted if full_range else {"out_range": "full", "flags": _EXACT}
+            out = wanted if full_range else {**kernel, "out_range": "full", "flags": exact}
             return process.scale(video, *size, in_range="full", **out)
         # As luma with neutral chroma, whose range the scaler does not guess.
         pixel_format, matrix = f"yuv420p{depth}le", "bt709"

@@ -116,7 +116,7 @@ class Description:
                 source = "grey"
             parts.append(f"{self.pixel_format} {source} {'full' if self.full_range else 'limited'} to bt709")
         if self.stretched:
-            parts.append(f"pixels of {self.aspect.numerator}:{self.aspect.denominator} made square (bicubic)")
+            parts.append(f"pixels of {self.aspect.numerator}:{self.aspect.denominator} made square (lanczos)")
         if self.fields:
             parts.append("interlaced, " + ("deinterlaced (bwdif)" if self.deinterlaced else "left as it is"))
         if self.telecine:

@@ -133,8 +133,9 @@ def _converted(video: Any, description: Description) -> Any:
         video = video.filter("bwdif", mode="send_frame", parity="auto", deint=only)
     if description.as_coloured and not description.stretched:
         return video
+    size = _SQUARE if description.stretched else None
     return colour.convert(
-        video, description.pixel_format, description.matrix, full_range=description.full_range, size=_SQUARE
+        video, description.pixel_format, description.matrix, full_range=description.full_range, size=size
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from made_videos import BT709, LOSSLESS, clip_of, ffmpeg, moving
+from PIL import Image
 
 from rdbench.datasets.delimited import parse
 from rdbench.datasets.folder import FolderDataset, parse_labels
@@ -181,6 +182,25 @@ def test_pixels_are_made_square(tmp_path, aspect, size):
         assert (frames.width, frames.height) == size
         assert sum(1 for _ in frames) == 6
     assert ("made square" in description.conversion) == (size != (160, 120))
+
+
+@pytest.mark.parametrize(("aspect", "stored"), [("10/7", (112, 120)), ("7/10", (160, 84))])
+def test_square_pixels_are_those_of_an_independent_lanczos(tmp_path, aspect, stored):
+    squeeze = f"scale={stored[0]}:{stored[1]},setsar={aspect},format=yuv420p"
+    file = video(tmp_path / "a.mkv", "-vf", squeeze, *LOSSLESS, *BT709)
+    plain = video(
+        tmp_path / "b.mkv", "-vf", squeeze.replace(f",setsar={aspect}", ",setsar=1"), *LOSSLESS, *BT709
+    )
+    lumas = []
+    for each in (file, plain):
+        with source.decode(each, source.describe(each)) as frames:
+            size = frames.height, frames.width
+            lumas.append([planes[: size[0] * size[1]].reshape(size).copy() for _, planes in frames])
+    for ours, narrow in zip(*lumas, strict=True):
+        wanted = np.asarray(Image.fromarray(narrow).resize((160, 120), Image.Resampling.LANCZOS), dtype=float)
+        assert np.abs(ours - wanted).mean() < 0.3
+        other = np.asarray(Image.fromarray(narrow).resize((160, 120), Image.Resampling.BICUBIC), dtype=float)
+        assert np.abs(ours - wanted).mean() < np.abs(ours - other).mean()
 
 
 def test_interlaced_pictures_are_told_and_done_as_asked(tmp_path):
