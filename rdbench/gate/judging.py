@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import nctdtr, nctdtrinc
+from scipy.special import nctdtr, nctdtrinc, stdtr, stdtrit
 
 from rdbench.curves.arrays import codes
 from rdbench.curves.points import Points
@@ -280,8 +280,22 @@ def _intervals(judged: list[Judged], level: float, draws: int = 4000) -> None:
         for one, own in zip(family, found, strict=True):
             one.low, one.high, one.error, one.reason = own.low, own.high, own.error, own.reason
             one.critical = (one.high - one.low) / 2 / one.error if one.error > 0 else 0.0
+            freedom = max(len(one.subjects) - 1, 1)
+            alone = not any(other.curve == one.curve and other is not one for other in family)
+            critical = one.critical if alone else _where_one_is_lost(one.critical, freedom, level)
             # Of a noncentral t: the lower end is above the tolerance where the estimate exceeds it by the critical value.
-            one.reach = float(nctdtrinc(max(len(one.subjects) - 1, 1), 1 - POWER, one.critical)) * one.error
+            one.reach = float(nctdtrinc(freedom, 1 - POWER, critical)) * one.error
+
+
+def _where_one_is_lost(critical: float, freedom: int, level: float) -> float:
+    """The critical value of a family in one of whose curves something is lost.
+
+    Rate and accuracy of a curve go together, and count once, as long as nothing is lost; a loss parts them. A family counts
+    as many as Bonferroni's correction would have its critical value for.
+    """
+    allowance = 1 - level
+    members = max(1.0, allowance / (2 * float(stdtr(freedom, -critical))))
+    return float(stdtrit(freedom, 1 - allowance / (2 * (members + 1))))
 
 
 def _underpowered(judged: list[Judged]) -> set[int]:
