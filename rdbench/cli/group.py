@@ -36,6 +36,7 @@ class Commands(click.Group):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run, and exit with the code that fits."""
+        as_program = not args and not kwargs
         kwargs["standalone_mode"] = False
         try:
             with _terminable():
@@ -69,6 +70,9 @@ class Commands(click.Group):
                 code = _say(f"The store of a run cannot be used ({error}).", 2)
             else:
                 code = _ours(error)
+        if as_program:
+            # All is done and said: an interrupt on the way out ends it without a traceback.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
         sys.exit(code if isinstance(code, int) else 0)
 
 
