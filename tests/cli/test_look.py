@@ -366,7 +366,7 @@ def test_a_report_shows_the_metric_and_the_bits_that_are_asked_for(made: Path, t
     # Rows of its tables name their metric: this one, and no other.
     assert re.search(r',"rmse",[\d.]', page)
     assert not re.search(r',"ccc",[\d.]', page)
-    assert '"bits":"stream","boxes_charged":true' in page
+    assert '"bits":"stream","boxes":["charged"]' in page
 
 
 @pytest.mark.parametrize(

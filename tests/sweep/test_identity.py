@@ -155,9 +155,9 @@ REFUSED: dict[str, tuple[str, Change]] = {
     "stage": ("rdbench ", lambda patch, study: patch.setattr(unit, "STAGE", 99)),
     "ffmpeg by content": (
         "ffmpeg ",
-        lambda patch, study: patch.setattr(unit.process, "fingerprint", lambda: "0123456789abcdef"),
+        lambda patch, study: patch.setattr(unit.binary, "fingerprint", lambda: "0123456789abcdef"),
     ),
-    "ffmpeg by version": ("ffmpeg ", lambda patch, study: patch.setattr(unit.process, "build", lambda: "n1")),
+    "ffmpeg by version": ("ffmpeg ", lambda patch, study: patch.setattr(unit.binary, "build", lambda: "n1")),
     "the encoder alone": (
         "encoder of x264 ",
         lambda patch, study: patch.setattr(unit, "encoder_of", lambda profile: "x264 - core 1 00"),

@@ -353,8 +353,8 @@ def test_in_region_face_reference_and_uncoded_pictures_show_the_same_crop(double
 
 
 def test_an_encode_without_a_margin_keeps_its_name(doubles, monkeypatch):
-    monkeypatch.setattr(bench.process, "build", lambda: "a build")
-    monkeypatch.setattr(bench.process, "fingerprint", lambda: "0f")
+    monkeypatch.setattr(bench.binary, "build", lambda: "a build")
+    monkeypatch.setattr(bench.binary, "fingerprint", lambda: "0f")
     clip = clip_of(moving())
     monkeypatch.setattr(bench, "STAGE", 1)
     for region in ("face", "frame"):
