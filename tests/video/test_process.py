@@ -275,11 +275,11 @@ def late(seconds):
 
 def test_one_that_waits_for_us_is_not_taken_for_hanging(monkeypatch):
     """Nothing to read yet, or nobody who reads: whoever feeds it, or looks at what came, may take his time."""
-    monkeypatch.setattr(ffmpeg, "STALLED", 1.0)
+    monkeypatch.setattr(ffmpeg, "STALLED", 0.5)
     copy = python("import sys; sys.stdout.buffer.write(sys.stdin.buffer.read() * 10**6)")
     chunks = []
-    for chunk in ffmpeg.through(copy, late(3), 4, 250_000):
-        time.sleep(0.8)
+    for chunk in ffmpeg.through(copy, late(1.2), 4, 500_000):
+        time.sleep(0.7)
         chunks.append(chunk)
     assert b"".join(chunks) == b"0123" * 10**6
 
