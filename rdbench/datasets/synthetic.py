@@ -23,7 +23,7 @@ from rdbench.cache import is_sound, seal
 from rdbench.datasets.drawing.colour import yuv420p
 from rdbench.datasets.drawing.picture import Recording
 from rdbench.datasets.drawing.signals import FPS, FRAMES
-from rdbench.errors import ClipError, EncodeError, InputError
+from rdbench.errors import ClipError, EncodeError, EndedError, InputError
 from rdbench.identity import content_of
 from rdbench.machine import cache_dir
 from rdbench.video import process
@@ -171,6 +171,8 @@ def _render(recording: Recording, height: int, count: int, file: Path) -> None:
         _write_lossless(planes, height * 16 // 9, height, part)
         os.replace(part, file)
         seal(file)
+    except EndedError:
+        raise  # the place is as good as before
     except (OSError, EncodeError) as error:
         raise ClipError(
             f"The clip {file.stem} of the synthetic set cannot be written to {file.parent}: {error}. "

@@ -31,8 +31,8 @@ from rdbench.errors import EncodeError, EndedError
 from rdbench.machine import cache_dir, ends_with_its_parent
 
 __all__ = [
-    *("FormatError", "Output", "Process", "arguments", "end_all", "kill", "measured", "read_frames", "run"),
-    *("running", "scale", "through"),
+    *("FormatError", "Output", "Process", "arguments", "end_all", "kill", "measured", "raise_if_ended"),
+    *("read_frames", "run", "running", "scale", "through"),
 ]
 
 _FLAGS = "accurate_rnd+bitexact"
@@ -368,14 +368,24 @@ def _write(process: Process, feed: Iterable[bytes], problems: list[BaseException
             popen.stdin.close()
 
 
-def _raise(command: list[str], code: int, stderr: str) -> None:
-    if "No space left on device" in stderr:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(cache_dir()))
+def raise_if_ended(code: int, stderr: str) -> None:
+    """Say that a process did not end by itself.
+
+    Raises
+    ------
+    EndedError
+    """
     if asked := binary.asked_to_end(code, stderr):
         raise EndedError(f"FFmpeg was asked to end by signal {asked}", stderr)
     if code < 0:
         cause = " (out of memory?)" if code == -signal.SIGKILL else ""
         raise EndedError(f"FFmpeg was killed by signal {-code}{cause}", stderr)
+
+
+def _raise(command: list[str], code: int, stderr: str) -> None:
+    if "No space left on device" in stderr:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(cache_dir()))
+    raise_if_ended(code, stderr)
     lines = [line for line in stderr.strip().splitlines() if line.strip()]
     shown = " / ".join(lines[-3:]) if lines else "it gave no reason"
     raise FormatError(f"FFmpeg ended with exit code {code}: {shown}", stderr)

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdbench import binary, containers
-from rdbench.errors import ClipError, EndedError
+from rdbench.errors import ClipError, EncodeError, EndedError
 from rdbench.video import colour, process
 from rdbench.video.description import FORMATS, Description, describe, format_of, opened, video_stream
 from rdbench.video.pictures import FIRST_RATE, is_pictures, linked, reachable
@@ -139,6 +139,15 @@ def _converted(video: Any, description: Description) -> Any:
     )
 
 
+def _opened(file: Path, running: process.Process) -> Any:
+    """What FFmpeg writes, as a container of raw pictures."""
+    try:
+        return av.open(running.stdout, mode="r", format="nut")
+    except av.FFmpegError as error:
+        running.end()
+        raise ClipError(f"{file.name}: no frame could be decoded ({_cause(running.stderr())}).") from error
+
+
 @contextlib.contextmanager
 def _decoded(file: Path, description: Description, video: Any) -> Iterator[Frames]:
     output = ffmpeg.output(
@@ -154,22 +163,22 @@ def _decoded(file: Path, description: Description, video: Any) -> Iterator[Frame
         sn=None,
         dn=None,
     )
-    complete = False
+    complete = left = False
     try:
         with process.running(process.arguments(output)) as running:
             try:
-                container = av.open(running.stdout, mode="r", format="nut")
-            except av.FFmpegError as error:
-                running.popen.wait()
-                raise ClipError(
-                    f"{file.name}: no frame could be decoded ({_cause(running.stderr())})."
-                ) from error
-            with container:
-                stream = container.streams.video[0]
-                frames = Frames(container, stream.width, stream.height)
-                yield frames
-                complete = frames.complete = running.stdout.read(1) == b""
+                with _opened(file, running) as container:
+                    stream = container.streams.video[0]
+                    frames = Frames(container, stream.width, stream.height)
+                    yield frames
+                    complete = frames.complete = running.stdout.read(1) == b""
+            except ClipError:
+                if running.stdout.read(1) == b"":  # a torn picture may be that of a process that was killed
+                    running.end()
+                    process.raise_if_ended(running.popen.returncode, running.stderr())
+                raise
             if not complete:
+                left = True
                 process.kill(running.popen)
             running.popen.wait()
             stderr = running.stderr()
@@ -178,14 +187,11 @@ def _decoded(file: Path, description: Description, video: Any) -> Iterator[Frame
             why = f"damaged or truncated ({_cause(error.stderr)})" if error.stderr.strip() else str(error)
             raise ClipError(f"{file.name}: {why}.") from error
     except EndedError:
-        if complete:
+        if not left:
             raise
-    except process.EncodeError as error:
-        raise ClipError(f"{file.name}: {error}.") from error
-    except ClipError as error:
-        raise ClipError(
-            str(error) if str(error).startswith(file.name) else f"{file.name}: {error}."
-        ) from error
+    except (EncodeError, ClipError) as error:
+        told = str(error)
+        raise ClipError(told if told.startswith(file.name) else f"{file.name}: {told}.") from error
     if complete and not description.masked:
         _require_whole(file, description, frames.times, stderr)
 

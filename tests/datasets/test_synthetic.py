@@ -18,7 +18,7 @@ from rdbench.datasets import synthetic
 from rdbench.datasets.drawing.colour import yuv420p
 from rdbench.datasets.drawing.picture import Recording
 from rdbench.datasets.synthetic import TARGETS, SyntheticDataset, generator_version
-from rdbench.errors import ClipError, InputError
+from rdbench.errors import ClipError, EndedError, InputError
 from rdbench.machine import cache_dir
 from rdbench.video.clip import PARTITIONS
 
@@ -158,6 +158,19 @@ def test_an_encoder_that_fails_leaves_nothing_behind(
     broken.chmod(0o755)
     monkeypatch.setattr(binary, "executable", lambda: str(broken))
     with pytest.raises(ClipError, match=r"train_01.*No space left on device.*RDBENCH_CACHE"):
+        SHORT.load("train_01")
+    assert not [file for file in (empty_cache / "synthetic").rglob("*") if file.is_file()]
+
+
+def test_an_encoder_that_is_killed_says_nothing_of_the_clip(
+    empty_cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Whoever leaves out what cannot be used must not take it for that."""
+    killed = tmp_path / "ffmpeg"
+    killed.write_text("#!/bin/sh\nkill -KILL $$\n")
+    killed.chmod(0o755)
+    monkeypatch.setattr(binary, "executable", lambda: str(killed))
+    with pytest.raises(EndedError, match="killed by signal 9"):
         SHORT.load("train_01")
     assert not [file for file in (empty_cache / "synthetic").rglob("*") if file.is_file()]
 

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_videos import BT709, LOSSLESS, NEAR, ffmpeg, from_planes, lavfi, moving, seen
 
-from rdbench.errors import ClipError
+from rdbench import binary
+from rdbench.errors import ClipError, EndedError
 from rdbench.video import source
 
 X265 = ("-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=error:qp=4")
@@ -151,6 +152,26 @@ def test_a_reader_may_leave_early():
             if number == 3:
                 break
     assert number == 3
+
+
+@pytest.mark.parametrize("frames", [0, 40])
+def test_a_decoder_that_is_killed_says_nothing_of_the_clip(tmp_path, monkeypatch, frames):
+    """Before its first picture or in the midst of them: it is not the clip that cannot be used."""
+    file = moving(100)
+    description = source.describe(file)
+    script = tmp_path / "ffmpeg"
+    some = f'"{binary.executable()}" "$@" | head -c {frames * 160 * 120 * 3 // 2}; ' if frames else ""
+    script.write_text(f"#!/bin/sh\n{some}kill -KILL $$\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(binary, "executable", lambda: str(script))
+
+    def read():
+        with source.decode(file, description) as pictures:
+            for _ in pictures:
+                pass
+
+    with pytest.raises(EndedError, match="killed by signal 9"):
+        read()
 
 
 @given(
