@@ -75,15 +75,15 @@ def convert(
         Width and height as the scaler's expressions; by default they stay.
     """
     # Chroma alone is resampled where the size stays, as everywhere else.
-    kernel: dict[str, Any] = {} if size is None else process.LANCZOS
-    exact = f"{process.LANCZOS['flags']}+{_WHOLE_CHROMA}" if size else _EXACT
+    kernel = process.BICUBIC if size is None else process.LANCZOS
+    kernel = {**kernel, "flags": f"{kernel['flags']}+{_WHOLE_CHROMA}"}
     size = size or ("iw", "ih")
     depth = _depth(pixel_format)
-    wanted = {**kernel, "out_color_matrix": "bt709", "out_range": "limited", "flags": exact}
+    wanted = {**kernel, "out_color_matrix": "bt709", "out_range": "limited"}
     if is_grey(pixel_format):
         if depth <= _DEEP:
             # The scaler takes all grey for full range: left as it is, limited stays limited.
-            out = wanted if full_range else {**kernel, "out_range": "full", "flags": exact}
+            out = wanted if full_range else {**kernel, "out_range": "full"}
             return process.scale(video, *size, in_range="full", **out)
         # As luma with neutral chroma, whose range the scaler does not guess.
         pixel_format, matrix = f"yuv420p{depth}le", "bt709"

@@ -34,6 +34,7 @@ __all__ = [
     "cut_picture",
     "cut_plane",
     "has_room",
+    "kept",
     "luma_of",
     "mean_squared_error",
     "pad",
@@ -391,9 +392,15 @@ def padded_planes(planes: Planes, size: tuple[int, int], folder: Path) -> Planes
             for picture in batch
         )
 
-    if not has_room(folder, planes.frames, width, height):
-        return Transient(width, height, planes.frames, name, rows)
-    return write_planes(rows(), width, height, file, planes.frames)
+    return kept(Transient(width, height, planes.frames, name, rows), folder)
+
+
+def kept(pictures: Transient, folder: Path) -> Planes:
+    """The same pictures in a file, where there is room for it."""
+    width, height, frames = pictures.width, pictures.height, pictures.frames
+    if not has_room(folder, frames, width, height):
+        return pictures
+    return write_planes(pictures.make(), width, height, folder / f"{pictures.name}.yuv", frames)
 
 
 def crop_picture(

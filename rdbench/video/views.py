@@ -29,6 +29,7 @@ from rdbench.video.planes import (
     cut_picture,
     cut_plane,
     has_room,
+    kept,
     luma_of,
     pad,
     padded_planes,
@@ -54,14 +55,11 @@ __all__ = [
 def full_pictures(prepared: Prepared, geometry: Geometry, folder: Path) -> Planes:
     """Decode the source and pad it for one factor (region ``frame``)."""
     size = (prepared.width, prepared.height)
-    width, height = geometry.padded
 
     def frames() -> Iterator[NDArray[np.uint8]]:
         return (pad(planes, size, geometry.padded) for planes in source_frames(prepared))
 
-    if not has_room(folder, prepared.frames, width, height):
-        return Transient(width, height, prepared.frames, "source", frames)
-    return write_planes(frames(), width, height, folder / "source.yuv", prepared.frames)
+    return kept(Transient(*geometry.padded, prepared.frames, "source", frames), folder)
 
 
 def face_pictures(prepared: Prepared, size: int = FACE_SIZE, margin: float = 0.0) -> Stored:
