@@ -1,16 +1,19 @@
-"""What is decided of the claims of one file, so that about 5 % of files err in a mean, and as many in a sentence.
+"""What is decided of the claims of one file, so that about 5 % of files say anything wrong: of a mean, a sentence or a member.
 
-A claim says that something lies above 0 at every step (a factor, over targets and codecs). It is decided in two stages:
+A claim says that something lies above 0 at every step (a factor, over targets and codecs). Each has a share of the file's
+level, and uses it in this order:
 
-1. Its **primary endpoint**, the mean over all its members, by Holm's (1979) step-down test over the claims of the
-   file, in both directions. A mean below 0 refutes the claim, since some member must then lie below.
-2. Where the mean lies above, its **steps in their fixed order**, each a conjunction: a step is shown where every member
-   by itself lies above at the plain one-sided level (intersection-union, Berger 1982), and the first step that is not
-   ends it. A single member that lies below by the *simultaneous* interval refutes the claim whatever the mean says.
+1. Its **primary endpoint**, the mean over all its members, is tested in both directions at `ENDPOINT` of the share. A mean
+   below 0 refutes the claim, since some member must then lie below.
+2. An endpoint that is decided hands its share on to the **members**, else they have what is left of it. Where the mean lies
+   above, the steps follow in their fixed order, each a conjunction: a step is shown where every member by itself lies
+   above at the plain one-sided level (intersection-union, Berger 1982), and the first step that is not ends it. A
+   single member that lies below by the *simultaneous* interval refutes the claim whatever the mean says; what its share
+   still held goes back to the endpoint.
+3. A claim that is decided to its end gives its share to the others, as in Holm's test (1979).
 
-Stage 2 is done at the claim's share of the file's level; a claim that is decided to its end gives its share to the
-others, as in Holm's test. Each stage errs in the wrong direction in at most half of the level, so that both together keep
-to it; docs/simulation.md has what a simulation of files finds.
+No part of the level is used twice (the graphs of Bretz et al. 2009), and each stage errs in the wrong direction in at most
+half of its part; docs/simulation.md has what a simulation of files finds.
 """
 
 from __future__ import annotations
@@ -24,9 +27,15 @@ from scipy.special import stdtr
 from rdbench.stats.components import DRAWS, Bounds, Estimate, Family, average, bounds, family
 from rdbench.stats.intervals import LEVEL
 
-__all__ = ["Case", "Decision", "decide", "holm", "p_value"]
+__all__ = ["Case", "Decision", "decide", "p_value"]
 
+HOLDS = "holds"
+FAILS = "does not hold"
 UNKNOWN = "cannot be told"
+_TOLD = frozenset((HOLDS, FAILS))
+ENDPOINT = 0.8
+"""The part of a claim's share of the level at which its endpoint is tested; the rest is for single members that lie below
+although the mean cannot be told."""
 
 
 @dataclass(frozen=True)
@@ -66,22 +75,19 @@ class Decision:
         The mean over the members that have an interval; None where there is none.
     endpoint_verdict : str
         "holds", "does not hold" or "cannot be told".
-    p, p_holm : float
-        Of the endpoint, two-sided: by itself, and over the file.
-    level : float
-        At which the members were looked at: 1 less the claim's share.
+    p, p_adjusted : float
+        Of the endpoint, two-sided: by itself, and over the file, of which at most 1 less the level decides.
     members : list of str
         The verdict of each.
     together : list of Bounds
-        The simultaneous intervals at that level.
+        The simultaneous intervals at what the claim has left for its members.
     """
 
     verdict: str
     endpoint: Estimate | None
     endpoint_verdict: str
     p: float
-    p_holm: float
-    level: float
+    p_adjusted: float
     members: list[str]
     together: list[Bounds]
 
@@ -94,16 +100,6 @@ def p_value(estimate: Estimate) -> float:
     if own.error == 0:
         return float(own.low == 0)
     return float(2 * stdtr(own.freedom, -abs(estimate.value) / own.error))
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """Holm's adjusted p-values; one that is missing counts as a test that finds nothing, and stays missing."""
-    values = np.array(p, dtype=np.float64)
-    order = np.argsort(np.where(np.isnan(values), np.inf, values), kind="stable")
-    adjusted = np.empty(len(values))
-    stepped = np.nan_to_num(values[order], nan=1.0) * np.arange(len(values), 0, -1)
-    adjusted[order] = np.minimum(np.maximum.accumulate(stepped), 1.0)
-    return [float(a) for a in np.where(np.isnan(values), np.nan, adjusted)]
 
 
 def decide(cases: Sequence[Case], *, level: float = LEVEL, draws: int = DRAWS) -> list[Decision]:
@@ -120,49 +116,64 @@ def decide(cases: Sequence[Case], *, level: float = LEVEL, draws: int = DRAWS) -
     """
     usable = [[one for one in case.members if not bounds(one).reason] for case in cases]
     endpoints = [average(own) if own else None for own in usable]
-    p = [p_value(one) if one is not None else np.nan for one in endpoints]
-    adjusted = holm(
-        [value if case.open and case.complete else np.nan for value, case in zip(p, cases, strict=True)]
-    )
-    first = [
-        UNKNOWN if end is None or not value <= 1 - level else ("holds" if end.value > 0 else "does not hold")
-        for end, case, value in zip(endpoints, cases, adjusted, strict=True)
-    ]
     families = [family(case.members, draws=draws) for case in cases]
     left = list(range(len(cases)))
-    found: dict[int, tuple[str, float, list[str], list[Bounds]]] = {}
+    found: dict[int, Decision] = {}
     while left:
-        share = 1 - (1 - level) / len(left)
-        now = {i: _within(cases[i], first[i], families[i], share) for i in left}
+        share = (1 - level) / len(left)
+        now = {i: _decided(cases[i], endpoints[i], families[i], share, level) for i in left}
         found |= now
-        done = [i for i in left if now[i][0] in ("holds", "does not hold")]
-        if not done:
+        ended = [
+            i
+            for i in left
+            if now[i].verdict in _TOLD and (now[i].endpoint_verdict in _TOLD or np.isnan(now[i].p_adjusted))
+        ]
+        if not ended:
             break
-        left = [i for i in left if i not in done]
-    return [
-        Decision(found[i][0], endpoints[i], first[i], p[i], adjusted[i], *found[i][1:])
-        for i in range(len(cases))
-    ]
+        left = [i for i in left if i not in ended]
+    return [found[i] for i in range(len(cases))]
 
 
-def _within(
-    case: Case, endpoint: str, members: Family, level: float
-) -> tuple[str, float, list[str], list[Bounds]]:
-    """Verdict, level, verdicts of the members and simultaneous intervals of one claim at its share."""
-    together = members.at(level)
+def _decided(case: Case, endpoint: Estimate | None, members: Family, share: float, level: float) -> Decision:
+    """A claim at its share of the file's level."""
+    p = np.nan if endpoint is None else p_value(endpoint)
+    tested = case.open and case.complete and np.isfinite(p)
+    alone = len(members.members) < 2
+    part = (1.0 if alone else ENDPOINT) if tested else 0.0
+    first = _endpoint_verdict(endpoint, p, part * share)
+    # A single member is its own mean, by one and the same test.
+    rest = share if alone or first != UNKNOWN else (1 - part) * share
+    within = _within(case, first, members, rest)
+    if tested and first == UNKNOWN and within[0] == FAILS:
+        # A member has refuted the claim: its part of the share is the endpoint's now.
+        part, first = 1.0, _endpoint_verdict(endpoint, p, share)
+    verdict, each, together = within
+    adjusted = float(min(p * (1 - level) / (part * share), 1.0)) if tested else np.nan
+    return Decision(verdict, endpoint, first, p, adjusted, each, together)
+
+
+def _endpoint_verdict(endpoint: Estimate | None, p: float, share: float) -> str:
+    if endpoint is None or not share > 0 or not p <= share:
+        return UNKNOWN
+    return HOLDS if endpoint.value > 0 else FAILS
+
+
+def _within(case: Case, endpoint: str, members: Family, share: float) -> tuple[str, list[str], list[Bounds]]:
+    """Verdict, verdicts of the members and simultaneous intervals of one claim at what is left for members."""
+    together = members.at(1 - share)
     if not case.open:
-        return UNKNOWN, level, [UNKNOWN] * len(case.members), together
-    each = ["holds" if b.low > 0 else "does not hold" if b.high < 0 else UNKNOWN for b in together]
-    shown = endpoint == "holds"
+        return UNKNOWN, [UNKNOWN] * len(case.members), together
+    each = [HOLDS if b.low > 0 else FAILS if b.high < 0 else UNKNOWN for b in together]
+    shown = endpoint == HOLDS
     for step in sorted(set(case.steps)):
         own = [i for i, s in enumerate(case.steps) if s == step]
-        shown = shown and all(bounds(case.members[i], level=level).low > 0 for i in own)
+        shown = shown and all(bounds(case.members[i], level=1 - share).low > 0 for i in own)
         for i in own if shown else []:
-            each[i] = "holds"
-    if "does not hold" in (endpoint, *each):
-        verdict = "does not hold"
+            each[i] = HOLDS
+    if FAILS in (endpoint, *each):
+        verdict = FAILS
     elif shown and case.whole and each:
-        verdict = "holds"
+        verdict = HOLDS
     else:
-        verdict = "holds on average" if endpoint == "holds" else UNKNOWN
-    return verdict, level, each, together
+        verdict = "holds on average" if endpoint == HOLDS else UNKNOWN
+    return verdict, each, together

@@ -51,11 +51,11 @@ level; ``pair_mean`` is the mean of the deltas of all pairs of seeds, which are 
 have none; ``remark`` marks families with fewer than 5 seeds."""
 
 ENDPOINT = (
-    *("value", "low", "high", "p", "p_holm", "verdict", "members", "of"),
+    *("value", "low", "high", "p", "p_adjusted", "verdict", "members", "of"),
     *("seed_variance", "subject_variance", "freedom", "reason"),
 )
 """The keys of `Finding.endpoint`: the mean over ``members`` of the ``of`` comparisons that the claim names, with its own
-95 % interval; ``p`` is two-sided, of the margin, ``p_holm`` the same over all claims of the file."""
+95 % interval; ``p`` is two-sided, of the margin, ``p_adjusted`` the same over all claims of the file."""
 
 
 @dataclass(frozen=True)
@@ -231,7 +231,7 @@ def _endpoint(
         "low": float(scale(low)),
         "high": float(scale(high)),
         "p": decision.p,
-        "p_holm": decision.p_holm,
+        "p_adjusted": decision.p_adjusted,
         "members": sum(1 for row in rows if not row["reason"]),
         "seed_variance": sum(sample.variance for sample in end.seeds) if end.seeds else np.nan,
         "subject_variance": end.subjects.variance,

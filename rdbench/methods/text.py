@@ -61,7 +61,7 @@ def _endpoint(finding: Finding) -> str:
 
 
 def _p(finding: Finding) -> str:
-    p = finding.endpoint["p_holm"]
+    p = finding.endpoint["p_adjusted"]
     return "-" if not np.isfinite(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 

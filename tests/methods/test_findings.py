@@ -216,7 +216,10 @@ def test_steps_are_held_at_the_plain_level_and_refuted_at_the_simultaneous_one(u
     for margin, verdict in places.items():
         got = evaluate(say(factors=factors, margin=margin), *unlike_factors).members.iloc[0]
         assert got["verdict"] == verdict
-        assert got["sim_low"] == pytest.approx(row["sim_low"])
+        # An endpoint that is not decided keeps its part of the level, so that less is left for the members.
+        end = evaluate(say(factors=factors, margin=margin), *unlike_factors).endpoint["verdict"]
+        wider = (got["sim_high"] - got["sim_low"]) / (row["sim_high"] - row["sim_low"])
+        assert wider == pytest.approx(1) if end != "cannot be told" else 1.1 < wider < 1.8
 
 
 def test_the_level_is_that_of_the_intervals():

@@ -66,7 +66,7 @@ def endpoint(table: pd.DataFrame) -> dict[str, Any]:
     made: dict[str, Any] = dict.fromkeys(ENDPOINT, np.nan)
     have = int(table["low"].notna().sum())
     made |= {"verdict": "cannot be told", "members": have, "of": len(table), "reason": "" if have else "none"}
-    numbers = {"value": 0.25, "low": 0.125, "high": 0.375, "p": 0.002, "p_holm": 0.004, "freedom": 9.5}
+    numbers = {"value": 0.25, "low": 0.125, "high": 0.375, "p": 0.002, "p_adjusted": 0.004, "freedom": 9.5}
     return made | (numbers | {"seed_variance": 0.0016, "subject_variance": 0.0009} if have else {})
 
 

@@ -683,6 +683,17 @@ def test_the_table_is_saved_as_csv_that_no_spreadsheet_runs(browser, report, tmp
         assert len(lines) == 1 + int(page.locator("#table-count").inner_text().split()[0])
 
 
+def settled(page, read, good):
+    """What `read` gives once it is `good`, or after 10 s: a page hears of another screen with its next picture."""
+    # Polled from here, since the page lets nothing evaluate.
+    for _ in range(100):
+        seen = read()
+        if good(seen):
+            return seen
+        page.wait_for_timeout(100)
+    return read()
+
+
 def test_theme_follows_the_system_and_the_button(browser, report):
     with Visit(browser, report, color_scheme="light") as page:
 
@@ -691,16 +702,19 @@ def test_theme_follows_the_system_and_the_button(browser, report):
             text = page.evaluate("getComputedStyle(document.querySelector('#rd-plots .xtick text')).fill")
             return ground == "rgb(21, 24, 29)", text == "rgb(232, 234, 237)"
 
-        assert shown() == (False, False)
+        def becomes(dark: bool) -> bool:
+            return settled(page, shown, lambda seen: seen == (dark, dark)) == (dark, dark)
+
+        assert becomes(dark=False)
         page.emulate_media(color_scheme="dark")
-        assert shown() == (True, True)
+        assert becomes(dark=True)
         page.locator("#theme").click()
         assert page.locator("#theme").inner_text() == "Theme: light"
-        assert shown() == (False, False)
+        assert becomes(dark=False)
         page.emulate_media(color_scheme="light")
         page.locator("#theme").click()
         assert page.locator("#theme").inner_text() == "Theme: dark"
-        assert shown() == (True, True)
+        assert becomes(dark=True)
 
 
 def test_lines_are_lighter_on_the_dark_page_where_they_must_be(browser, report):
@@ -720,23 +734,21 @@ def test_lines_are_lighter_on_the_dark_page_where_they_must_be(browser, report):
             ("light", plain, lighter),
         ):
             page.emulate_media(color_scheme=scheme)
-            # The page hears of it with its next picture.
-            for _ in range(100):
-                seen = [colours(page, *place) for place in places]
-                if all(there in one and gone not in one for one in seen):
-                    break
-                page.wait_for_timeout(100)
-            assert all(there in one and gone not in one for one in seen)
+
+            def read() -> list[set[str]]:
+                return [colours(page, *place) for place in places]
+
+            def good(seen: list[set[str]], there: str = there, gone: str = gone) -> bool:
+                return all(there in one and gone not in one for one in seen)
+
+            assert good(settled(page, read, good))
 
 
 def settled_width(page, width: int) -> int:
     """How wide the page is, once plots have followed a turned screen or after 10 s."""
-    # Polled from here, since the page lets nothing evaluate.
-    for _ in range(100):
-        if page.evaluate("document.documentElement.scrollWidth") <= width:
-            break
-        page.wait_for_timeout(100)
-    return page.evaluate("document.documentElement.scrollWidth")
+    return settled(
+        page, lambda: page.evaluate("document.documentElement.scrollWidth"), lambda wide: wide <= width
+    )
 
 
 @pytest.mark.long
