@@ -11,6 +11,16 @@ DEVICE := auto
 # Two halves that share nothing they start from, for two cores.
 ALONE := hr@lite direct-mix@lite separate@lite separate-tuned@lite direct@lite
 FROM_SR := max-mix@lite mix-mix@lite max-max@lite frozen@lite joint@lite
+RUNS := dask,onnx
+DEVELOPS := test,dask,onnx
+
+define install
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	{ echo "rdbench needs Python 3.11 or newer; name one with: make PYTHON=python3.11 ..."; exit 1; }
+test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+$(BIN)/python -m pip install --quiet -c constraints.txt --config-settings editable_mode=compat -e '.[$(1)]'
+endef
+
 DRAWN := --only standalone,methods,strip
 
 .DEFAULT_GOAL := help
@@ -23,15 +33,18 @@ help: ## list the targets
 setup: $(STAMP) ## make .venv/ with pinned versions, for who only runs (every target makes what it needs)
 
 $(STAMP): setup.cfg pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "rdbench needs Python 3.11 or newer; name one with: make PYTHON=python3.11 ..."; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt --config-settings editable_mode=compat -e '.[dask,onnx]'
+	$(call install,$(RUNS))
 	@touch $(STAMP)
 
-$(TOOLS): $(STAMP)
-	$(BIN)/python -m pip install --quiet -c constraints.txt --config-settings editable_mode=compat -e '.[test,dask,onnx]'
-	@touch $(TOOLS)
+# All at once, since pip takes its time for each call.
+$(TOOLS): setup.cfg pyproject.toml constraints.txt
+	$(call install,$(DEVELOPS))
+	@touch $(STAMP) $(TOOLS)
+
+# Two pips at once would meet in one folder.
+ifneq ($(filter test test-long bench lint format,$(MAKECMDGOALS)),)
+$(STAMP): | $(TOOLS)
+endif
 
 figures: $(STAMP) ## run the quick experiment; R-D figures land in results/quick/figures/
 	$(BIN)/rdbench run quick.toml --out results/quick

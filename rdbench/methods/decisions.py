@@ -12,7 +12,7 @@ level, and uses it in this order:
    still held goes back to the endpoint.
 3. A claim that is decided to its end gives its share to the others, as in Holm's test (1979).
 
-No part of the level is used twice (the graphs of Bretz et al. 2009), and each stage errs in the wrong direction in at most
+All tests are by the `cautious` intervals of `rdbench.stats.components`. No part of the level is used twice (the graphs of Bretz et al. 2009), and each stage errs in the wrong direction in at most
 half of its part; docs/simulation.md has what a simulation of files finds.
 """
 
@@ -22,12 +22,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtr
 
-from rdbench.stats.components import DRAWS, Bounds, Estimate, Family, average, bounds, family
+from rdbench.stats.components import DRAWS, Bounds, Estimate, Family, average, bounds, family, p_value
 from rdbench.stats.intervals import LEVEL
 
-__all__ = ["Case", "Decision", "decide", "p_value"]
+__all__ = ["Case", "Decision", "decide"]
 
 HOLDS = "holds"
 FAILS = "does not hold"
@@ -92,16 +91,6 @@ class Decision:
     together: list[Bounds]
 
 
-def p_value(estimate: Estimate) -> float:
-    """Two-sided, of 0; NaN where there is no interval."""
-    own = bounds(estimate)
-    if own.reason:
-        return np.nan
-    if own.error == 0:
-        return float(own.low == 0)
-    return float(2 * stdtr(own.freedom, -abs(estimate.value) / own.error))
-
-
 def decide(cases: Sequence[Case], *, level: float = LEVEL, draws: int = DRAWS) -> list[Decision]:
     """Decide the claims of a file.
 
@@ -160,14 +149,14 @@ def _endpoint_verdict(endpoint: Estimate | None, p: float, share: float) -> str:
 
 def _within(case: Case, endpoint: str, members: Family, share: float) -> tuple[str, list[str], list[Bounds]]:
     """Verdict, verdicts of the members and simultaneous intervals of one claim at what is left for members."""
-    together = members.at(1 - share)
+    together = members.at(1 - share, cautious=True)
     if not case.open:
         return UNKNOWN, [UNKNOWN] * len(case.members), together
     each = [HOLDS if b.low > 0 else FAILS if b.high < 0 else UNKNOWN for b in together]
     shown = endpoint == HOLDS
     for step in sorted(set(case.steps)):
         own = [i for i, s in enumerate(case.steps) if s == step]
-        shown = shown and all(bounds(case.members[i], level=1 - share).low > 0 for i in own)
+        shown = shown and all(bounds(case.members[i], level=1 - share, cautious=True).low > 0 for i in own)
         for i in own if shown else []:
             each[i] = HOLDS
     if FAILS in (endpoint, *each):

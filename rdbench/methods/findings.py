@@ -222,7 +222,7 @@ def _endpoint(
     end = decision.endpoint
     if end is None:
         return out | {"reason": "no member has an interval"}
-    own = bounds(end, level=level)
+    own = bounds(end, level=level, cautious=True)
     sign, limit = (-1.0 if claim.measure in FALLING else 1.0), _limit(claim)
     scale: Callable[[float], Any] = percent if claim.measure == "bd-rate" else float
     low, high = sorted(sign * (edge + limit) for edge in (own.low, own.high))
@@ -258,7 +258,7 @@ def _row(
     estimate = member.estimate
     scale: Callable[[float], Any] = percent if claim.measure == "bd-rate" else float
     sign, limit = (-1.0 if claim.measure in FALLING else 1.0), _limit(claim)
-    plain = bounds(estimate, level=level)
+    plain = bounds(estimate, level=level, cautious=True)
     ends = sorted(sign * (edge + limit) for edge in (family.low, family.high))
     row |= {
         "value": float(scale(estimate.value)),

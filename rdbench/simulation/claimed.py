@@ -29,7 +29,6 @@ _QUALITY = np.array([0.75, 0.65, 0.5, 0.35])
 """Of a family at each factor."""
 _TARGETS = ("arousal", "valence")
 _CLAIMS = 6
-_DRAWS = 1000
 
 
 @dataclass(frozen=True)
@@ -128,7 +127,7 @@ def _decided(world: World, rng: np.random.Generator, *, seeds: str = "paired") -
     order = {factor: place for place, factor in enumerate(STEPS)}
     for of_claim in members:
         of_claim.sort(key=lambda m: (str(m.key["target"]), order[int(str(m.key["factor"]))]))
-    return decide([case_of(claim, of_claim) for of_claim in members], draws=_DRAWS)
+    return decide([case_of(claim, of_claim) for of_claim in members])
 
 
 def _wrong(decision: Decision, worse: Array) -> tuple[bool, bool, bool]:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
 
-from rdbench.stats.max_t import new_samples
+from rdbench.stats.max_t import new_samples, resolves
 from rdbench.typing import Array
 
 __all__ = [
@@ -359,7 +359,10 @@ def _critical(influence: Array, level: float, draws: int, seed: int) -> float:
         np.abs(mean / error[:, None, :]).max(axis=-1).ravel()
         for mean, error in new_samples(influence, draws, rng)
     ]
-    return float(np.clip(np.quantile(np.concatenate(largest), level), single, bonferroni))
+    deviations = np.concatenate(largest)
+    if not resolves(len(deviations), level):
+        return bonferroni
+    return float(np.clip(np.quantile(deviations, level), single, bonferroni))
 
 
 def crossed_bootstrap(

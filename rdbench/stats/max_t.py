@@ -15,12 +15,18 @@ import numpy as np
 
 from rdbench.typing import Array
 
-__all__ = ["new_samples"]
+__all__ = ["new_samples", "resolves"]
 
+_FEWEST_BEYOND = 20
 _FEWEST_ERRORS = 250
 """Draws of standard errors at least; their noise is then a fifth of what the draws of means leave."""
 _BUDGET = 5e8
 """Multiplications that may go into drawing standard errors: about a tenth of a second."""
+
+
+def resolves(draws: int, level: float) -> bool:
+    """Whether so many draws tell the quantile of a level from the largest of them all, which is too small for it."""
+    return (1 - level) * draws >= _FEWEST_BEYOND * (1 - 1e-9)
 
 
 def new_samples(

@@ -97,7 +97,15 @@ PARTS = [
 FREE = [SUBJECTS - 1, 4, 5]
 ERROR = sum(PARTS) ** 0.5
 FREEDOM = sum(PARTS) ** 2 / sum(part**2 / free for part, free in zip(PARTS, FREE, strict=True))
-HALF = float(distributions.t.ppf(0.975, FREEDOM)) * ERROR
+
+
+def half_width(parts, free, level: float = 0.95) -> float:
+    """Cochran's and Cox's: the samples' own quantiles, each weighted by its component."""
+    quantiles = distributions.t.ppf((1 + level) / 2, np.array(free))
+    return float(np.average(quantiles, weights=parts)) * sum(parts) ** 0.5
+
+
+HALF = half_width(PARTS, FREE)
 
 
 def test_what_is_planted_can_be_told_from_chance():
@@ -225,7 +233,7 @@ def test_steps_are_held_at_the_plain_level_and_refuted_at_the_simultaneous_one(u
 def test_the_level_is_that_of_the_intervals():
     tables = planted(0.05, factors=(4,))
     row = evaluate(say(), *tables, level=0.8).members.iloc[0]
-    half = distributions.t.ppf(0.9, FREEDOM) * ERROR
+    half = half_width(PARTS, FREE, 0.8)
     assert (row["low"], row["high"]) == pytest.approx((0.05 - half, 0.05 + half))
 
 
@@ -750,9 +758,7 @@ def test_few_seeds_are_remarked_and_one_adds_no_component(good, poor, remark, me
         parts.append(variance_of_mean(OF_SEEDS[family][:count]))
         free.append(count - 1)
         assert row[name] == pytest.approx(parts[-1], rel=1e-3)
-    freedom = sum(parts) ** 2 / sum(part**2 / n for part, n in zip(parts, free, strict=True))
-    half = distributions.t.ppf(0.975, freedom) * sum(parts) ** 0.5
-    assert row["high"] - row["low"] == pytest.approx(2 * half, rel=1e-3)
+    assert row["high"] - row["low"] == pytest.approx(2 * half_width(parts, free), rel=1e-3)
     few = "" if min(good, poor) == 5 else "one seed" if min(good, poor) == 1 else f"{min(good, poor)} seeds"
     assert found.verdict == ("cannot be told" if few else "holds")
     assert found.reason.startswith(f"{few} cannot hold" if few else "")
@@ -794,7 +800,8 @@ def test_the_endpoint_is_the_mean_of_the_members_with_the_components_of_a_mean()
     assert end["subject_variance"] == pytest.approx(PARTS[0])
     assert end["seed_variance"] == pytest.approx(PARTS[1] + PARTS[2])
     assert (end["low"], end["high"]) == pytest.approx((0.03 - HALF, 0.03 + HALF))
-    assert end["p"] == pytest.approx(2 * distributions.t.sf(0.03 / ERROR, FREEDOM))
+    # The level whose interval ends at 0.
+    assert half_width(PARTS, FREE, 1 - end["p"]) == pytest.approx(0.03, rel=1e-6)
     assert end["verdict"] == "holds"
 
 
