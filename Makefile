@@ -11,14 +11,17 @@ DEVICE := auto
 # Two halves that share nothing they start from, for two cores.
 ALONE := hr@lite direct-mix@lite separate@lite separate-tuned@lite direct@lite
 FROM_SR := max-mix@lite mix-mix@lite max-max@lite frozen@lite joint@lite
+
 RUNS := dask,onnx
 DEVELOPS := test,dask,onnx
+
+# $(1) are the extras, $(2) more for pip.
 
 define install
 @$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	{ echo "rdbench needs Python 3.11 or newer; name one with: make PYTHON=python3.11 ..."; exit 1; }
 test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-$(BIN)/python -m pip install --quiet -c constraints.txt --config-settings editable_mode=compat -e '.[$(1)]'
+$(BIN)/python -m pip install --quiet $(2) -c constraints.txt --config-settings editable_mode=compat -e '.[$(1)]'
 endef
 
 DRAWN := --only standalone,methods,strip
@@ -36,9 +39,9 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 	$(call install,$(RUNS))
 	@touch $(STAMP)
 
-# All at once, since pip takes its time for each call.
+# All at once, since pip takes its time for each call; what is imported is compiled then, which is a sixth of it all.
 $(TOOLS): setup.cfg pyproject.toml constraints.txt
-	$(call install,$(DEVELOPS))
+	$(call install,$(DEVELOPS),--no-compile)
 	@touch $(STAMP) $(TOOLS)
 
 # Two pips at once would meet in one folder.
