@@ -12,7 +12,8 @@ level, and uses it in this order:
    still held goes back to the endpoint.
 3. A claim that is decided to its end gives its share to the others, as in Holm's test (1979).
 
-All tests are by the `cautious` intervals of `rdbench.stats.components`. No part of the level is used twice (the graphs of Bretz et al. 2009), and each stage errs in the wrong direction in at most
+The endpoint, and a member that is its own mean, are tested by the `cautious` intervals of `rdbench.stats.components`, since a
+single interval far out is what too many degrees of freedom do most to. No part of the level is used twice (the graphs of Bretz et al. 2009), and each stage errs in the wrong direction in at most
 half of its part; docs/simulation.md has what a simulation of files finds.
 """
 
@@ -32,7 +33,7 @@ HOLDS = "holds"
 FAILS = "does not hold"
 UNKNOWN = "cannot be told"
 _TOLD = frozenset((HOLDS, FAILS))
-ENDPOINT = 0.8
+ENDPOINT = 0.9
 """The part of a claim's share of the level at which its endpoint is tested; the rest is for single members that lie below
 although the mean cannot be told."""
 
@@ -78,6 +79,8 @@ class Decision:
         Of the endpoint, two-sided: by itself, and over the file, of which at most 1 less the level decides.
     members : list of str
         The verdict of each.
+    apart : list of Bounds
+        The interval of each by itself, at the file's level.
     together : list of Bounds
         The simultaneous intervals at what the claim has left for its members.
     """
@@ -88,6 +91,7 @@ class Decision:
     p: float
     p_adjusted: float
     members: list[str]
+    apart: list[Bounds]
     together: list[Bounds]
 
 
@@ -138,7 +142,8 @@ def _decided(case: Case, endpoint: Estimate | None, members: Family, share: floa
         part, first = 1.0, _endpoint_verdict(endpoint, p, share)
     verdict, each, together = within
     adjusted = float(min(p * (1 - level) / (part * share), 1.0)) if tested else np.nan
-    return Decision(verdict, endpoint, first, p, adjusted, each, together)
+    apart = [bounds(one, level=level, cautious=alone) for one in case.members]
+    return Decision(verdict, endpoint, first, p, adjusted, each, apart, together)
 
 
 def _endpoint_verdict(endpoint: Estimate | None, p: float, share: float) -> str:
@@ -149,14 +154,17 @@ def _endpoint_verdict(endpoint: Estimate | None, p: float, share: float) -> str:
 
 def _within(case: Case, endpoint: str, members: Family, share: float) -> tuple[str, list[str], list[Bounds]]:
     """Verdict, verdicts of the members and simultaneous intervals of one claim at what is left for members."""
-    together = members.at(1 - share, cautious=True)
+    cautious = len(members.members) < 2
+    together = members.at(1 - share, cautious=cautious)
     if not case.open:
         return UNKNOWN, [UNKNOWN] * len(case.members), together
     each = [HOLDS if b.low > 0 else FAILS if b.high < 0 else UNKNOWN for b in together]
     shown = endpoint == HOLDS
     for step in sorted(set(case.steps)):
         own = [i for i, s in enumerate(case.steps) if s == step]
-        shown = shown and all(bounds(case.members[i], level=1 - share, cautious=True).low > 0 for i in own)
+        shown = shown and all(
+            bounds(case.members[i], level=1 - share, cautious=cautious).low > 0 for i in own
+        )
         for i in own if shown else []:
             each[i] = HOLDS
     if FAILS in (endpoint, *each):

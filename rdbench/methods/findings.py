@@ -198,11 +198,8 @@ def _too_few(members: Sequence[Member]) -> str:
 def _found(
     claim: Claim, members: Sequence[Member], decision: Decision, reason: str, notes: list[str], level: float
 ) -> Finding:
-    verdicts = iter(zip(decision.members, decision.together, strict=True))
-    rows = [
-        _row(claim, m, level, *next(verdicts)) if m.estimate is not None else _row(claim, m, level)
-        for m in members
-    ]
+    said = iter(zip(decision.members, decision.apart, decision.together, strict=True))
+    rows = [_row(claim, m, *(next(said) if m.estimate is not None else ())) for m in members]
     table = pd.DataFrame(rows, columns=list(MEMBERS))
     why = ""
     if decision.verdict in ("cannot be told", "holds on average"):
@@ -246,26 +243,31 @@ def _place(key: dict[str, object]) -> str:
 
 
 def _row(
-    claim: Claim, member: Member, level: float, verdict: str = "cannot be told", family: Bounds | None = None
+    claim: Claim,
+    member: Member,
+    verdict: str = "cannot be told",
+    plain: Bounds | None = None,
+    family: Bounds | None = None,
 ) -> dict[str, object]:
     row: dict[str, object] = {"better": claim.better, "than": claim.than, "measure": claim.measure}
     row |= {"margin": claim.margin, **member.key, **member.known}
     row |= {"factor": str(member.key["factor"]), "verdict": verdict, "reason": member.missing}
     for name in ("chosen_on", "remark", "warning"):
         row.setdefault(name, "")
-    if member.estimate is None or family is None:
+    if member.estimate is None or plain is None or family is None:
         return row
     estimate = member.estimate
     scale: Callable[[float], Any] = percent if claim.measure == "bd-rate" else float
     sign, limit = (-1.0 if claim.measure in FALLING else 1.0), _limit(claim)
-    plain = bounds(estimate, level=level, cautious=True)
-    ends = sorted(sign * (edge + limit) for edge in (family.low, family.high))
+    (low, high), (sim_low, sim_high) = (
+        sorted(sign * (edge + limit) for edge in (one.low, one.high)) for one in (plain, family)
+    )
     row |= {
         "value": float(scale(estimate.value)),
-        "low": float(scale(plain.low)),
-        "high": float(scale(plain.high)),
-        "sim_low": float(scale(ends[0])),
-        "sim_high": float(scale(ends[1])),
+        "low": float(scale(low)),
+        "high": float(scale(high)),
+        "sim_low": float(scale(sim_low)),
+        "sim_high": float(scale(sim_high)),
         "subject_variance": estimate.subjects.variance,
         "seed_variance": sum(sample.variance for sample in estimate.seeds) if estimate.seeds else np.nan,
         "freedom": plain.freedom if np.isfinite(plain.freedom) else np.nan,

@@ -100,7 +100,7 @@ FREEDOM = sum(PARTS) ** 2 / sum(part**2 / free for part, free in zip(PARTS, FREE
 
 
 def half_width(parts, free, level: float = 0.95) -> float:
-    """Cochran's and Cox's: the samples' own quantiles, each weighted by its component."""
+    """Of what is decided by itself, Cochran's and Cox's: the samples' quantiles, each weighted by its component."""
     quantiles = distributions.t.ppf((1 + level) / 2, np.array(free))
     return float(np.average(quantiles, weights=parts)) * sum(parts) ** 0.5
 
@@ -396,7 +396,8 @@ def test_at_equal_rate_a_planted_advantage_is_found_with_its_components():
     ]
     for row in rows:
         assert row["value"] == pytest.approx(0.05)
-        assert (row["low"], row["high"]) == pytest.approx((0.05 - HALF, 0.05 + HALF), rel=1e-3)
+        half = float(distributions.t.ppf(0.975, FREEDOM)) * ERROR
+        assert (row["low"], row["high"]) == pytest.approx((0.05 - half, 0.05 + half), rel=1e-3)
         names = ("subject_variance", "better_seed_variance", "than_seed_variance")
         assert [row[name] for name in names] == pytest.approx(PARTS, rel=1e-3)
         assert row["freedom"] == pytest.approx(FREEDOM, rel=1e-3)
