@@ -80,7 +80,7 @@ test-long: $(TOOLS) ## what takes long, too
 lint: $(TOOLS) ## style and types
 	$(BIN)/ruff check rdbench tests
 	$(BIN)/ruff format --check rdbench tests
-	$(BIN)/mypy
+	$(BIN)/mypy -n 2
 
 format: $(TOOLS) ## bring the code into shape
 	$(BIN)/ruff check --fix rdbench tests
