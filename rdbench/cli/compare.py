@@ -93,7 +93,7 @@ def claims(
     """Hold claims about ways of training against runs: each holds, holds on average, does not hold, or cannot be told.
 
     A claim finds its rows in whichever of the runs has them. All claims of a file are decided together, so that
-    about 5 % of files err in a mean, and as many in a sentence.
+    at most 5 % of files say anything wrong of a mean, of a sentence or of a comparison.
 
     \b
     rdbench claims results/standalone results/coded --claims paper.toml

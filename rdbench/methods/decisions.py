@@ -1,4 +1,4 @@
-"""What is decided of the claims of one file, so that about 5 % of files say anything wrong: of a mean, a sentence or a member.
+"""What is decided of the claims of one file, so that at most 5 % of files say anything wrong: of a mean, a sentence or a member.
 
 A claim says that something lies above 0 at every step (a factor, over targets and codecs). Each has a share of the file's
 level, and uses it in this order:
