@@ -161,9 +161,15 @@ class StoredRun:
         file = self.path / f"{name}.csv"
         text = {column for column, kind in columns.items() if kind == "TEXT"}
         try:
+            head = pd.read_csv(file, header=None, nrows=1, dtype="str", keep_default_na=False).iloc[0]
             table = pd.read_csv(file, dtype=dict.fromkeys(text, "str"), keep_default_na=False, na_values=[""])
         except (OSError, ValueError) as error:
             raise InputError(f"{file} cannot be read as a table: {error}.") from error
+        twice = [column for column in columns if (head == column).sum() > 1]
+        if twice:
+            raise InputError(
+                f"{file} has the column {twice[0]} twice, and nothing says which of them counts; leave one out."
+            )
         table = table.assign(**dict.fromkeys(_later(name, list(table.columns)), None))
         _complete(list(table.columns), list(columns), str(file))
         return table[list(columns)]

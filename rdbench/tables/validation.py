@@ -319,6 +319,8 @@ def _beside(
                 f"{values[first[i]]:.9g} as in other conditions of the clip, whose gold does not depend on the codec"
             ),
         )
+    whole = known & (share == 0) & (n == could)
+    _of_all_backends(table, clip, sources, whole, gold, spread)
     # Of classes the same: no more frames of one than another condition had, and could have lacked.
     first = first_of_group(same, np.asarray(np.isfinite(counts).any(axis=1)))
     more = counts - counts[first]
@@ -331,6 +333,37 @@ def _beside(
             "of as many frames of each class (rows) as in other conditions of the clip, whose gold does not depend on the codec"
         ),
     )
+
+
+def _of_all_backends(
+    table: Inspection,
+    clip: NDArray[np.int64],
+    sources: int,
+    whole: NDArray[np.bool_],
+    gold: Array,
+    spread: Array,
+) -> None:
+    """One gold for all back-ends where each was scored in every frame: it does not depend on who predicts."""
+    group, _ = _coded(table.frame, [name for name in SCORE_KEY if name != "backend"])
+    same = np.where(clip >= 0, group * max(sources, 1) + clip, -1)
+    same = np.where(same >= 0, pd.factorize(same)[0], -1).astype(np.int64)
+    first = first_of_group(same, whole)
+    n = table.numbers("n")
+    backend = pd.factorize(table.frame["backend"])[0]
+    other = whole & (same >= 0) & whole[first] & (n == n[first]) & (backend != backend[first])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        size = np.maximum(np.abs(gold[first]), np.sqrt(spread[first] / n))
+        wrong = np.abs(gold - gold[first]) > _ROUNDING * size + 1e-9
+        wrong_spread = np.abs(spread - spread[first]) > _ROUNDING * spread[first] + 1e-9
+    for column, values, shifted in (("mean_gold", gold, wrong), ("m2_gold", spread, wrong_spread)):
+        table.refuse(
+            other & shifted,
+            column,
+            lambda i, values=values: (  # type: ignore[misc]
+                f"{values[first[i]]:.9g} as of back-end {shown(table.frame['backend'].iloc[first[i]])}, since the gold of a "
+                "frame does not depend on who predicts"
+            ),
+        )
 
 
 def _equal(column: pd.Series, word: str) -> NDArray[np.bool_]:

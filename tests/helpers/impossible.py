@@ -58,6 +58,14 @@ def _orphan(encodes: pd.DataFrame, scores: pd.DataFrame) -> Tables:
     return encodes.drop(index=encodes.index[3]), scores
 
 
+def _for_one(column: str, value: Callable[[pd.Series], pd.Series]) -> Callable[..., Tables]:
+    def spoil(encodes: pd.DataFrame, scores: pd.DataFrame) -> Tables:
+        own = scores["backend"] == scores["backend"].iloc[-1]
+        return encodes, scores.assign(**{column: scores[column].where(~own, value(scores[column]))})
+
+    return spoil
+
+
 WAYS = (
     _put("encodes", "payload_bits", -8),
     _put("encodes", "payload_bits", 0),
@@ -116,6 +124,8 @@ WAYS = (
     _put("scores", "cov", None, "no covariance"),
     _put("scores", "mean_gold", lambda row: row["mean_gold"] + 0.01, "shifted gold"),
     _put("scores", "m2_gold", lambda row: row["m2_gold"] * 1.5, "gold of another spread"),
+    Way("gold of one back-end", "scores", "mean_gold", _for_one("mean_gold", lambda gold: gold + 0.01)),
+    Way("spread of one back-end", "scores", "m2_gold", _for_one("m2_gold", lambda gold: gold * 1.5)),
     _put("scores", "weights", "w2"),
     _put("scores", "backend", None),
     _put("scores", "encode", "nowhere"),

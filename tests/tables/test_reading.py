@@ -160,6 +160,15 @@ def test_what_is_no_run_is_said(tmp_path, tables):
         open_run(tmp_path)
 
 
+@pytest.mark.parametrize("column", ["payload_bits", "codec"])
+def test_a_column_that_is_there_twice_is_refused(tmp_path, tables, column):
+    encodes, scores = tables
+    pd.concat([encodes, encodes[[column]]], axis=1).to_csv(tmp_path / "encodes.csv", index=False)
+    scores.to_csv(tmp_path / "scores.csv", index=False)
+    with pytest.raises(InputError, match=rf"encodes\.csv has the column {column} twice"):
+        _ = open_run(tmp_path).encodes
+
+
 def test_missing_and_wrong_columns_are_named(tmp_path, tables):
     encodes, scores = tables
     encodes.drop(columns=["seconds", "face_px"]).to_csv(tmp_path / "encodes.csv", index=False)
