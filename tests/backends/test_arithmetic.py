@@ -119,6 +119,7 @@ def test_what_the_system_lists_of_the_processor_is_what_torch_finds():
     assert arithmetic.is_fast(CPU) == fast
 
 
+@pytest.mark.long
 def test_weights_that_were_built_once_are_described_without_torch(write, tmp_path, monkeypatch):
     monkeypatch.setenv("RDBENCH_CACHE", str(tmp_path / "cache"))
     write(0.0)

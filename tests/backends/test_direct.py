@@ -101,6 +101,7 @@ def test_region_and_factor_do_not_decide_the_face_width_does(backend, frames):
     np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.long
 @settings(max_examples=8)
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=4))
 def test_a_frames_prediction_does_not_depend_on_its_batch(backend, frames, cuts):

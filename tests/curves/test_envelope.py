@@ -86,6 +86,7 @@ def test_another_partition_chooses_where_there_is_one(with_dev, run):
     assert 4 in set(envelopes(encodes, spoilt).chosen_factor), "what is reported does not"
 
 
+@pytest.mark.long
 def test_choosing_in_sample_is_too_good_and_choosing_on_others_is_not():
     optimism, honest = [], []
     for seed in range(40):

@@ -62,6 +62,7 @@ def test_labels_are_smooth_and_use_their_range(recordings: list[Recording]) -> N
             assert np.abs(np.diff(signal)).max() < 0.2
 
 
+@pytest.mark.long
 def test_labels_say_little_about_each_other(recordings: list[Recording]) -> None:
     pairs = [np.corrcoef(r.affect.arousal, r.affect.valence)[0, 1] for r in recordings]
     assert np.abs(pairs).max() < 0.4
@@ -268,6 +269,7 @@ def test_frames_are_those_that_were_drawn_elsewhere(drawn: dict[str, str]) -> No
     assert drawn == DRAWN, f"drawn by OpenCV {cv2.__version__} and numpy {np.__version__}"
 
 
+@pytest.mark.long
 def test_an_old_processor_draws_the_same(drawn: dict[str, str]) -> None:
     assert hashes_elsewhere(SHOWN, processors()[-1]) == drawn
 

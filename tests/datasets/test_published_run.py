@@ -135,6 +135,7 @@ def test_a_set_goes_from_its_folder_to_a_report(name, environment, tmp_path):
         assert {row["metric"] for row in csv.DictReader(file)} == metrics
 
 
+@pytest.mark.long
 def test_units_have_the_f1_of_all_frames_together_and_their_mean(environment, tmp_path):
     run = swept(environment, "affwild2:au", LAYOUTS["affwild2:au"](tmp_path / "set"), tmp_path / "run")
     blobs = run.predictions.set_index("encode")["data"]

@@ -306,6 +306,7 @@ def test_captions_of_figures_that_are_gone_go(tmp_path):
     assert list(captions_of(out)) == ["standalone"]
 
 
+@pytest.mark.long
 def test_another_metric_has_figures_of_its_own(tmp_path):
     run, out = small_run(tmp_path / "run"), tmp_path / "out"
     usual = figures.draw_all(run, out, formats=["svg"])

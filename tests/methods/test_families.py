@@ -48,6 +48,7 @@ def test_nothing_gives_no_rows():
     assert list(family_points([]).columns) == list(COLUMNS)
 
 
+@pytest.mark.long
 def test_seeds_are_drawn_as_families_and_not_by_themselves(tmp_path):
     run = csv_run(tmp_path / "run", subjects=8, factors=(1, 4), targets=("valence",), backends=SEEDED)
     names = {file.stem for file in draw.draw_all(run, tmp_path / "out", formats=["svg"])}

@@ -166,6 +166,7 @@ def test_damaged_pictures_are_left_out_and_told(tmp_path):
     assert any("left out: damaged" in note["text"] for note in data["notes"])
 
 
+@pytest.mark.long
 def test_two_runs_are_compared_curve_by_curve(run, tmp_path):
     tables = records(report_data([("old", run), ("new", run)])["tables"]["bd"])
     between = [row for row in tables if row["by"] == "run"]
@@ -413,6 +414,7 @@ def test_filters_choose_what_every_section_shows(browser, report):
         assert page.locator("#rd-plots .plot").count() == 2
 
 
+@pytest.mark.long
 def test_hover_tells_every_figure_of_a_point(browser, report, run):
     with Visit(browser, report) as page:
         plot = page.locator("#rd-plots .plot").first
@@ -507,6 +509,7 @@ def test_the_slider_brings_pictures_of_that_rate(browser, report):
         assert all(low < high for low, high in zip(*seen, strict=True))
 
 
+@pytest.mark.long
 def test_predictions_and_bits_of_the_chosen_condition(browser, report, run):
     with Visit(browser, report) as page:
         assert EVIL in page.locator("#time-line").inner_text()
@@ -628,6 +631,7 @@ def test_lines_of_differences_are_read_by_keyboard(browser, report):
         assert len(differences(page)) == 1
 
 
+@pytest.mark.long
 def test_the_spread_of_gold_has_a_column(browser, report, run):
     expected = records(report_data([("a", run)])["tables"]["points"])[0]["gold_sd"]
     with Visit(browser, report) as page:
@@ -717,6 +721,7 @@ def test_theme_follows_the_system_and_the_button(browser, report):
         assert becomes(dark=True)
 
 
+@pytest.mark.long
 def test_lines_are_lighter_on_the_dark_page_where_they_must_be(browser, report):
     look = factor_look(1)
     plain, lighter = ("rgb({}, {}, {})".format(*bytes.fromhex(c[1:])) for c in (look.colour, look.on_dark))
@@ -791,6 +796,7 @@ def test_labels_of_plots_are_spelt_out_too(browser, tmp_path):
         assert page.locator("#rd-plots h3").first.text_content() == "<b>a</b>@x, x264"
 
 
+@pytest.mark.long
 def test_tables_alone_show_their_curves_and_say_what_is_missing(browser, csv_report):
     with Visit(browser, csv_report) as page:
         assert page.locator("#rd-plots .plot").count() == 2
@@ -821,6 +827,7 @@ def test_a_run_without_an_encode_has_no_report(tmp_path):
     assert not (tmp_path / "r.html").exists()
 
 
+@pytest.mark.long
 def test_runs_of_values_and_of_classes_are_shown_each_by_its_own_metric(browser, tmp_path):
     encodes, scores = made(subjects=6, factors=(1, 4), classes=3)[:2]
     (tmp_path / "run").mkdir()
@@ -840,6 +847,7 @@ def test_runs_of_values_and_of_classes_are_shown_each_by_its_own_metric(browser,
         assert "Scores are CCC or Accuracy against the labels." in page.locator("#gold").inner_text()
 
 
+@pytest.mark.long
 def test_a_run_without_codecs_shows_accuracy_against_factor(browser, tmp_path):
     run = csv_run(tmp_path / "run", subjects=6, factors=(1, 2, 4), codecs=(), region="face")
     with Visit(browser, build([("standalone", run)], tmp_path / "r.html")) as page:

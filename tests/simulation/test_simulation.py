@@ -258,6 +258,7 @@ def test_a_file_of_claims_finds_what_is_there_and_says_nothing_of_what_is_not():
     assert abs(row["ccc"]) < 0.05
 
 
+@pytest.mark.long
 def test_the_exit_codes_are_those_of_the_whole_check():
     (row,) = exit_codes(6, (Design(24, curves=2),)).to_dict("records")
     assert row["loss"] > 0.03, "a loss that is found exceeds the tolerance"
@@ -274,6 +275,7 @@ def test_the_best_of_equal_factors_looks_better_than_it_is():
     assert (few > many).all()
 
 
+@pytest.mark.long
 def test_a_planned_run_becomes_about_what_was_wanted():
     (row,) = plans(30, (16,), half_width=0.02).to_dict("records")
     assert row["width"] == pytest.approx(0.02, rel=0.3)

@@ -83,6 +83,7 @@ def much(started: Path) -> bytes:
     return b"x" * 200_000_000
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("delay", [0.1, 0.25, 0.4])
 def test_a_worker_that_is_ended_while_it_sends_its_result_holds_nobody_up(
     tmp_path: Path, delay: float
@@ -274,6 +275,7 @@ class Interrupting(ThreadPoolExecutor):
         super().shutdown(wait=True)
 
 
+@pytest.mark.long
 def test_an_interrupted_sweep_keeps_what_it_has(tiny: Path, tmp_path: Path) -> None:
     executor = Interrupting(3)
     with pytest.raises(KeyboardInterrupt):

@@ -262,7 +262,9 @@ def test_equal_units_give_equal_rows(doubles):
 
 
 @pytest.mark.parametrize("room", [0, 1_000_000])
-@pytest.mark.parametrize(("region", "factor"), [("frame", 1), ("frame", 3), ("face", 2)])
+@pytest.mark.parametrize(
+    ("region", "factor"), [pytest.param("frame", 1, marks=pytest.mark.long), ("frame", 3), ("face", 2)]
+)
 def test_what_does_not_fit_the_work_folder_is_made_anew_and_no_row_differs(
     doubles, monkeypatch, region, factor, room
 ):

@@ -251,6 +251,7 @@ def test_classes_and_units_are_learned_and_answered_as_probabilities(units, tmp_
     assert right.mean() > 0.8
 
 
+@pytest.mark.long
 def test_training_goes_on_from_weights_of_the_same_name(tmp_path):
     first = train(tmp_path / "first", epochs=6)
     anew, on = (
