@@ -95,6 +95,7 @@ def test_what_cannot_be_had_is_told(write, monkeypatch, asked, moved, said):
         choose_arithmetic("direct@lite", write(moved), CPU)
 
 
+@pytest.mark.long
 def test_it_is_said_and_changes_predictions_a_little(write, tmp_path, monkeypatch):
     write(0.0)
     frames = np.random.default_rng(0).random((70, 96, 96), np.float32)

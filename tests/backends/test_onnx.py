@@ -80,6 +80,7 @@ def exported(tmp_path_factory):
     return network, folder / "lite.onnx"
 
 
+@pytest.mark.long
 def test_our_own_network_exported_gives_the_same_predictions(exported):
     import torch
 

@@ -200,6 +200,7 @@ def with_param(name: str, **params: object) -> Profile:
     return parse_profile(SHIPPED[name].replace("[params]\n", f"[params]\n{lines}"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", ["abr", "2pass", "crf", "qp"])
 @pytest.mark.parametrize(
     ("name", "sets"), [("x264", ("0", "SSE4.2", "AVX2")), ("x265", ("0", "SSE4", "AVX2"))]
