@@ -11,20 +11,17 @@ DEVICE := auto
 # Two halves that share nothing they start from, for two cores.
 ALONE := hr@lite direct-mix@lite separate@lite separate-tuned@lite direct@lite
 FROM_SR := max-mix@lite mix-mix@lite max-max@lite frozen@lite joint@lite
-
+DRAWN := --only standalone,methods,strip
 RUNS := dask,onnx
-DEVELOPS := test,dask,onnx
+DEVELOPS := test,$(RUNS)
 
 # $(1) are the extras, $(2) more for pip.
-
 define install
 @$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	{ echo "rdbench needs Python 3.11 or newer; name one with: make PYTHON=python3.11 ..."; exit 1; }
 test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 $(BIN)/python -m pip install --quiet $(2) -c constraints.txt --config-settings editable_mode=compat -e '.[$(1)]'
 endef
-
-DRAWN := --only standalone,methods,strip
 
 .DEFAULT_GOAL := help
 .PHONY: help setup figures standalone figures-reference test test-long lint format train train-seeds train-size grids codecs-table efforts clean bench paper \

@@ -12,9 +12,10 @@ level, and uses it in this order:
    still held goes back to the endpoint.
 3. A claim that is decided to its end gives its share to the others, as in Holm's test (1979).
 
-The endpoint, and a member that is its own mean, are tested by the `cautious` intervals of `rdbench.stats.components`, since a
-single interval far out is what too many degrees of freedom do most to. No part of the level is used twice (the graphs of Bretz et al. 2009), and each stage errs in the wrong direction in at most
-half of its part; docs/simulation.md has what a simulation of files finds.
+The endpoint, and a member that is its own mean, are tested by the `cautious` intervals of `rdbench.stats.components`, since
+a single interval far out is what too many degrees of freedom do most to. No part of the level is used twice (the graphs of
+Bretz et al. 2009), and each stage errs in the wrong direction in at most half of its part; docs/simulation.md has what a
+simulation of files finds.
 """
 
 from __future__ import annotations
@@ -107,19 +108,17 @@ def decide(cases: Sequence[Case], *, level: float = LEVEL, draws: int = DRAWS) -
     draws : int
         Of simultaneous intervals.
     """
-    usable = [[one for one in case.members if not bounds(one).reason] for case in cases]
-    endpoints = [average(own) if own else None for own in usable]
-    families = [family(case.members, draws=draws) for case in cases]
+    claims = [_of_case(case, level, draws) for case in cases]
     left = list(range(len(cases)))
     found: dict[int, Decision] = {}
     while left:
         share = (1 - level) / len(left)
-        now = {i: _decided(cases[i], endpoints[i], families[i], share, level) for i in left}
+        now = {i: _decided(claims[i], share, level) for i in left}
         found |= now
         ended = [
             i
             for i in left
-            if now[i].verdict in _TOLD and (now[i].endpoint_verdict in _TOLD or np.isnan(now[i].p_adjusted))
+            if now[i].verdict in _TOLD and (now[i].endpoint_verdict in _TOLD or not claims[i].tested)
         ]
         if not ended:
             break
@@ -127,35 +126,59 @@ def decide(cases: Sequence[Case], *, level: float = LEVEL, draws: int = DRAWS) -
     return [found[i] for i in range(len(cases))]
 
 
-def _decided(case: Case, endpoint: Estimate | None, members: Family, share: float, level: float) -> Decision:
-    """A claim at its share of the file's level."""
-    p = np.nan if endpoint is None else p_value(endpoint)
-    tested = case.open and case.complete and np.isfinite(p)
-    alone = len(members.members) < 2
-    part = (1.0 if alone else ENDPOINT) if tested else 0.0
-    first = _endpoint_verdict(endpoint, p, part * share)
-    # A single member is its own mean, by one and the same test.
-    rest = share if alone or first != UNKNOWN else (1 - part) * share
-    within = _within(case, first, members, rest)
-    if tested and first == UNKNOWN and within[0] == FAILS:
-        # A member has refuted the claim: its part of the share is the endpoint's now.
-        part, first = 1.0, _endpoint_verdict(endpoint, p, share)
-    verdict, each, together = within
-    adjusted = float(min(p * (1 - level) / (part * share), 1.0)) if tested else np.nan
-    apart = [bounds(one, level=level, cautious=alone) for one in case.members]
-    return Decision(verdict, endpoint, first, p, adjusted, each, apart, together)
+@dataclass(frozen=True)
+class _Claim:
+    """What is the same at any share of the level."""
+
+    case: Case
+    endpoint: Estimate | None
+    p: float
+    members: Family
+    apart: list[Bounds]
+
+    @property
+    def tested(self) -> bool:
+        """Whether there is an endpoint to decide."""
+        return self.case.open and self.case.complete and bool(np.isfinite(self.p))
+
+    @property
+    def alone(self) -> bool:
+        """Whether a single member is its own mean, so that one and the same test decides both."""
+        return len(self.members.members) < 2
+
+    def endpoint_at(self, share: float) -> str:
+        """The endpoint's verdict at a share of the level."""
+        if self.endpoint is None or not self.tested or self.p > share:
+            return UNKNOWN
+        return HOLDS if self.endpoint.value > 0 else FAILS
 
 
-def _endpoint_verdict(endpoint: Estimate | None, p: float, share: float) -> str:
-    if endpoint is None or not share > 0 or not p <= share:
-        return UNKNOWN
-    return HOLDS if endpoint.value > 0 else FAILS
-
-
-def _within(case: Case, endpoint: str, members: Family, share: float) -> tuple[str, list[str], list[Bounds]]:
-    """Verdict, verdicts of the members and simultaneous intervals of one claim at what is left for members."""
+def _of_case(case: Case, level: float, draws: int) -> _Claim:
+    usable = [one for one in case.members if not bounds(one).reason]
+    endpoint = average(usable) if usable else None
+    members = family(case.members, draws=draws)
     cautious = len(members.members) < 2
-    together = members.at(1 - share, cautious=cautious)
+    apart = [bounds(one, level=level, cautious=cautious) for one in case.members]
+    return _Claim(case, endpoint, np.nan if endpoint is None else p_value(endpoint), members, apart)
+
+
+def _decided(claim: _Claim, share: float, level: float) -> Decision:
+    """A claim at its share of the file's level."""
+    part = (1.0 if claim.alone else ENDPOINT) if claim.tested else 0.0
+    first = claim.endpoint_at(part * share)
+    rest = share if claim.alone or first != UNKNOWN else (1 - part) * share
+    verdict, each, together = _within(claim, first, rest)
+    if claim.tested and first == UNKNOWN and verdict == FAILS:
+        # A member has refuted the claim: its part of the share is the endpoint's now.
+        part, first = 1.0, claim.endpoint_at(share)
+    adjusted = float(min(claim.p * (1 - level) / (part * share), 1.0)) if claim.tested else np.nan
+    return Decision(verdict, claim.endpoint, first, claim.p, adjusted, each, claim.apart, together)
+
+
+def _within(claim: _Claim, endpoint: str, share: float) -> tuple[str, list[str], list[Bounds]]:
+    """Verdict, verdicts of the members and simultaneous intervals of one claim at what is left for members."""
+    case, cautious = claim.case, claim.alone
+    together = claim.members.at(1 - share, cautious=cautious)
     if not case.open:
         return UNKNOWN, [UNKNOWN] * len(case.members), together
     each = [HOLDS if b.low > 0 else FAILS if b.high < 0 else UNKNOWN for b in together]

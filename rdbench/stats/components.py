@@ -164,7 +164,7 @@ def bounds(
     if total == 0:
         return Bounds(estimate.value, estimate.value, 0.0, np.inf, "")
     error, freedom = total**0.5, float(total**2 / (parts**2 / free).sum())
-    half = _critical(estimate, 1 - level, cautious) * error
+    half = _critical(parts, free, 1 - level, cautious) * error
     return Bounds(estimate.value - half, estimate.value + half, error, freedom, "")
 
 
@@ -179,23 +179,24 @@ def p_value(estimate: Estimate, *, min_subjects: int = MIN_SUBJECTS) -> float:
     if own.error == 0:
         return float(own.low == 0)
     wanted = abs(estimate.value) / own.error
+    parts, free = _components(estimate)
 
     def beyond(log_p: float) -> float:
-        return _critical(estimate, float(np.exp(log_p)), cautious=True) - wanted
+        return _critical(parts, free, float(np.exp(log_p)), cautious=True) - wanted
 
     smallest = np.log(_SMALLEST)
     return float(np.exp(brentq(beyond, smallest, 0.0))) if beyond(smallest) > 0 else _SMALLEST
 
 
 def _components(estimate: Estimate) -> tuple[Array, Array]:
+    """The components of variance that are not 0, and their degrees of freedom."""
     parts = np.array([sample.variance for sample in estimate.samples])
     free = np.array([len(sample.replicates) - 1.0 for sample in estimate.samples])
     return parts[parts > 0], free[parts > 0]
 
 
-def _critical(estimate: Estimate, tails: float, cautious: bool) -> float:
+def _critical(parts: Array, free: Array, tails: float, cautious: bool) -> float:
     """What an estimate exceeds, over its standard error, in so large a share of samples if it is 0; see `bounds`."""
-    parts, free = _components(estimate)
     if cautious:
         return float(-(parts * stdtrit(free, tails / 2)).sum() / parts.sum())
     return float(-stdtrit(parts.sum() ** 2 / (parts**2 / free).sum(), tails / 2))
@@ -287,8 +288,9 @@ class Family:
         if len(self.members) < 2:
             return plain
         error = np.array([plain[i].error for i in self.members])
+        components = [_components(self.estimates[i]) for i in self.members]
         single, bonferroni = (
-            np.array([_critical(self.estimates[i], tails, cautious) for i in self.members])
+            np.array([_critical(parts, free, tails, cautious) for parts, free in components])
             for tails in (1 - level, (1 - level) / len(self.members))
         )
         largest = (self.deviations / single).max(axis=1)

@@ -26,6 +26,7 @@ _BUDGET = 5e8
 
 def resolves(draws: int, level: float) -> bool:
     """Whether so many draws tell the quantile of a level from the largest of them all, which is too small for it."""
+    # Rounding of the level must not decide.
     return (1 - level) * draws >= _FEWEST_BEYOND * (1 - 1e-9)
 
 

@@ -7,7 +7,7 @@ whole columns at once, so that a million rows take about a second.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -292,8 +292,7 @@ def _beside(
     )
     source, sources = _coded(encodes, ("clip", "region"))
     clip = np.append(source, -1)[place]
-    same = np.where(clip >= 0, group * max(sources, 1) + clip, -1)
-    same = np.where(same >= 0, pd.factorize(same)[0], -1).astype(np.int64)
+    same = _in_each(clip, sources, group)
     gold, spread = table.numbers("mean_gold"), table.numbers("m2_gold")
     known = np.isfinite(gold) & (spread >= 0) & (n > 0)
     first = first_of_group(same, known)
@@ -306,21 +305,25 @@ def _beside(
         width = np.sqrt(spread) + np.sqrt(spread[first])
         room = np.where(share < 1, share / (1 - share), np.inf) * width
         room = np.where(share > 0, room, 0.0)
-        size = np.maximum(np.abs(gold[first]), np.sqrt(spread[first] / n))
-        wrong = np.abs(gold - gold[first]) > room + _ROUNDING * size + 1e-9
-        full = (share == 0) & (n == n[first])
-        wrong_spread = full & (np.abs(spread - spread[first]) > _ROUNDING * spread[first] + 1e-9)
+    full = (share == 0) & (n == n[first])
     alike = known & (same >= 0) & known[first]
-    for column, values, shifted in (("mean_gold", gold, wrong), ("m2_gold", spread, wrong_spread)):
-        table.refuse(
-            alike & shifted,
-            column,
-            lambda i, values=values: (  # type: ignore[misc]
-                f"{values[first[i]]:.9g} as in other conditions of the clip, whose gold does not depend on the codec"
-            ),
-        )
-    whole = known & (share == 0) & (n == could)
-    _of_all_backends(table, clip, sources, whole, gold, spread)
+    _one_gold(
+        *(table, alike, first, room, full),
+        lambda i: "in other conditions of the clip, whose gold does not depend on the codec",
+    )
+    # Nor on who predicts, where each back-end was scored in every frame.
+    whole = known & (left_out == 0) & (n == could)
+    anyones = _in_each(
+        clip, sources, _numbered(table.frame, [name for name in SCORE_KEY if name != "backend"])
+    )
+    first_one = first_of_group(anyones, whole)
+    backend = table.frame["backend"].to_numpy()
+    _one_gold(
+        *(table, whole & (anyones >= 0) & whole[first_one] & (n == n[first_one]), first_one, 0.0, whole),
+        lambda i: (
+            f"of back-end {shown(backend[first_one[i]])}: the gold of a frame does not depend on who predicts"
+        ),
+    )
     # Of classes the same: no more frames of one than another condition had, and could have lacked.
     first = first_of_group(same, np.asarray(np.isfinite(counts).any(axis=1)))
     more = counts - counts[first]
@@ -335,34 +338,31 @@ def _beside(
     )
 
 
-def _of_all_backends(
-    table: Inspection,
-    clip: NDArray[np.int64],
-    sources: int,
-    whole: NDArray[np.bool_],
-    gold: Array,
-    spread: Array,
-) -> None:
-    """One gold for all back-ends where each was scored in every frame: it does not depend on who predicts."""
-    group, _ = _coded(table.frame, [name for name in SCORE_KEY if name != "backend"])
+def _in_each(clip: NDArray[np.int64], sources: int, group: NDArray[np.int64]) -> NDArray[np.int64]:
+    """A number for each clip and region in each group, -1 where there is no clip."""
     same = np.where(clip >= 0, group * max(sources, 1) + clip, -1)
-    same = np.where(same >= 0, pd.factorize(same)[0], -1).astype(np.int64)
-    first = first_of_group(same, whole)
-    n = table.numbers("n")
-    backend = pd.factorize(table.frame["backend"])[0]
-    other = whole & (same >= 0) & whole[first] & (n == n[first]) & (backend != backend[first])
+    return np.where(same >= 0, pd.factorize(same)[0], -1).astype(np.int64)
+
+
+def _one_gold(
+    table: Inspection,
+    use: NDArray[np.bool_],
+    first: NDArray[np.int64],
+    room: Array | float,
+    full: NDArray[np.bool_],
+    whose: Callable[[int], str],
+) -> None:
+    """Refuse gold whose mean is further than `room` from the first row's, or whose spread is another one though `full`."""
+    n, gold, spread = (table.numbers(name) for name in ("n", "mean_gold", "m2_gold"))
     with np.errstate(invalid="ignore", divide="ignore"):
         size = np.maximum(np.abs(gold[first]), np.sqrt(spread[first] / n))
-        wrong = np.abs(gold - gold[first]) > _ROUNDING * size + 1e-9
-        wrong_spread = np.abs(spread - spread[first]) > _ROUNDING * spread[first] + 1e-9
-    for column, values, shifted in (("mean_gold", gold, wrong), ("m2_gold", spread, wrong_spread)):
+        moved = np.abs(gold - gold[first]) > room + _ROUNDING * size + 1e-9
+        spread_out = full & (np.abs(spread - spread[first]) > _ROUNDING * spread[first] + 1e-9)
+    for column, values, wrong in (("mean_gold", gold, moved), ("m2_gold", spread, spread_out)):
         table.refuse(
-            other & shifted,
+            use & wrong,
             column,
-            lambda i, values=values: (  # type: ignore[misc]
-                f"{values[first[i]]:.9g} as of back-end {shown(table.frame['backend'].iloc[first[i]])}, since the gold of a "
-                "frame does not depend on who predicts"
-            ),
+            lambda i, values=values: f"{values[first[i]]:.9g} as {whose(i)}",  # type: ignore[misc]
         )
 
 

@@ -150,13 +150,19 @@ def test_same_bytes_in_another_process(empty_cache: Path, tmp_path: Path) -> Non
     assert there.stdout == here
 
 
+def stand_in(folder: Path, script: str) -> Path:
+    """A program that does this whatever FFmpeg is asked to do."""
+    program = folder / "ffmpeg"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    return program
+
+
 def test_an_encoder_that_fails_leaves_nothing_behind(
     empty_cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    broken = tmp_path / "ffmpeg"
-    broken.write_text("#!/bin/sh\necho 'No space left on device' >&2\nexit 1\n")
-    broken.chmod(0o755)
-    monkeypatch.setattr(binary, "executable", lambda: str(broken))
+    program = stand_in(tmp_path, "echo 'No space left on device' >&2; exit 1")
+    monkeypatch.setattr(binary, "executable", lambda: str(program))
     with pytest.raises(ClipError, match=r"train_01.*No space left on device.*RDBENCH_CACHE"):
         SHORT.load("train_01")
     assert not [file for file in (empty_cache / "synthetic").rglob("*") if file.is_file()]
@@ -166,10 +172,8 @@ def test_an_encoder_that_is_killed_says_nothing_of_the_clip(
     empty_cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Whoever leaves out what cannot be used must not take it for that."""
-    killed = tmp_path / "ffmpeg"
-    killed.write_text("#!/bin/sh\nkill -KILL $$\n")
-    killed.chmod(0o755)
-    monkeypatch.setattr(binary, "executable", lambda: str(killed))
+    program = stand_in(tmp_path, "kill -KILL $$")
+    monkeypatch.setattr(binary, "executable", lambda: str(program))
     with pytest.raises(EndedError, match="killed by signal 9"):
         SHORT.load("train_01")
     assert not [file for file in (empty_cache / "synthetic").rglob("*") if file.is_file()]

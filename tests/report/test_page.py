@@ -733,15 +733,16 @@ def test_lines_are_lighter_on_the_dark_page_where_they_must_be(browser, report):
 
     places = (("#rd-plots .points path.point", "fill"), (".chip svg path", "fill"))
     with Visit(browser, report, color_scheme="light") as page:
+
+        def read() -> list[set[str]]:
+            return [colours(page, *place) for place in places]
+
         for scheme, there, gone in (
             ("light", plain, lighter),
             ("dark", lighter, plain),
             ("light", plain, lighter),
         ):
             page.emulate_media(color_scheme=scheme)
-
-            def read() -> list[set[str]]:
-                return [colours(page, *place) for place in places]
 
             def good(seen: list[set[str]], there: str = there, gone: str = gone) -> bool:
                 return all(there in one and gone not in one for one in seen)

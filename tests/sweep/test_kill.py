@@ -115,7 +115,7 @@ def kill_at_random(random_: random.Random, experiment: Path, folder: Path) -> in
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("seed", range(1))
+@pytest.mark.parametrize("seed", range(3))
 def test_killed_at_a_random_moment(seed: int, tiny: Path, tiny_run: Path, tmp_path: Path) -> None:
     kill_at_random(random.Random(seed), tiny, tmp_path)
     resume(tiny, tmp_path)
