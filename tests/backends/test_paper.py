@@ -205,6 +205,7 @@ def test_back_ends_with_the_same_restorer_restore_once(folder, monkeypatch):
     assert len(calls) == 2
 
 
+@pytest.mark.long
 def test_restored_pictures_are_those_that_the_recogniser_behind_sees(folder):
     frames = np.random.default_rng(4).random((70, 96, 96), np.float32)
     context = Context(4, "face", 24.0, 25.0)

@@ -514,6 +514,7 @@ assert not loaded, loaded
 """
 
 
+@pytest.mark.long
 def test_neither_command_loads_torch_or_ffmpeg(bare: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROBE, "methods", str(bare)],

@@ -346,6 +346,7 @@ def test_a_report_is_one_offline_page(made: Path, tmp_path: Path) -> None:
     assert 'src="http' not in page
 
 
+@pytest.mark.long
 def test_two_runs_of_one_name_are_told_apart_by_their_folders(made: Path, tmp_path: Path) -> None:
     for place in ("before", "after"):
         shutil.copytree(made, tmp_path / place / "run")
@@ -458,6 +459,7 @@ def test_figures_that_are_drawn_no_more_go(reference: Path) -> None:
     assert not list(reference.rglob(".figures"))
 
 
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
 def test_figures_that_cannot_be_drawn_leave_the_old_ones(reference: Path) -> None:
     (reference / "some" / "only.txt").write_text("pie\n")
@@ -595,6 +597,7 @@ assert not set({(*HEAVY, "pandas", "numpy", "matplotlib")!r}) & set(sys.modules)
     subprocess.run([sys.executable, "-c", script], check=True, env=environment())
 
 
+@pytest.mark.long
 def test_drawing_loads_neither_torch_nor_ffmpeg(tiny_run: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from packages import Drawn, write_avec, write_recola
+from small_runs import inside, within
 
 from rdbench.curves.run import Run, open_run
+
+__all__ = ["inside"]
 
 FRAMES = 34
 MISSING = (5, 6, 17)
@@ -21,31 +21,20 @@ BOX = (560.0, 240.0, 200.0, 200.0)
 TRAIN = ("--factor", 4, "--epochs", 1, "--device", "cpu")
 
 
-@pytest.fixture
-def environment(tmp_path) -> dict[str, str]:
-    """The checkout under test, and a cache of its own."""
-    root = str(Path(__file__).resolve().parents[2])
-    paths = os.pathsep.join(path for path in (root, os.environ.get("PYTHONPATH", "")) if path)
-    return {
-        **os.environ,
-        "PYTHONPATH": paths,
-        "RDBENCH_CACHE": str(tmp_path / "cache"),
-        "OMP_NUM_THREADS": "1",
-    }
+@pytest.fixture(autouse=True)
+def alone(inside: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache of its own, in this process: the same commands without waiting for each to load torch."""
+    monkeypatch.setenv("RDBENCH_CACHE", str(tmp_path / "cache"))
 
 
-def call(environment: dict[str, str], *arguments: object, code: int = 0) -> str:
-    command = [sys.executable, "-c", "from rdbench.cli import main; main()", *map(str, arguments)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    assert done.returncode == code, done.stdout[-2000:] + done.stderr[-3000:]
-    return done.stdout
+def call(*arguments: object) -> str:
+    done = within(*arguments)
+    assert done.code == 0, done
+    return done.out
 
 
-def swept(
-    environment: dict[str, str], package: tuple[object, ...], out: Path, weights: Path, partition: str
-) -> Path:
+def swept(package: tuple[object, ...], out: Path, weights: Path, partition: str) -> Path:
     call(
-        environment,
         *("run", *package, "--partition", partition, "--weights", weights, "--backend", "direct@lite"),
         *("--region", "frame", "--factor", 4, "--codec", "x264", "--mode", "crf", "--rate", 30, "--rate", 45),
         *("--out", out, "--jobs", 1),
@@ -53,21 +42,19 @@ def swept(
     return out
 
 
-def through(environment: dict[str, str], folder: Path, root: Path, frames: int) -> tuple[str, Run]:
+def through(folder: Path, root: Path, frames: int) -> tuple[str, Run]:
     """Doctor, train, run and plot; what doctor told, and the run of dev."""
     package = ("--dataset", "avec2016", "--root", root)
-    told = call(environment, "doctor", *package)
+    told = call("doctor", *package)
     assert "train and dev can be used." in told
     assert told.count("1280x720") == len(list((root / "recordings_video").iterdir()))
     assert f"{frames} frames" in told
 
     weights = folder / "weights"
-    call(
-        environment, "train", "direct@lite", *package, *TRAIN, "--stride", 1, "--delay", 0.4, "--out", weights
-    )
+    call("train", "direct@lite", *package, *TRAIN, "--stride", 1, "--delay", 0.4, "--out", weights)
     assert [file.name for file in weights.glob("*.safetensors")] == ["direct-lite-face-x4.safetensors"]
 
-    run = open_run(swept(environment, package, folder / "dev", weights, "dev"))
+    run = open_run(swept(package, folder / "dev", weights, "dev"))
     assert set(run.encodes["clip"]) == {path.stem for path in (root / "recordings_video").glob("dev_*")}
     assert set(run.encodes["frames"]) == {frames}
     # The camera missed frames, so the recording lasts longer than its frames say.
@@ -77,12 +64,12 @@ def through(environment: dict[str, str], folder: Path, root: Path, frames: int) 
     assert set(run.scores["n"]) == {frames}
     assert "exact" in run.clips["labels"].iloc[0]
 
-    figures = call(environment, "plot", run.path, "--only", "rd").splitlines()
+    figures = call("plot", run.path, "--only", "rd").splitlines()
     assert any(name.endswith(".png") and Path(name).stat().st_size > 5000 for name in figures)
     return told, run
 
 
-def test_avec_2016_from_package_to_figures(environment, tmp_path):
+def test_avec_2016_from_package_to_figures(tmp_path):
     counts = {"train": 3, "dev": 1, "test": 1}
     root = write_avec(tmp_path / "avec", counts, frames=FRAMES, size="1280x720", missing=MISSING, boxes=BOX)
     headers = [
@@ -91,12 +78,12 @@ def test_avec_2016_from_package_to_figures(environment, tmp_path):
     ]
     assert {b"\r\n" in header for header in headers} == {True, False}
     assert len({header.split(b"@")[0][:1] for header in headers}) == 2
-    through(environment, tmp_path, root, FRAMES)
+    through(tmp_path, root, FRAMES)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("boxes", ["given", "found"])
-def test_avec_2016_of_drawn_people_from_package_to_figures(environment, tmp_path, boxes):
+def test_avec_2016_of_drawn_people_from_package_to_figures(tmp_path, boxes):
     """Faces to be seen, and the ratings that belong to them; the package has boxes, or it has none."""
     train, dev, frames = 3, 2, 50
     drawn = Drawn((frames + len(MISSING)) / 25)
@@ -111,7 +98,7 @@ def test_avec_2016_of_drawn_people_from_package_to_figures(environment, tmp_path
         boxes=drawn.boxes if boxes == "given" else None,
     )
     assert (root / "boxes").is_dir() == (boxes == "given")
-    told, run = through(environment, tmp_path, root, frames)
+    told, run = through(tmp_path, root, frames)
     assert ("6 of 6 recordings have no face boxes: they will be found" in told) == (boxes == "found")
     assert "no face in any" not in told
     assert set(run.clips["boxes"]) == {boxes}
@@ -129,14 +116,14 @@ def test_avec_2016_of_drawn_people_from_package_to_figures(environment, tmp_path
             assert rows["m2_gold"].to_numpy() == pytest.approx(((own - own.mean()) ** 2).sum(), abs=1e-4)
 
     package = ("--dataset", "avec2016", "--root", root)
-    other = swept(environment, package, tmp_path / "train", tmp_path / "weights", "train")
-    scores = json.loads(call(environment, "rescore", run.path, "--fitted-on", other, "--format", "json"))
+    other = swept(package, tmp_path / "train", tmp_path / "weights", "train")
+    scores = json.loads(call("rescore", run.path, "--fitted-on", other, "--format", "json"))
     assert scores["partition"] == "dev"
     assert all(row["recordings"] == dev for row in scores["scores"])
     assert all(f"{train} train subjects" in step["fitted_on"] for step in scores["fitted"])
 
 
-def test_the_test_partition_has_no_ratings_and_is_scored_against_pristine_frames(environment, tmp_path):
+def test_the_test_partition_has_no_ratings_and_is_scored_against_pristine_frames(tmp_path):
     root = write_avec(
         tmp_path / "avec",
         {"train": 1, "dev": 1, "test": 1},
@@ -146,7 +133,6 @@ def test_the_test_partition_has_no_ratings_and_is_scored_against_pristine_frames
     )
     out = tmp_path / "run"
     call(
-        environment,
         *("run", "--dataset", "avec2016", "--root", root, "--partition", "test", "--backend", "constant"),
         *("--region", "frame", "--factor", 2, "--codec", "x264", "--mode", "crf", "--rate", 40, "--out", out),
         *("--jobs", 1),
@@ -155,7 +141,7 @@ def test_the_test_partition_has_no_ratings_and_is_scored_against_pristine_frames
 
 
 @pytest.mark.long
-def test_recola_from_package_to_figures(environment, tmp_path):
+def test_recola_from_package_to_figures(tmp_path):
     root = write_recola(
         tmp_path / "recola",
         {"P16": "train", "P17": "train", "P18": "train", "P21": "dev", "P23": "dev"},
@@ -164,10 +150,10 @@ def test_recola_from_package_to_figures(environment, tmp_path):
         boxes=(100.0, 60.0, 110.0, 110.0),
     )
     package = ("--dataset", "recola", "--root", root)
-    assert "train and dev can be used." in call(environment, "doctor", *package)
+    assert "train and dev can be used." in call("doctor", *package)
     weights = tmp_path / "weights"
-    call(environment, "train", "direct@lite", *package, *TRAIN, "--stride", 1, "--out", weights)
-    run = swept(environment, package, tmp_path / "dev", weights, "dev")
+    call("train", "direct@lite", *package, *TRAIN, "--stride", 1, "--out", weights)
+    run = swept(package, tmp_path / "dev", weights, "dev")
     opened = open_run(run)
     assert set(opened.encodes["clip"]) == {"P21", "P23"}
     assert set(opened.scores["gold"]) == {"labels"}
@@ -184,7 +170,7 @@ def test_recola_from_package_to_figures(environment, tmp_path):
             assert float(row["m2_gold"].iloc[0]) == pytest.approx(
                 ((wanted - wanted.mean()) ** 2).sum(), abs=1e-6
             )
-    figures = call(environment, "plot", run, "--only", "rd").splitlines()
+    figures = call("plot", run, "--only", "rd").splitlines()
     assert any(name.endswith(".png") for name in figures)
 
 

@@ -274,6 +274,7 @@ def test_an_old_processor_draws_the_same(drawn: dict[str, str]) -> None:
     assert hashes_elsewhere(SHOWN, processors()[-1]) == drawn
 
 
+@pytest.mark.long
 def test_unoptimised_paths_and_several_threads_draw_the_same(drawn: dict[str, str]) -> None:
     assert hashes_elsewhere(SHOWN, {}, optimised=False, threads=4) == drawn
 

@@ -197,6 +197,7 @@ def test_names_keep_their_look_whatever_else_is_drawn():
     assert sizes["direct@lite"].marker != sizes["direct@paper"].marker
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "again_only", [("rd",), pytest.param(None, marks=pytest.mark.long)], ids=["rd", "all"]
 )

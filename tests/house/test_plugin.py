@@ -31,6 +31,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
 
 
+@pytest.mark.long
 def test_the_package_of_the_page_is_found_and_keeps_to_the_protocol(installed):
     code = (
         "from rdbench.backends.conformance import check_backend\n"

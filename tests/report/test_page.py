@@ -201,7 +201,7 @@ def line(data: dict, **key: object) -> tuple[dict, np.ndarray]:
     return found, offset + step * np.frombuffer(base64.b64decode(text), "<i2")
 
 
-@pytest.mark.parametrize("factor", ["4", "best"])
+@pytest.mark.parametrize("factor", [pytest.param("4", marks=pytest.mark.long), "best"])
 def test_differences_along_the_curves_are_those_of_the_library(run, factor):
     data = report_data([("a", run)])
     arrays = Arrays(run.encodes, run.scores)
@@ -233,6 +233,7 @@ def test_differences_of_two_runs_are_those_of_their_rates(run, tmp_path):
     assert ratio == pytest.approx(np.full(101, np.log(0.8)), abs=1e-4)
 
 
+@pytest.mark.long
 def test_what_is_too_much_of_differences_is_left_out_and_told(run, monkeypatch):
     monkeypatch.setattr(report_module, "MOST_LINES", 5)
     data = report_data([("a", run)])
@@ -254,7 +255,10 @@ def cheaper(run, folder: Path):
 
 @pytest.mark.parametrize(
     ("classes", "column", "words"),
-    [(0, "gold_sd", "standard deviation"), (3, "gold_entropy", "class entropy")],
+    [
+        pytest.param(0, "gold_sd", "standard deviation", marks=pytest.mark.long),
+        (3, "gold_entropy", "class entropy"),
+    ],
 )
 def test_what_gold_varies_by_is_shown_for_every_point_and_gold(tmp_path, classes, column, words):
     encodes, scores, frames = made(targets=("valence", "arousal"), classes=classes, uncoded=True)
@@ -296,6 +300,7 @@ def test_runs_need_names_of_their_own(run, tmp_path):
         build([("a", run), ("a", run)], tmp_path / "r.html")
 
 
+@pytest.mark.long
 def test_building_twice_gives_the_same_bytes(tmp_path):
     run = store_run(tmp_path / "run", subjects=2, factors=(1, 4), rates=4, codecs=("x264",))
     first, second = (build([("a", run)], tmp_path / name) for name in ("1.html", "2.html"))

@@ -246,6 +246,7 @@ def test_the_tolerances_of_the_workflow_are_tabulated():
     assert f"hold their promise with {needs[1]} subjects and 8 curves" in " ".join(workflow.split())
 
 
+@pytest.mark.long
 def test_a_file_of_claims_finds_what_is_there_and_says_nothing_of_what_is_not():
     table = size_of_claims(4, (8,), worlds=("better but for the last factor",))
     assert list(table.columns) == ["world", "subjects", "mean", "sentence", "member", "any"]

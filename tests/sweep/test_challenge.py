@@ -143,6 +143,7 @@ def test_curves_deltas_and_exports_show_both(train, tmp_path):
     assert files.strip()
 
 
+@pytest.mark.long
 def test_back_ends_that_chose_differently_are_compared(tmp_path):
     def run(partition, count, rates=()):
         late = run_of(partition, count, 2.8, rates, backend="late", lag=0.8)
@@ -165,6 +166,7 @@ def test_back_ends_that_chose_differently_are_compared(tmp_path):
     assert (deltas.loc[deltas["scoring"] == "plain", "bd_accuracy"].astype(float).abs() > 0.1).all()
 
 
+@pytest.mark.long
 def test_a_train_run_is_scored_with_what_the_others_chose(tmp_path):
     run = run_of("train", 4, 2.8)
     folder = stored(run, tmp_path / "train")

@@ -284,6 +284,7 @@ def test_what_decides_no_row_makes_no_other_run(study: Path, tmp_path: Path) -> 
     assert make_plan(load_experiment(study)).identity == plain
 
 
+@pytest.mark.long
 def test_a_clip_that_is_new_is_done_as_well(study: Path, tmp_path: Path, inside: None) -> None:
     run, clips = tmp_path / "run", tmp_path / "clips"
     assert within("run", study, "--out", run, "--jobs", 1).code == 0

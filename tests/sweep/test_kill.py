@@ -194,6 +194,7 @@ def interrupt(experiment: Path, folder: Path) -> Done | None:
     return None if done.code == 0 and stored(run) == ENCODES else done
 
 
+@pytest.mark.long
 def test_interrupted_run_says_so_and_goes_on(tiny: Path, tiny_run: Path, tmp_path: Path) -> None:
     for attempt in range(5):
         folder = tmp_path / str(attempt)

@@ -219,6 +219,7 @@ def run_sweep(
     return summary, told, last
 
 
+@pytest.mark.long
 def test_a_unit_that_kills_its_worker_fails_and_the_innocent_are_done(tiny: Path, tmp_path: Path) -> None:
     tiny.write_text(tiny.read_text().replace(', "test_02"', "").replace("[30.0, 40.0]", "[40.0]"))
     opened: list[Executor] = []

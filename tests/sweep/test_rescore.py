@@ -37,7 +37,9 @@ def pooled_ccc(run: Tables, scores: pd.DataFrame) -> pd.DataFrame:
     return out.assign(ccc=metrics.ccc(out[list(MOMENTS)].to_numpy()))
 
 
-@pytest.mark.parametrize("delay", [0.0, 1.2, 2.8, 4.0])
+@pytest.mark.parametrize(
+    "delay", [0.0, *(pytest.param(long, marks=pytest.mark.long) for long in (1.2, 4.0)), 2.8]
+)
 def test_a_delay_planted_in_the_synthetic_set_is_recovered_exactly(delay):
     train = run_of("train", 12, delay)
     fitted = rescored(train).fitted

@@ -261,7 +261,7 @@ def test_equal_units_give_equal_rows(doubles):
     assert rows_of(alone, "scores") == rows_of(first, "scores")[10:]
 
 
-@pytest.mark.parametrize("room", [0, 1_000_000])
+@pytest.mark.parametrize("room", [0, pytest.param(1_000_000, marks=pytest.mark.long)])
 @pytest.mark.parametrize(
     ("region", "factor"), [pytest.param("frame", 1, marks=pytest.mark.long), ("frame", 3), ("face", 2)]
 )
@@ -444,7 +444,7 @@ def still(frames, changes):
     return file, boxes
 
 
-@pytest.mark.parametrize("region", ["face", "frame"])
+@pytest.mark.parametrize("region", ["face", pytest.param("frame", marks=pytest.mark.long)])
 def test_equal_frames_are_asked_for_once_where_that_changes_nothing(doubles, region):
     file, boxes = still(400, 5)
     clip = clip_of(file, boxes, labelled(400))

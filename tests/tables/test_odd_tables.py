@@ -206,7 +206,7 @@ def holds_up(folder, sound, seed, capsys, names=None):
             assert "Warning" not in told.err, (*what, told.err[-2000:])
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_odd_tables_are_no_error_of_ours(tmp_path, sound, seed, capsys):
     holds_up(tmp_path, sound, seed, capsys, ("bd", "check", "target", "claims", "f1", "plan"))
 

@@ -93,6 +93,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path, 
     assert hashes[0] == hashes[1] != hashes[2]
 
 
+@pytest.mark.long
 def test_other_use_of_chance_in_the_process_changes_nothing(tmp_path):
     first = read_weights(train(tmp_path / "a", epochs=1)).hash
     torch.manual_seed(99)
@@ -161,6 +162,7 @@ KILLED = """
 """
 
 
+@pytest.mark.long
 def test_kill_9_in_the_middle_costs_at_most_one_epoch(tmp_path):
     out = tmp_path / "out"
     command = [sys.executable, "-c", textwrap.dedent(KILLED), os.path.dirname(__file__), str(out)]
@@ -182,6 +184,7 @@ def test_kill_9_in_the_middle_costs_at_most_one_epoch(tmp_path):
     assert seen[0].epoch >= 3
 
 
+@pytest.mark.long
 def test_a_mixture_of_factors_is_one_model_that_sees_them_all(tmp_path):
     learn, choose = blobs(32, 0, (1, 4)), blobs(16, 1, (1, 4))
     dark = {1: np.full_like(learn.luma[1], 16), 4: learn.luma[4]}
@@ -232,7 +235,9 @@ def classified(faces, units):
     return replace(faces, values=there[:, :1], targets=("where",), classes=("down", "up"))
 
 
-@pytest.mark.parametrize("units", [False, True], ids=["classes", "units"])
+@pytest.mark.parametrize(
+    "units", [False, pytest.param(True, marks=pytest.mark.long)], ids=["classes", "units"]
+)
 def test_classes_and_units_are_learned_and_answered_as_probabilities(units, tmp_path):
     faces = tuple(classified(blobs(n, seed), units) for n, seed in ((96, 0), (48, 1)))
     kind = {"units": True} if units else {"targets": ("where",), "classes": ("down", "up")}

@@ -261,6 +261,7 @@ def test_what_starts_from_others_is_trained_from_a_dataset_with_all_that_it_star
     assert any("sr-max-lite-face-x8.safetensors: made before" in str(line) for line in told)
 
 
+@pytest.mark.long
 def test_several_back_ends_share_what_they_start_from_and_one_reading(tmp_path, monkeypatch):
     def small(backend, size, targets, factors=(), **changes):
         return recipes_for(backend, size, targets, factors, **(changes | {"batch": 4, "stride": 1}))
