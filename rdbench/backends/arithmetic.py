@@ -1,16 +1,20 @@
-"""Which arithmetic a recogniser is computed in: float32, or bfloat16 where that is fast and known to be harmless."""
+"""On which device a recogniser is computed, and in which arithmetic: float32, or bfloat16 where that is fast and known to
+be harmless."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from rdbench.backends.weights import Weights
 from rdbench.errors import InputError
 from rdbench.machine import processor_flags
 
-__all__ = ["TOLERANCE", "VARIABLE", "Arithmetic", "choose_arithmetic", "is_fast"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["TOLERANCE", "VARIABLE", "Arithmetic", "choose_arithmetic", "choose_device", "is_fast"]
 
 Arithmetic = Literal["float32", "bfloat16"]
 
@@ -80,3 +84,25 @@ def choose_arithmetic(name: str, weights: Sequence[Weights], device: str) -> Ari
     if asked == "bfloat16" or (asked == "auto" and harmless and is_fast(device)):
         return "bfloat16"
     return "float32"
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Turn "auto" into CUDA, MPS or CPU, whichever is there first, and check any other name.
+
+    Raises
+    ------
+    InputError
+        If there is no such device here.
+    """
+    import torch
+
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(f"This torch cannot compute on '{name}'; use auto, cpu, cuda or mps.") from error
+    return device

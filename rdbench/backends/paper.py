@@ -1,6 +1,6 @@
 """The models of arXiv 1709.03126, and the ablations that tell which part of them earns what.
 
-All open in the same way; what makes them different is how they were trained (`rdbench.training.recipes.MODELS`).
+All open in the same way; what makes them different is how they were trained (`rdbench.training.models.MODELS`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from rdbench.backends.recognisers import open_recognisers
 
 __all__ = [
     "coded_mix",
+    "conditioned",
     "direct",
     "direct_mix",
     "frozen",
@@ -79,3 +80,8 @@ def max_max(size: str | None, weights: Path | None, device: str) -> Backend:
 def coded_mix(size: str | None, weights: Path | None, device: str) -> Backend:
     """Open One-for-All that has also seen what codecs leave of faces; the paper has no such model."""
     return open_recognisers("coded-mix", size, weights, device)
+
+
+def conditioned(size: str | None, weights: Path | None, device: str) -> Backend:
+    """Open one wide model that is told the factor and has seen what codecs leave of more faces; the paper has no such model."""
+    return open_recognisers("conditioned", size, weights, device)

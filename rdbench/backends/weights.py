@@ -20,6 +20,7 @@ from rdbench.errors import InputError
 from rdbench.files import replacing
 
 __all__ = [
+    "CONDITIONED",
     "FACE",
     "SIZES",
     "Card",
@@ -38,6 +39,9 @@ __all__ = [
 
 FACE = 96
 """Width and height in pixels of the faces that networks look at."""
+
+CONDITIONED = "ConditionedRecogniser"
+"""The network whose weights hold something for each of their factors, of which one is told to it."""
 
 Size = Literal["paper", "lite"]
 SIZES: tuple[Size, ...] = get_args(Size)
@@ -246,9 +250,11 @@ def weights_folder(given: Path | None) -> Path:
 
 def content_hash(tensors: Mapping[str, NDArray[np.generic]], card: Card) -> str:
     """Hash what decides predictions (16 hex digits): tensors, network, size, targets, and the face width by
-    which a specialist is picked; not when, where or by which command they were made."""
+    which a specialist is picked, or the factors that are told; not when, where or by which command they were made."""
     digest = hashlib.sha256()
     said = [card.network, card.recipe.size, list(card.recipe.targets), card.face_px]
+    if card.network == CONDITIONED:
+        said.append(list(card.recipe.factors))
     if card.recipe.classes or card.recipe.units:
         said += [list(card.recipe.classes), card.recipe.units]
     digest.update(json.dumps(said).encode())

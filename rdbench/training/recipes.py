@@ -4,123 +4,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack, cast
 
 import numpy as np
 
 from rdbench.backends import constant
-from rdbench.backends.weights import SIZES, Card, Recipe, stem_of, weights_folder, write_weights
+from rdbench.backends.weights import CONDITIONED, SIZES, Card, Recipe, stem_of, weights_folder, write_weights
 from rdbench.errors import ClipError, InputError
 from rdbench.training.examples import Sampling, labelled_with, load_faces
 from rdbench.training.loop import Epoch, faces_of, train, training_faces, versions
+from rdbench.training.models import BUDGET, FACTORS, MODELS, PEOPLE, RESIDUAL, STRIDE, Model
 from rdbench.training.starts import own_start
 from rdbench.video.clip import FACE_SIZE, Dataset, Labels
 from rdbench.words import did_you_mean
 
 __all__ = [
-    "FACTORS",
-    "MODELS",
     "TRAINABLE",
     "Choices",
-    "Model",
     "recipes_for",
     "selection_of",
     "train_backends",
 ]
-
-FACTORS = (1, 2, 3, 4, 6, 8, 12, 16)
-"""Downsampling factors that are trained for unless others are asked for."""
-
-
-@dataclass(frozen=True)
-class Model:
-    """How the weights of one name come about.
-
-    Parameters
-    ----------
-    sees : {"each", "all", "max", "one"}
-        A specialist for each factor, or one model that sees all of them, the largest, or pristine faces.
-    network : str
-        Class of the torch module of size "paper"; that of size "lite" is in its place by `RESIDUAL`.
-    start : tuple of (str, str)
-        Beginning of weight names, and the model whose weights these start from.
-    rates : tuple of (str, float)
-        See `rdbench.backends.weights.Recipe`.
-    share : float
-        Learning rate relative to that of models which start at random.
-    fixed : dict
-        Fields of the recipe that are this model's own.
-    """
-
-    sees: Literal["each", "all", "max", "one"]
-    network: str = "Recogniser"
-    start: tuple[tuple[str, str], ...] = ()
-    rates: tuple[tuple[str, float], ...] = ()
-    share: float = 1.0
-    fixed: dict[str, Any] = field(default_factory=dict)
-
-
-# Learned by restoring: no labels, the squared error of pictures as they are, no decay.
-_RESTORING: dict[str, Any] = {
-    "targets": (),
-    "classes": (),
-    "units": False,
-    "loss": "mse",
-    "rate": 0.003,
-    "decay": 0.0,
-    "dropout": 0.0,
-    "epochs": 16,
-    "shift": 0,
-    "contrast": 0.0,
-    "brightness": 0.0,
-}
-# Twice as many steps for three times as many views.
-_CODED: dict[str, Any] = {"coded": 2, "epochs": 48}
-# The rest learns ten times as fast as the convolutions, which learn alike wherever they start.
-_TENTH = (("conv", 0.1), ("trunk.", 0.1))
-_BOTH = (("restorer.", "restorer"), ("recogniser.", "hr"))
-
-MODELS: dict[str, Model] = {
-    # What others start from.
-    "sr-max": Model("max", "SuperResolver", fixed=_RESTORING),
-    "sr-mix": Model("all", "SuperResolver", fixed=_RESTORING),
-    "restorer": Model("all", "Restorer", fixed=_RESTORING),
-    # Back-ends.
-    "direct": Model("each"),
-    "direct-mix": Model("all"),
-    "hr": Model("one"),
-    "joint": Model("each", start=(("", "sr-max"),), rates=_TENTH, share=10),
-    "frozen": Model("all", start=(("", "sr-max"),), rates=(("conv", 0.0), ("trunk.", 0.0)), share=10),
-    "max-mix": Model("all", start=(("", "sr-max"),), rates=_TENTH, share=10),
-    "mix-mix": Model("all", start=(("", "sr-mix"),), rates=_TENTH, share=10),
-    "max-max": Model("max", start=(("", "sr-max"),), rates=_TENTH, share=10),
-    "coded-mix": Model("all", start=(("", "sr-max"),), rates=_TENTH, share=10, fixed=_CODED),
-    "separate": Model("all", "RestoredRecogniser", start=_BOTH, fixed={"epochs": 0}),
-    "separate-tuned": Model("all", "RestoredRecogniser", start=_BOTH, rates=(("restorer.", 0.0),)),
-}
-"""All that can be trained in epochs; the first half of a name such as "max-mix" tells what the super-resolver
-saw, the second what the recogniser saw."""
-
-RESIDUAL = {
-    "Recogniser": "ResidualRecogniser",
-    "SuperResolver": "ResidualRestorer",
-    "RestoredRecogniser": "RestoredResidualRecogniser",
-    "Restorer": "Restorer",
-}
-"""Networks of size "lite" by those of size "paper". A restorer whose pictures a recogniser is to look at stays one that works
-at full size, so that restoring first is not judged by a weaker one."""
-
-BUDGET: dict[str, dict[str, Any]] = {
-    "paper": {"rate": 0.0015, "dropout": 0.5},
-    "lite": {"rate": 0.003, "dropout": 0.3, "epochs": 24},
-}
-"""What all recognisers of a size learn by; chosen on dev."""
-
-PEOPLE, STRIDE = 96, 5
-"""Train subjects of each model, and every n-th frame of them: who somebody is dominates what few people teach, and a frame
-teaches little that the one before it did not."""
 
 TRAINABLE = ("constant", *MODELS)
 
@@ -188,6 +93,8 @@ def recipes_for(
     }
     given |= {"people": PEOPLE, "stride": STRIDE, "dtype": "float32"} | BUDGET[size]
     model = MODELS[backend]
+    if model.network == CONDITIONED and size != "lite":
+        raise InputError(f"There is no '{backend}@{size}'; {backend} comes in the size lite alone.")
     network = RESIDUAL[model.network] if size == "lite" else model.network
     # What is put together from others without an epoch has nothing of its own to go on with.
     parents = () if onward and model.fixed.get("epochs") != 0 else model.start
@@ -197,8 +104,9 @@ def recipes_for(
     start = tuple((prefix, _own(parent, size, every)[0]) for prefix, parent in parents)
     how = {"backend": backend, "network": network, "start": start, "rates": model.rates}
     fixed = dict(model.fixed)
-    if fixed.get("epochs"):
-        fixed["epochs"] = changes.get("epochs", fixed["epochs"])
+    # What is asked for goes before a model's own, but for one that is put together without an epoch.
+    if fixed.get("epochs") != 0:
+        fixed |= {name: changes[name] for name in ("epochs", "people") if name in changes and name in fixed}
     try:
         for seen in _seen(model, every):
             own = given | changes | how | {"factors": seen}
@@ -321,12 +229,32 @@ def train_backends(
     if not recipes:
         return files
     _check_start(recipes.values(), start, out)
-    every = tuple(sorted({factor for recipe in recipes.values() for factor in faces_of(recipe)}))
+    # Models that learn from as many people learn from the same ones.
+    for people in dict.fromkeys(recipe.people for recipe in recipes.values()):
+        alike = [recipe for recipe in recipes.values() if recipe.people == people]
+        files += _train_alike(alike, dataset, out, device, progress, **choices)
+    return files
+
+
+def _train_alike(
+    recipes: Sequence[Recipe],
+    dataset: Dataset,
+    out: Path,
+    device: str,
+    progress: Callable[[Epoch | str], None],
+    **choices: Unpack[Choices],
+) -> list[Path]:
+    """Train what learns from the same people, whose faces are read once."""
+    every = tuple(sorted({factor for recipe in recipes for factor in faces_of(recipe)}))
     # Those that have labels tell which are read; restoring does without.
-    labelled = max(recipes.values(), key=lambda recipe: (len(recipe.targets), recipe.coded))
+    labelled = max(recipes, key=lambda recipe: (len(recipe.targets), recipe.coded))
     faces = training_faces(labelled, dataset, progress, every)
-    for recipe in recipes.values():
-        command = _command(recipe, dataset, factors, targets, epochs)
+    start = choices.get("start")
+    files = []
+    for recipe in recipes:
+        command = _command(
+            recipe, dataset, choices.get("factors", ()), choices.get("targets", ()), choices.get("epochs")
+        )
         if start is not None:
             command += " --start " + ("shipped" if start == weights_folder(None) else str(start))
         files.append(train(recipe, dataset, out, device, progress, command=command, faces=faces, start=start))

@@ -14,7 +14,8 @@ from rdbench.datasets.synthetic import SyntheticDataset
 from rdbench.errors import InputError
 from rdbench.training import recipes as strategies
 from rdbench.training.examples import load_faces
-from rdbench.training.recipes import FACTORS, MODELS, recipes_for, selection_of, train_backends
+from rdbench.training.models import FACTORS, MODELS
+from rdbench.training.recipes import recipes_for, selection_of, train_backends
 from rdbench.video.clip import ClipInfo
 
 TARGETS = ("arousal", "valence")
@@ -112,6 +113,14 @@ def test_what_others_start_from_is_trained_first_and_for_the_same_factors():
 def test_fewer_epochs_are_fewer_for_all_but_never_for_a_model_that_does_not_learn():
     epochs = {recipe.stem: recipe.epochs for recipe in recipes_for("separate", "lite", TARGETS, epochs=2)}
     assert epochs == {"restorer-lite-face": 2, "hr-lite-face-x1": 2, "separate-lite-face": 0}
+
+
+def test_a_model_of_its_own_budget_keeps_it_unless_another_is_asked_for():
+    (own,) = recipes_for("conditioned", "lite", TARGETS)
+    assert (own.people, own.coded, own.start) == (MODELS["conditioned"].fixed["people"], 2, ())
+    (few,) = recipes_for("conditioned", "lite", TARGETS, people=3, epochs=1)
+    assert (few.people, few.epochs, few.coded) == (3, 1, 2)
+    assert {recipe.people for recipe in recipes_for("max-mix", "lite", TARGETS)} == {96}
 
 
 def test_the_epoch_is_chosen_on_dev_only_where_test_is_what_is_reported():
