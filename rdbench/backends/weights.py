@@ -100,6 +100,9 @@ class Recipe(BaseModel):
         there are others; 0 stands for all.
     coded : int
         How often each face is also seen as codecs leave it, at each factor.
+    coarser : float
+        Share of the faces of a batch that is learned under one factor whose own factor is drawn from that one and all that
+        are coarser: what a codec leaves at a factor has less detail than it could.
     select_on : {"dev", "train"}
         The epoch is chosen on dev, or on a fixed quarter of the train subjects (where dev is reported).
     delay : float
@@ -142,6 +145,7 @@ class Recipe(BaseModel):
     stride: int = Field(default=1, ge=1)
     people: int = Field(default=0, ge=0)
     coded: int = Field(default=0, ge=0, le=16)
+    coarser: float = Field(default=0.0, ge=0, lt=1)
     select_on: Literal["dev", "train"] = "dev"
     delay: float = Field(default=0.0, ge=0, le=8)
     network: str = "Recogniser"

@@ -176,7 +176,7 @@ def score(
 class Recognition:
     """From faces to labels; with several factors or coded versions, one is drawn at random for each face.
 
-    A network that is told the factor learns from batches of one factor each, drawn at random.
+    A network that is told the factor learns from batches of one factor each, drawn at random, and of a share of coarser ones.
 
     Parameters
     ----------
@@ -195,19 +195,22 @@ class Recognition:
         self._planes = _stacked(seen).to(device)
         # By condition, the views that it has: all of them where there is none.
         told = seen.conditions if recipe.network == CONDITIONED else [0] * len(self._planes)
-        self._views = [
-            torch.tensor([view for view, own in enumerate(told) if own == each]) for each in sorted(set(told))
-        ]
+        self._views = torch.tensor(
+            [[view for view, own in enumerate(told) if own == each] for each in sorted(set(told))]
+        )
         self._gold = torch.from_numpy(learn.values).to(device)
         self.content = _content(seen, self._choose)
 
     def batch(self, rows: Tensor, generator: torch.Generator) -> Batch:
         """Augmented faces (n, 1, 96, 96) and their labels (n, k)."""
+        conditions, views = self._views.shape
         condition = 0
-        if len(self._views) > 1:
-            condition = int(torch.randint(len(self._views), (1,), generator=generator))
-        views = self._views[condition]
-        which = views[torch.randint(len(views), (len(rows),), generator=generator)].to(self._device)
+        if conditions > 1:
+            condition = int(torch.randint(conditions, (1,), generator=generator))
+        own = torch.full((len(rows),), condition)
+        if some := int(self._recipe.coarser * len(rows)):
+            own[:some] += (torch.rand(some, generator=generator) * (conditions - condition)).long()
+        which = self._views[own, torch.randint(views, (len(rows),), generator=generator)].to(self._device)
         rows = rows.to(self._device)
         return Batch(augment(self._planes[which, rows], self._recipe, generator), self._gold[rows], condition)
 

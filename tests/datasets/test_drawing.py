@@ -71,6 +71,7 @@ def test_labels_say_little_about_each_other(recordings: list[Recording]) -> None
     assert abs(np.corrcoef(arousal, valence)[0, 1]) < 0.1
 
 
+@pytest.mark.long
 def test_what_is_no_expression_carries_no_label(recordings: list[Recording]) -> None:
     """Over a third of all people: chance alone reaches 0.15 in 40 comparisons."""
     for target in ("arousal", "valence"):

@@ -148,7 +148,9 @@ def changed_cells(name: str) -> st.SearchStrategy[bytes]:
     return st.lists(place, min_size=1, max_size=3).map(put)
 
 
-@pytest.mark.parametrize(("name", "columns"), [("encodes", ENCODES), ("scores", SCORES)])
+@pytest.mark.parametrize(
+    ("name", "columns"), [pytest.param("encodes", ENCODES, marks=pytest.mark.long), ("scores", SCORES)]
+)
 def test_a_run_of_csv_files(run_folder, name, columns):
     @given(st.one_of(tables(list(columns)), changed_cells(name)))
     @settings(max_examples=100)

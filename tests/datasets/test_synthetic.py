@@ -39,14 +39,14 @@ def decoded(file: Path) -> list[av.VideoFrame]:
 def test_index_names_subjects_in_three_partitions() -> None:
     index = SyntheticDataset().index()
     counts = {partition: sum(clip.partition == partition for clip in index) for partition in PARTITIONS}
-    assert counts == {"train": 960, "dev": 16, "test": 192}
-    assert len({clip.name for clip in index}) == 1168
+    assert counts == {"train": 960, "dev": 16, "test": 224}
+    assert len({clip.name for clip in index}) == 1200
     assert all(clip.subject == clip.name for clip in index)
     assert [index[0].name, index[960].name, index[976].name, index[-1].name] == [
         "train_01",
         "dev_01",
         "test_01",
-        "test_192",
+        "test_224",
     ]
 
 

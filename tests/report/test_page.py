@@ -703,6 +703,7 @@ def settled(page, read, good):
     return read()
 
 
+@pytest.mark.long
 def test_theme_follows_the_system_and_the_button(browser, report):
     with Visit(browser, report, color_scheme="light") as page:
 

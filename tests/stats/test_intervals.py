@@ -164,6 +164,7 @@ def test_a_family_over_many_subjects_is_nearly_normal():
     assert alike < strangers - 0.3
 
 
+@pytest.mark.long
 def test_few_draws_of_errors_serve_many_members():
     own = np.random.default_rng(15).normal(size=(100, 700))
     family = simultaneous(np.zeros(700), own)

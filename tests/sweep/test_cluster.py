@@ -86,7 +86,8 @@ def cluster(folder: Path, preload: str = "") -> Iterator[Cluster]:
             _end(each)
 
 
-@pytest.mark.parametrize("what", ["rdbench", pytest.param("ffmpeg", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("what", ["rdbench", "ffmpeg"])
 def test_a_worker_of_another_kind_is_refused_by_name_before_its_first_unit(
     what: str, one: Path, tmp_path: Path
 ) -> None:

@@ -126,6 +126,21 @@ def test_who_is_told_the_factor_learns_from_batches_of_one_and_all_its_views():
     assert found == {0: {1, 5}, 1: {4, 8}}
 
 
+def test_a_share_of_a_batch_is_coarser_than_what_is_told():
+    factors = (1, 4, 8)
+    told = recipe(factors=factors, network="ConditionedRecogniser", coarser=0.5, **PLAIN)
+    task = tasks.Recognition(told, seen(0, factors), seen(1, factors), CPU)
+    generator = torch.Generator().manual_seed(0)
+    found: dict[int, list[int]] = {0: [], 1: [], 2: []}
+    for _ in range(60):
+        came, _, condition = task.batch(torch.arange(8).repeat(8), generator)
+        found[condition] += ((torch.round(came[:, 0, 0, 0] * 219 + 16).int() - 20) % 10).tolist()
+    shares = {told: [np.mean(np.array(own) == factor) for factor in factors] for told, own in found.items()}
+    np.testing.assert_allclose(shares[0], [4 / 6, 1 / 6, 1 / 6], atol=0.05)
+    np.testing.assert_allclose(shares[1], [0, 3 / 4, 1 / 4], atol=0.05)
+    np.testing.assert_allclose(shares[2], [0, 0, 1], atol=0)
+
+
 class SaysWhatItIsTold(Norm):
     """Mean luma under one condition, the opposite under the other."""
 

@@ -31,6 +31,7 @@ FACE_PX = {
     "smile_640x360.mp4": 196,
     "odd_rate_700_vfr.mp4": 247,
 }
+NAMES = list(FACE_PX)
 
 
 @functools.cache
@@ -52,7 +53,9 @@ def find_in(name: str):
 
 
 @real
-@pytest.mark.parametrize("name", FACE_PX)
+@pytest.mark.parametrize(
+    "name", [*NAMES[:1], *(pytest.param(name, marks=pytest.mark.long) for name in NAMES[1:3]), *NAMES[3:]]
+)
 def test_a_real_face_is_found_in_every_sampled_frame(name):
     boxes, times, size = find_in(name)
     assert np.array_equal(boxes.times, times[:: faces.STEP])
