@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from rdbench.backends.arithmetic import Arithmetic
-from rdbench.backends.networks import RestoredRecogniser, build, under
+from rdbench.backends.networks import RestoredRecogniser, build
 from rdbench.backends.weights import FACE, Weights
 from rdbench.errors import InputError
 
@@ -31,8 +31,8 @@ NETWORKS = (
     "Recogniser",
     "RestoredRecogniser",
     "ResidualRecogniser",
+    "WideRecogniser",
     "RestoredResidualRecogniser",
-    "ConditionedRecogniser",
 )
 """Modules that take faces and give predictions."""
 
@@ -42,8 +42,7 @@ class Networks:
 
     Parameters
     ----------
-    weights : sequence of (Weights, int or None)
-        Each with the condition that its network is told, where it knows any.
+    weights : sequence of Weights
     device : str
     arithmetic : {"float32", "bfloat16"}
 
@@ -53,12 +52,10 @@ class Networks:
         If weights are of another network than their card says, or of none that recognises.
     """
 
-    def __init__(
-        self, weights: Sequence[tuple[Weights, int | None]], device: str, arithmetic: Arithmetic
-    ) -> None:
+    def __init__(self, weights: Sequence[Weights], device: str, arithmetic: Arithmetic) -> None:
         self._device = torch.device(device)
         self._arithmetic = arithmetic
-        self.modules = [under(_network(each).to(self._device), told) for each, told in weights]
+        self.modules = [_network(each).to(self._device) for each in weights]
 
     def answers(self, place: int, frames: NDArray[np.float32]) -> NDArray[np.float64]:
         """Answers of one network to (n, 96, 96) faces, n at least 1, batch by batch."""
@@ -120,7 +117,7 @@ def _network(weights: Weights) -> nn.Module:
             f"{weights.file} holds weights of another network ({weights.card.network}); "
             f"a recogniser is one of {', '.join(NETWORKS)}."
         )
-    network = build(weights.card.network, recipe.size, outputs, conditions=len(recipe.factors))
+    network = build(weights.card.network, recipe.size, outputs)
     wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     given = {name: tuple(value.shape) for name, value in weights.tensors.items()}
     if wanted != given:

@@ -16,7 +16,6 @@ from rdbench.errors import InputError
 __all__ = [
     "FILTERS",
     "HIDDEN",
-    "ConditionedRecogniser",
     "Norm",
     "Recogniser",
     "ResidualRecogniser",
@@ -27,7 +26,6 @@ __all__ = [
     "Trunk",
     "build",
     "convolutions",
-    "under",
 ]
 
 KERNEL = 5
@@ -43,7 +41,7 @@ TRUNK = (16, 24, 40, 64)
 """Filters of the residual network: of its first convolution, and of its three blocks."""
 
 WIDE = (24, 32, 56, 96)
-"""Filters of the conditioned one: twice the multiply-adds (1.92 times)."""
+"""Filters of the wide one: 1.92 times the multiply-adds."""
 
 HIDDEN: dict[Size, int] = {"paper": 300, "lite": 64}
 
@@ -236,47 +234,22 @@ class Norm(nn.Module):
     Parameters
     ----------
     channels : int
-    conditions : int
-        How many sets of averages, scales and shifts there are, one of which is used at a time (Chang et al. 2019); 0 where
-        nothing is conditioned.
     """
 
     mean: Tensor
     variance: Tensor
 
-    def __init__(self, channels: int, conditions: int = 0) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        shape = (conditions, channels) if conditions else (channels,)
-        self.condition: int | None = 0 if conditions else None
-        self.weight = nn.Parameter(torch.ones(shape))
-        self.bias = nn.Parameter(torch.zeros(shape))
-        self.register_buffer("mean", torch.zeros(shape))
-        self.register_buffer("variance", torch.ones(shape))
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("variance", torch.ones(channels))
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise by the batch in training, else by what batches had on average; frozen ones always do the latter."""
         learning = self.training and self.weight.requires_grad
-        every = (self.mean, self.variance, self.weight, self.bias)
-        mean, variance, weight, bias = (
-            every if self.condition is None else (each[self.condition] for each in every)
-        )
-        return nn.functional.batch_norm(x, mean, variance, weight, bias, learning, 0.1)
-
-
-def under(network: nn.Module, condition: int | None) -> nn.Module:
-    """The same network, which takes its next faces to be of a condition; one that knows none stays as it is.
-
-    Parameters
-    ----------
-    network : nn.Module
-    condition : int or None
-        From 0 on; None changes nothing.
-    """
-    if condition is not None:
-        for module in network.modules():
-            if isinstance(module, Norm) and module.condition is not None:
-                module.condition = condition
-    return network
+        return nn.functional.batch_norm(x, self.mean, self.variance, self.weight, self.bias, learning, 0.1)
 
 
 def _plain(channels: int, filters: int, kernel: int, stride: int) -> nn.Conv2d:
@@ -288,10 +261,10 @@ def _plain(channels: int, filters: int, kernel: int, stride: int) -> nn.Conv2d:
 class _Block(nn.Module):
     """Two convolutions of 3x3, the first with stride 2, beside one of 1x1 (He et al. 2016)."""
 
-    def __init__(self, channels: int, filters: int, conditions: int) -> None:
+    def __init__(self, channels: int, filters: int) -> None:
         super().__init__()
-        self.first, self.first_norm = _plain(channels, filters, 3, 2), Norm(filters, conditions)
-        self.second, self.second_norm = _plain(filters, filters, 3, 1), Norm(filters, conditions)
+        self.first, self.first_norm = _plain(channels, filters, 3, 2), Norm(filters)
+        self.second, self.second_norm = _plain(filters, filters, 3, 1), Norm(filters)
         self.beside = _plain(channels, filters, 1, 2)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -309,15 +282,13 @@ class Trunk(nn.Module):
     ----------
     filters : tuple of int
         Of the first convolution and of the blocks.
-    conditions : int
-        See `Norm`.
     """
 
-    def __init__(self, filters: tuple[int, int, int, int] = TRUNK, conditions: int = 0) -> None:
+    def __init__(self, filters: tuple[int, int, int, int] = TRUNK) -> None:
         super().__init__()
         self.filters = filters
-        self.stem, self.stem_norm = _plain(1, filters[0], 5, 3), Norm(filters[0], conditions)
-        self.blocks = nn.ModuleList(_Block(*pair, conditions) for pair in itertools.pairwise(filters))
+        self.stem, self.stem_norm = _plain(1, filters[0], 5, 3), Norm(filters[0])
+        self.blocks = nn.ModuleList(_Block(*pair) for pair in itertools.pairwise(filters))
 
     def forward(self, faces: Tensor) -> list[Tensor]:
         """Return maps of 32x32, 16x16, 8x8 and 4x4 for (n, 1, 96, 96) luma in 0..1."""
@@ -364,31 +335,6 @@ class ResidualRecogniser(nn.Module):
         return predictions
 
 
-class ConditionedRecogniser(ResidualRecogniser):
-    """A wide recogniser that is told a condition, the downsampling factor: convolutions serve all, normalisation is its own.
-
-    How bright edges are and how much they vary follows from the factor; a network that has to serve all of them with one
-    set of averages serves none of them well.
-
-    Parameters
-    ----------
-    outputs : int
-    conditions : int
-        1 or more; which one is looked at is told by `under`.
-    dropout : float
-
-    Raises
-    ------
-    InputError
-        If `outputs` or `conditions` is less than 1.
-    """
-
-    def __init__(self, outputs: int, conditions: int, dropout: float = 0.3) -> None:
-        if conditions < 1:
-            raise InputError(f"A conditioned recogniser needs 1 condition or more, not {conditions}.")
-        super().__init__(outputs, dropout, Trunk(WIDE, conditions))
-
-
 class ResidualRestorer(nn.Module):
     """Restore an upscaled face on the recogniser's trunk: what models of size "lite" learn before they recognise.
 
@@ -414,8 +360,8 @@ class ResidualRestorer(nn.Module):
         return restored
 
 
-def build(network: str, size: str, outputs: int, dropout: float = 0.5, conditions: int = 1) -> nn.Module:
-    """Make a network by its name in a file of weights, freshly initialised; `conditions` are those of one that knows any.
+def build(network: str, size: str, outputs: int, dropout: float = 0.5) -> nn.Module:
+    """Make a network by its name in a file of weights, freshly initialised.
 
     Raises
     ------
@@ -434,8 +380,8 @@ def build(network: str, size: str, outputs: int, dropout: float = 0.5, condition
             return Restorer(known)
         case "ResidualRecogniser":
             return ResidualRecogniser(outputs, dropout)
-        case "ConditionedRecogniser":
-            return ConditionedRecogniser(outputs, conditions, dropout)
+        case "WideRecogniser":
+            return ResidualRecogniser(outputs, dropout, Trunk(WIDE))
         case "RestoredResidualRecogniser":
             return RestoredRecogniser(Restorer(known), ResidualRecogniser(outputs, dropout))
         case "ResidualRestorer":

@@ -12,7 +12,6 @@ from rdbench.backends.recognisers import open_recognisers
 
 __all__ = [
     "coded_mix",
-    "conditioned",
     "direct",
     "direct_mix",
     "frozen",
@@ -23,6 +22,7 @@ __all__ = [
     "mix_mix",
     "separate",
     "separate_tuned",
+    "wide_mix",
 ]
 
 
@@ -82,6 +82,6 @@ def coded_mix(size: str | None, weights: Path | None, device: str) -> Backend:
     return open_recognisers("coded-mix", size, weights, device)
 
 
-def conditioned(size: str | None, weights: Path | None, device: str) -> Backend:
-    """Open one wide model that is told the factor and has seen what codecs leave of more faces; the paper has no such model."""
-    return open_recognisers("conditioned", size, weights, device)
+def wide_mix(size: str | None, weights: Path | None, device: str) -> Backend:
+    """Open one wide model for all factors that learned from more people; the paper has no such model."""
+    return open_recognisers("wide-mix", size, weights, device)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from rdbench.backends.arithmetic import TOLERANCE, choose_arithmetic, choose_device
 from rdbench.backends.protocol import Context, Input, Session
-from rdbench.backends.weights import CONDITIONED, FACE, SIZES, Weights, read_weights, weights_folder
+from rdbench.backends.weights import FACE, SIZES, Weights, read_weights, weights_folder
 from rdbench.cache import entry, is_sound
 from rdbench.errors import InputError
 from rdbench.files import digest_of
@@ -33,7 +33,7 @@ class Recognisers:
     """Trained recognisers, of which each recording gets the one trained nearest to its face width.
 
     Nearness is in log `face_px`: between 12 and 24 pixels is as far as between 24 and 48, and factor 4 means
-    24 pixels in one recording and 40 in another. One network that is told its factor is told the nearest one.
+    24 pixels in one recording and 40 in another.
 
     Parameters
     ----------
@@ -59,10 +59,8 @@ class Recognisers:
         self.units = first.card.recipe.units
         self.arithmetic = choose_arithmetic(name, weights, device)
         self._device = device
-        self._ordered = sorted(
-            (one for each in weights for one in _branches(each)), key=lambda one: (-one[0], one[1].file.name)
-        )
-        for _, each, _ in self._ordered:
+        self._ordered = sorted(weights, key=lambda each: (-each.card.face_px, each.file.name))
+        for each in self._ordered:
             own = each.card.recipe
             if (own.targets, own.classes, own.units) != (self.targets, self.classes, self.units):
                 raise InputError(
@@ -82,7 +80,7 @@ class Recognisers:
     def _networks(self) -> Networks:
         from rdbench.backends.inference import Networks
 
-        return Networks([one[1:] for one in self._ordered], self._device, self.arithmetic)
+        return Networks(self._ordered, self._device, self.arithmetic)
 
     def _try_once(self) -> None:
         """Build the networks, unless these weights were built before: who only describes them need not wait for torch."""
@@ -120,7 +118,7 @@ class Recognisers:
         """
         if not (math.isfinite(face_px) and face_px > 0):
             raise InputError(f"{self.name}: a face cannot be {face_px} pixels wide; give a width above 0.")
-        away = [abs(math.log(own / face_px)) for own, *_ in self._ordered]
+        away = [abs(math.log(each.card.face_px / face_px)) for each in self._ordered]
         return away.index(min(away))
 
     def _predict(self, place: int, frames: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -146,13 +144,6 @@ class Recognisers:
             raise InputError(
                 f"{self.name} was given NaN or infinite luma (frame {bad} of {len(frames)}); luma is 0 to 1."
             )
-
-
-def _branches(weights: Weights) -> list[tuple[float, Weights, int | None]]:
-    """Face widths in pixels that weights serve, each with the condition that their network is told for it."""
-    if weights.card.network != CONDITIONED:
-        return [(weights.card.face_px, weights, None)]
-    return [(FACE / factor, weights, told) for told, factor in enumerate(weights.card.recipe.factors)]
 
 
 def open_recognisers(family: str, size: str | None, weights: Path | None, device: str) -> Recognisers:
@@ -212,8 +203,6 @@ def _described(weights: Sequence[Weights]) -> str:
     factors = sorted({factor for recipe in recipes for factor in recipe.factors})
     delays = several({f"{recipe.delay:g}" for recipe in recipes})
     kind = "a specialist for each of" if len(weights) > 1 else "one model for"
-    if any(each.card.network == CONDITIONED for each in weights):
-        kind = "one model, told which, for"
     return (
         f"{several({each.card.dataset for each in weights})}, train, "
         f"region {several({recipe.region for recipe in recipes})}, "

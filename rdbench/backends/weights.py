@@ -20,7 +20,6 @@ from rdbench.errors import InputError
 from rdbench.files import replacing
 
 __all__ = [
-    "CONDITIONED",
     "FACE",
     "SIZES",
     "Card",
@@ -39,9 +38,6 @@ __all__ = [
 
 FACE = 96
 """Width and height in pixels of the faces that networks look at."""
-
-CONDITIONED = "ConditionedRecogniser"
-"""The network whose weights hold something for each of their factors, of which one is told to it."""
 
 Size = Literal["paper", "lite"]
 SIZES: tuple[Size, ...] = get_args(Size)
@@ -100,9 +96,6 @@ class Recipe(BaseModel):
         there are others; 0 stands for all.
     coded : int
         How often each face is also seen as codecs leave it, at each factor.
-    coarser : float
-        Share of the faces of a batch that is learned under one factor whose own factor is drawn from that one and all that
-        are coarser: what a codec leaves at a factor has less detail than it could.
     select_on : {"dev", "train"}
         The epoch is chosen on dev, or on a fixed quarter of the train subjects (where dev is reported).
     delay : float
@@ -145,7 +138,6 @@ class Recipe(BaseModel):
     stride: int = Field(default=1, ge=1)
     people: int = Field(default=0, ge=0)
     coded: int = Field(default=0, ge=0, le=16)
-    coarser: float = Field(default=0.0, ge=0, lt=1)
     select_on: Literal["dev", "train"] = "dev"
     delay: float = Field(default=0.0, ge=0, le=8)
     network: str = "Recogniser"
@@ -254,11 +246,9 @@ def weights_folder(given: Path | None) -> Path:
 
 def content_hash(tensors: Mapping[str, NDArray[np.generic]], card: Card) -> str:
     """Hash what decides predictions (16 hex digits): tensors, network, size, targets, and the face width by
-    which a specialist is picked, or the factors that are told; not when, where or by which command they were made."""
+    which a specialist is picked; not when, where or by which command they were made."""
     digest = hashlib.sha256()
     said = [card.network, card.recipe.size, list(card.recipe.targets), card.face_px]
-    if card.network == CONDITIONED:
-        said.append(list(card.recipe.factors))
     if card.recipe.classes or card.recipe.units:
         said += [list(card.recipe.classes), card.recipe.units]
     digest.update(json.dumps(said).encode())

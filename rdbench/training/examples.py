@@ -67,12 +67,6 @@ class FaceSet:
         """Every view of the faces, uncoded ones first."""
         return [*self.luma.values(), *self.coded.values()]
 
-    @property
-    def conditions(self) -> list[int]:
-        """For every view in `planes` the place of its factor among all."""
-        places = list(self.luma)
-        return [*range(len(places)), *(places.index(factor) for factor, _ in self.coded)]
-
     def of(self, factors: Sequence[int], versions: int = 0) -> FaceSet:
         """The same frames at some of the factors only, and so many coded versions of each."""
         return replace(

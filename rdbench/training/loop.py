@@ -18,7 +18,6 @@ from torch import nn
 import rdbench
 from rdbench import binary
 from rdbench.backends.arithmetic import choose_device
-from rdbench.backends.networks import under
 from rdbench.backends.weights import (
     SUFFIX,
     Card,
@@ -152,11 +151,8 @@ def _learn(state: State, epoch: int) -> float:
     for batch in range(batches):
         step = (epoch - 1) * batches + batch
         state.set_rate(_schedule(step, recipe.epochs * batches))
-        came, gold, condition = task.batch(
-            order[batch * recipe.batch : (batch + 1) * recipe.batch], generator
-        )
+        came, gold = task.batch(order[batch * recipe.batch : (batch + 1) * recipe.batch], generator)
         came = came.contiguous(memory_format=torch.channels_last)
-        under(state.network, condition)
         with torch.autocast(came.device.type, torch.bfloat16, enabled=recipe.dtype == "bfloat16"):
             predictions = state.network(came)
         loss = task.loss(predictions.float(), gold)

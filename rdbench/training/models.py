@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from rdbench.backends.weights import CONDITIONED
+__all__ = ["BUDGET", "FACTORS", "MODELS", "PEOPLE", "RESIDUAL", "STRIDE", "WIDE", "Model"]
 
-__all__ = ["BUDGET", "FACTORS", "MODELS", "PEOPLE", "RESIDUAL", "STRIDE", "Model"]
+WIDE = "WideRecogniser"
+"""The network that comes in the size "lite" alone."""
 
 FACTORS = (1, 2, 3, 4, 6, 8, 12, 16)
 """Downsampling factors that are trained for unless others are asked for."""
@@ -57,8 +58,8 @@ _RESTORING: dict[str, Any] = {
 }
 # Twice as many steps for three times as many views.
 _CODED: dict[str, Any] = {"coded": 2, "epochs": 48}
-# More people, and as many steps more, for a network that has room for them.
-_CONDITIONED: dict[str, Any] = {"people": 288, "epochs": 32, "coarser": 0.5}
+# Three times as many people, and four times as many steps, for a network that has room for them.
+_WIDE: dict[str, Any] = {"people": 288, "epochs": 32}
 # The rest learns ten times as fast as the convolutions, which learn alike wherever they start.
 _TENTH = (("conv", 0.1), ("trunk.", 0.1))
 _BOTH = (("restorer.", "restorer"), ("recogniser.", "hr"))
@@ -78,7 +79,7 @@ MODELS: dict[str, Model] = {
     "mix-mix": Model("all", start=(("", "sr-mix"),), rates=_TENTH, share=10),
     "max-max": Model("max", start=(("", "sr-max"),), rates=_TENTH, share=10),
     "coded-mix": Model("all", start=(("", "sr-max"),), rates=_TENTH, share=10, fixed=_CODED),
-    "conditioned": Model("all", CONDITIONED, fixed=_CONDITIONED),
+    "wide-mix": Model("all", WIDE, fixed=_WIDE),
     "separate": Model("all", "RestoredRecogniser", start=_BOTH, fixed={"epochs": 0}),
     "separate-tuned": Model("all", "RestoredRecogniser", start=_BOTH, rates=(("restorer.", 0.0),)),
 }
@@ -90,7 +91,7 @@ RESIDUAL = {
     "SuperResolver": "ResidualRestorer",
     "RestoredRecogniser": "RestoredResidualRecogniser",
     "Restorer": "Restorer",
-    CONDITIONED: CONDITIONED,
+    WIDE: WIDE,
 }
 """Networks of size "lite" by those of size "paper". A restorer whose pictures a recogniser is to look at stays one that works
 at full size, so that restoring first is not judged by a weaker one."""

@@ -10,11 +10,11 @@ from typing import Any, Literal, TypedDict, Unpack, cast
 import numpy as np
 
 from rdbench.backends import constant
-from rdbench.backends.weights import CONDITIONED, SIZES, Card, Recipe, stem_of, weights_folder, write_weights
+from rdbench.backends.weights import SIZES, Card, Recipe, stem_of, weights_folder, write_weights
 from rdbench.errors import ClipError, InputError
 from rdbench.training.examples import Sampling, labelled_with, load_faces
 from rdbench.training.loop import Epoch, faces_of, train, training_faces, versions
-from rdbench.training.models import BUDGET, FACTORS, MODELS, PEOPLE, RESIDUAL, STRIDE, Model
+from rdbench.training.models import BUDGET, FACTORS, MODELS, PEOPLE, RESIDUAL, STRIDE, WIDE, Model
 from rdbench.training.starts import own_start
 from rdbench.video.clip import FACE_SIZE, Dataset, Labels
 from rdbench.words import did_you_mean
@@ -93,7 +93,7 @@ def recipes_for(
     }
     given |= {"people": PEOPLE, "stride": STRIDE, "dtype": "float32"} | BUDGET[size]
     model = MODELS[backend]
-    if model.network == CONDITIONED and size != "lite":
+    if model.network == WIDE and size != "lite":
         raise InputError(f"There is no '{backend}@{size}'; {backend} comes in the size lite alone.")
     network = RESIDUAL[model.network] if size == "lite" else model.network
     # What is put together from others without an epoch has nothing of its own to go on with.

@@ -59,7 +59,7 @@ def begun(recipe: Recipe, means: Sequence[float], parents: Mapping[str, Weights]
         If a parent has nothing that fits.
     """
     torch.manual_seed(seed)
-    network = build(recipe.network, recipe.size, max(1, recipe.outputs), recipe.dropout, len(recipe.factors))
+    network = build(recipe.network, recipe.size, max(1, recipe.outputs), recipe.dropout)
     head = getattr(network, "head", None)
     if head is not None:
         # A network that starts at the labels' mean has only their variation left to learn.

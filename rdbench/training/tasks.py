@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import math
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rdbench.backends.networks import under
-from rdbench.backends.weights import CONDITIONED, FACE, Recipe
+from rdbench.backends.weights import FACE, Recipe
 from rdbench.stats import metrics
 from rdbench.training.examples import FaceSet
 
 __all__ = [
     "PATCH",
-    "Batch",
     "Recognition",
     "Restoration",
     "Task",
@@ -40,14 +38,6 @@ _RESTORED_FRAMES = 1000
 _BATCH = 64
 
 
-class Batch(NamedTuple):
-    """What goes in, what should come out, and the condition that a network which knows any is told."""
-
-    faces: Tensor
-    gold: Tensor
-    condition: int | None = None
-
-
 class Task(Protocol):
     """What the training loop needs to know of a task."""
 
@@ -60,7 +50,7 @@ class Task(Protocol):
     content: str
     """Content hash of all that is learned from and chosen on."""
 
-    def batch(self, rows: Tensor, generator: torch.Generator) -> Batch:
+    def batch(self, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Give what goes in and what should come out for some of the training faces."""
         ...
 
@@ -154,8 +144,8 @@ def score(
         Look at no more than about so many frames, evenly thinned; every factor gets its share of them.
     """
     predicted, gold = [], []
-    for (planes, rows), condition in zip(_shares(faces, most), faces.conditions, strict=True):
-        predicted.append(predict(under(network, condition), planes[rows], device))
+    for planes, rows in _shares(faces, most):
+        predicted.append(predict(network, planes[rows], device))
         gold.append(faces.values[rows])
     together, values = np.concatenate(predicted), np.concatenate(gold)
     if faces.classes:
@@ -176,8 +166,6 @@ def score(
 class Recognition:
     """From faces to labels; with several factors or coded versions, one is drawn at random for each face.
 
-    A network that is told the factor learns from batches of one factor each, drawn at random, and of a share of coarser ones.
-
     Parameters
     ----------
     recipe : Recipe
@@ -193,26 +181,14 @@ class Recognition:
         self._recipe, self._device, self._choose = recipe, device, choose.of(recipe.factors, recipe.coded)
         seen = learn.of(recipe.factors, recipe.coded)
         self._planes = _stacked(seen).to(device)
-        # By condition, the views that it has: all of them where there is none.
-        told = seen.conditions if recipe.network == CONDITIONED else [0] * len(self._planes)
-        self._views = torch.tensor(
-            [[view for view, own in enumerate(told) if own == each] for each in sorted(set(told))]
-        )
         self._gold = torch.from_numpy(learn.values).to(device)
         self.content = _content(seen, self._choose)
 
-    def batch(self, rows: Tensor, generator: torch.Generator) -> Batch:
+    def batch(self, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Augmented faces (n, 1, 96, 96) and their labels (n, k)."""
-        conditions, views = self._views.shape
-        condition = 0
-        if conditions > 1:
-            condition = int(torch.randint(conditions, (1,), generator=generator))
-        own = torch.full((len(rows),), condition)
-        if some := int(self._recipe.coarser * len(rows)):
-            own[:some] += (torch.rand(some, generator=generator) * (conditions - condition)).long()
-        which = self._views[own, torch.randint(views, (len(rows),), generator=generator)].to(self._device)
+        which = torch.randint(len(self._planes), (len(rows),), generator=generator).to(self._device)
         rows = rows.to(self._device)
-        return Batch(augment(self._planes[which, rows], self._recipe, generator), self._gold[rows], condition)
+        return augment(self._planes[which, rows], self._recipe, generator), self._gold[rows]
 
     def loss(self, predictions: Tensor, gold: Tensor) -> Tensor:
         """1 - CCC, the squared error, or the cross-entropy of classes or of each unit."""
@@ -253,7 +229,7 @@ class Restoration:
         both = sorted({1, *recipe.factors})
         self.content = _content(learn.of(both), choose.of(both))
 
-    def batch(self, rows: Tensor, generator: torch.Generator) -> Batch:
+    def batch(self, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Patches (n, 1, s, s) and the centres (n, 1, s - 16, s - 16) that they should become."""
         n, (height, width), side = len(rows), self._planes.shape[2:], self._side
         which = torch.randint(len(self._planes), (n,), generator=generator).to(self._device)
@@ -263,7 +239,7 @@ class Restoration:
             left = torch.where(torch.rand(n, 1, generator=generator) < 0.5, left.flip(1), left)
         rows = rows.to(self._device)
         patches = as_input(_taken(self._planes[which, rows], top, left))
-        return Batch(patches, _centre(as_input(_taken(self._pristine[rows], top, left)), side - 2 * _CONTEXT))
+        return patches, _centre(as_input(_taken(self._pristine[rows], top, left)), side - 2 * _CONTEXT)
 
     def loss(self, predictions: Tensor, gold: Tensor) -> Tensor:
         """Mean squared error of luma, of the centre alone."""

@@ -6,9 +6,9 @@ import torch
 
 from rdbench.backends import paper
 from rdbench.backends.inference import _SharedRestorer
-from rdbench.backends.networks import WIDE, ResidualRecogniser, Restorer, Trunk, build
+from rdbench.backends.networks import Restorer, build
 from rdbench.backends.protocol import Context
-from rdbench.backends.weights import content_hash, read_weights
+from rdbench.backends.weights import read_weights
 from rdbench.errors import InputError
 from rdbench.training.examples import FaceSet
 from rdbench.training.loop import train
@@ -26,6 +26,7 @@ SINGLE = (
     "max-mix",
     "mix-mix",
     "max-max",
+    "wide-mix",
 )
 
 
@@ -80,7 +81,7 @@ def test_every_model_but_the_starting_points_has_a_back_end():
     assert names == MODELS.keys() - {"sr-max", "sr-mix", "restorer"}
 
 
-@pytest.mark.parametrize("name", [*SINGLE, "joint", "conditioned"])
+@pytest.mark.parametrize("name", [*SINGLE, "joint"])
 def test_each_opens_and_predicts(folder, name):
     backend = opened(name, folder)
     frames = np.random.default_rng(2).random((3, 96, 96), np.float32)
@@ -97,9 +98,8 @@ def test_single_models_answer_alike_whatever_the_face_width(folder, name):
     assert backend.nearest(96.0) == backend.nearest(6.0)
 
 
-@pytest.mark.parametrize("name", ["joint", "conditioned"])
-def test_another_face_width_is_answered_by_what_learned_it(folder, name):
-    backend = opened(name, folder)
+def test_joint_is_a_specialist_for_each_factor(folder):
+    backend = opened("joint", folder)
     assert backend.nearest(48.0) != backend.nearest(24.0)
 
 
@@ -223,54 +223,27 @@ def test_restored_pictures_are_those_that_the_recogniser_behind_sees(folder):
     assert opened("max-mix", folder).restored(frames, context) is None
 
 
-@pytest.mark.parametrize("factor", [2, 4])
-def test_a_conditioned_network_is_the_plain_one_with_the_normalisation_of_its_factor(folder, factor):
-    weights = read_weights(folder / "conditioned-lite-face.safetensors")
-    place = weights.card.recipe.factors.index(factor)
-    plain = ResidualRecogniser(2, trunk=Trunk(WIDE)).eval()
-    own = {
-        name: torch.from_numpy((value[place] if "_norm." in name else value).astype(np.float32))
-        for name, value in weights.tensors.items()
-    }
-    plain.load_state_dict(own)
-    frames = np.random.default_rng(3).random((5, 96, 96), np.float32)
-    with torch.inference_mode():
-        expected = plain(torch.from_numpy(frames)[:, None]).numpy()
-    backend = opened("conditioned", folder)
-    said = backend.start(Context(factor, "frame", 96 / factor * 1.2, 25.0))(frames)
-    np.testing.assert_allclose(said, expected, atol=1e-5)
-    other = backend.start(Context(factor, "frame", 96 / (6 - factor), 25.0))(frames)
-    assert np.abs(other - said).max() > 1e-3
-
-
-def test_a_conditioned_network_costs_at_most_twice_the_multiply_adds():
+def multiply_adds(network):
+    """Counted by layer, for one face."""
     counts = []
-    for name in ("ResidualRecogniser", "ConditionedRecogniser"):
-        network = build(name, "lite", 2, conditions=8)
-        count = 0
 
-        def add(module, _, out):
-            nonlocal count
-            places = out.shape[2] * out.shape[3] if out.dim() == 4 else 1
-            count += places * module.weight.numel()
+    def add(module, _, out):
+        places = out.shape[2] * out.shape[3] if out.dim() == 4 else 1
+        counts.append(places * module.weight.numel())
 
-        for module in network.modules():
-            if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
-                module.register_forward_hook(add)
-        network.eval()(torch.zeros(1, 1, 96, 96))
-        counts.append(count)
-    assert counts[0] == 5_257_216
-    assert 1.8 < counts[1] / counts[0] <= 2
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
+            module.register_forward_hook(add)
+    network.eval()(torch.zeros(1, 1, 96, 96))
+    return sum(counts)
 
 
-def test_what_a_conditioned_network_is_told_is_part_of_its_hash(folder):
-    weights = read_weights(folder / "conditioned-lite-face.safetensors")
-    recipe = weights.card.recipe.model_copy(update={"factors": (2, 5)})
-    other = weights.card.model_copy(update={"recipe": recipe})
-    assert content_hash(weights.tensors, weights.card) == weights.hash
-    assert content_hash(weights.tensors, other) != weights.hash
+def test_the_wide_network_costs_at_most_twice_the_multiply_adds():
+    usual = multiply_adds(build("ResidualRecogniser", "lite", 2))
+    assert usual == 5_257_216
+    assert 1.8 < multiply_adds(build("WideRecogniser", "lite", 2)) / usual <= 2
 
 
-def test_conditioned_comes_in_one_size():
-    with pytest.raises(InputError, match="'conditioned@paper'; conditioned comes in the size lite alone"):
-        recipes_for("conditioned", "paper", TARGETS)
+def test_the_wide_model_comes_in_one_size():
+    with pytest.raises(InputError, match="'wide-mix@paper'; wide-mix comes in the size lite alone"):
+        recipes_for("wide-mix", "paper", TARGETS)

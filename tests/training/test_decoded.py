@@ -75,5 +75,5 @@ def test_a_recipe_sees_as_many_versions_as_it_asks_for():
     for versions, levels in ((0, {20, 40}), (1, {20, 40, 60, 100}), (2, {20, 40, 60, 80, 100, 120})):
         recipe = Recipe(factors=(1, 4), targets=("up",), coded=versions, **plain)
         task = Recognition(recipe, faces, replace(faces), torch.device("cpu"))
-        came, *_ = task.batch(torch.zeros(400, dtype=torch.long), torch.Generator().manual_seed(0))
+        came, _ = task.batch(torch.zeros(400, dtype=torch.long), torch.Generator().manual_seed(0))
         assert set(torch.round(came[:, 0, 0, 0] * 219 + 16).int().tolist()) == levels
