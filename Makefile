@@ -25,7 +25,7 @@ endef
 
 .DEFAULT_GOAL := help
 .PHONY: help setup figures standalone figures-reference test test-long lint format train train-seeds train-size grids codecs-table efforts clean bench paper \
-	weights-alone weights-from-sr single
+	weights-alone weights-from-sr single wide
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,7 +86,7 @@ format: $(TOOLS) ## bring the code into shape
 train: $(STAMP) ## train the weights that ship anew (seed 0)
 	$(BIN)/rdbench train constant --out rdbench/weights
 	$(MAKE) -j 2 weights-alone weights-from-sr
-	$(BIN)/rdbench train coded-mix@lite --device $(DEVICE) --out rdbench/weights
+	$(BIN)/rdbench train coded-mix@lite wide-mix@lite --device $(DEVICE) --out rdbench/weights
 
 weights-alone: $(STAMP)
 	$(BIN)/rdbench train $(ALONE) --device $(DEVICE) --out rdbench/weights
@@ -123,6 +123,10 @@ paper: $(STAMP) ## tables and figures of the paper's models (after train-seeds a
 single: $(STAMP) ## single models under codecs that one of them learned from, and others
 	$(BIN)/rdbench run single.toml --out results/single
 	$(BIN)/rdbench plot results/single
+
+wide: $(STAMP) ## the wide single model against the paper's, under encoders that neither saw
+	$(BIN)/rdbench run wide.toml --out results/wide
+	$(BIN)/rdbench plot results/wide
 
 grids: $(STAMP) ## find the bitrate grids of abr.toml on dev clips
 	$(BIN)/python -m rdbench.sweep.grids rdbench/experiments/abr.toml

@@ -247,9 +247,13 @@ def _print_needs(plan: Any, jobs: int) -> None:
 @click.option("--factor", "factors", multiple=True, type=click.IntRange(1, 64), help="Downsampling factor.")
 @click.option("--target", "targets", multiple=True, metavar="T", help="Labels to learn  [all].")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--epochs", type=click.IntRange(1))
+@click.option("--epochs", type=click.IntRange(1), help="By default each model's own.")
 @click.option("--stride", type=click.IntRange(1), help="Learn from every n-th frame  [5].")
-@click.option("--people", type=click.IntRange(0), help="Train subjects, drawn by the seed; 0 for all  [96].")
+@click.option(
+    "--people",
+    type=click.IntRange(0),
+    help="Train subjects, drawn by the seed; 0 for all  [96; wide-mix: 288].",
+)
 @click.option(
     "--delay", type=FiniteRate(), default=0.0, show_default=True, help="Seconds that labels are moved back."
 )
