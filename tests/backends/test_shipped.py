@@ -60,6 +60,7 @@ SHIPPED = (
     "mix-mix",
     "max-mix",
     "coded-mix",
+    "wide-mix",
 )
 """Recognisers that see a whole face at factor 1; the others are made for blurred ones."""
 
