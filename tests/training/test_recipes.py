@@ -123,6 +123,28 @@ def test_a_model_of_its_own_budget_keeps_it_unless_another_is_asked_for():
     assert {recipe.people for recipe in recipes_for("max-mix", "lite", TARGETS)} == {96}
 
 
+def test_each_learns_from_as_many_people_as_it_asks_for_whatever_is_trained_beside_it(monkeypatch, tmp_path):
+    read, learned = [], {}
+
+    def faces(recipe, dataset, progress, factors):
+        read.append((recipe.people, factors))
+        return recipe.people
+
+    def train(recipe, *_, faces, **options):
+        learned[recipe.backend] = faces
+        return tmp_path / recipe.stem
+
+    monkeypatch.setattr(strategies, "training_faces", faces)
+    monkeypatch.setattr(strategies, "train", train)
+    files = train_backends(["wide-mix", "hr", "max-mix"], Few(), tmp_path, factors=(2, 4))
+    assert learned == {"wide-mix": 288, "hr": 96, "sr-max": 96, "max-mix": 96}
+    assert read == [(288, (2, 4)), (96, (1, 2, 4))]
+    assert {file.name for file in files} >= {"wide-mix-lite-face", "max-mix-lite-face"}
+    learned.clear()
+    train_backends(["wide-mix", "hr"], Few(), tmp_path, factors=(2,), people=1)
+    assert learned == {"wide-mix": 1, "hr": 1}
+
+
 def test_the_epoch_is_chosen_on_dev_only_where_test_is_what_is_reported():
     assert selection_of(Few()) == "dev"
     assert selection_of(Unlabelled()) == "train"
