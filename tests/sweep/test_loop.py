@@ -219,7 +219,6 @@ def run_sweep(
     return summary, told, last
 
 
-@pytest.mark.long
 def test_a_unit_that_kills_its_worker_fails_and_the_innocent_are_done(tiny: Path, tmp_path: Path) -> None:
     tiny.write_text(tiny.read_text().replace(', "test_02"', "").replace("[30.0, 40.0]", "[40.0]"))
     opened: list[Executor] = []
@@ -276,7 +275,6 @@ class Interrupting(ThreadPoolExecutor):
         super().shutdown(wait=True)
 
 
-@pytest.mark.long
 def test_an_interrupted_sweep_keeps_what_it_has(tiny: Path, tmp_path: Path) -> None:
     executor = Interrupting(3)
     with pytest.raises(KeyboardInterrupt):

@@ -38,7 +38,7 @@ def pooled_ccc(run: Tables, scores: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(
-    "delay", [0.0, *(pytest.param(long, marks=pytest.mark.long) for long in (1.2, 4.0)), 2.8]
+    "delay", [0.0, pytest.param(1.2, marks=pytest.mark.long), 2.8, pytest.param(4.0, marks=pytest.mark.long)]
 )
 def test_a_delay_planted_in_the_synthetic_set_is_recovered_exactly(delay):
     train = run_of("train", 12, delay)
