@@ -23,6 +23,11 @@ test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 $(BIN)/python -m pip install --quiet $(2) -c constraints.txt --config-settings editable_mode=compat -e '.[$(1)]'
 endef
 
+define swept
+$(BIN)/rdbench run $(1).toml --out results/$(1)
+$(BIN)/rdbench plot results/$(1)
+endef
+
 .DEFAULT_GOAL := help
 .PHONY: help setup figures standalone figures-reference test test-long lint format train train-seeds train-size grids codecs-table efforts clean bench paper \
 	weights-alone weights-from-sr single wide
@@ -47,12 +52,10 @@ $(STAMP): | $(TOOLS)
 endif
 
 figures: $(STAMP) ## run the quick experiment; R-D figures land in results/quick/figures/
-	$(BIN)/rdbench run quick.toml --out results/quick
-	$(BIN)/rdbench plot results/quick
+	$(call swept,quick)
 
 standalone: $(STAMP) ## accuracy against the factor, without a codec
-	$(BIN)/rdbench run standalone.toml --out results/standalone
-	$(BIN)/rdbench plot results/standalone
+	$(call swept,standalone)
 
 # Each folder is drawn anew beside the old one, which goes only then: no figure stays that is drawn no more. A run's
 # only.txt names the kinds of figures it has, such as standalone,methods,strip.
@@ -121,12 +124,10 @@ paper: $(STAMP) ## tables and figures of the paper's models (after train-seeds a
 	$(BIN)/rdbench claims results/paper-standalone results/paper --claims paper.toml --format markdown -o results/paper/claims.md
 
 single: $(STAMP) ## single models under codecs that one of them learned from, and others
-	$(BIN)/rdbench run single.toml --out results/single
-	$(BIN)/rdbench plot results/single
+	$(call swept,single)
 
 wide: $(STAMP) ## the wide single model against the paper's, under encoders that neither saw
-	$(BIN)/rdbench run wide.toml --out results/wide
-	$(BIN)/rdbench plot results/wide
+	$(call swept,wide)
 
 grids: $(STAMP) ## find the bitrate grids of abr.toml on dev clips
 	$(BIN)/python -m rdbench.sweep.grids rdbench/experiments/abr.toml

@@ -33,7 +33,7 @@ __all__ = ["TARGETS", "SyntheticDataset", "generator_version"]
 
 TARGETS = ("arousal", "valence")
 COUNTS = {"train": 960, "dev": 16, "test": 224}
-"""Ten seeds can learn from 96 people each, and none from another's; test_161 to test_192 are in no
+"""Ten seeds can learn from 96 people each, and none from another's; test_161 to test_192 and test_217 to test_224 are in no
 table."""
 
 HEIGHTS = {360: "synthetic", 720: "synthetic:720p"}

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["BUDGET", "FACTORS", "MODELS", "PEOPLE", "RESIDUAL", "STRIDE", "WIDE", "Model"]
+from rdbench.backends.weights import SIZES, Size
 
-WIDE = "WideRecogniser"
-"""The network that comes in the size "lite" alone."""
+__all__ = ["BUDGET", "FACTORS", "MODELS", "PEOPLE", "RESIDUAL", "STRIDE", "Model"]
 
 FACTORS = (1, 2, 3, 4, 6, 8, 12, 16)
 """Downsampling factors that are trained for unless others are asked for."""
@@ -32,6 +31,8 @@ class Model:
         Learning rate relative to that of models which start at random.
     fixed : dict
         Fields of the recipe that are this model's own.
+    sizes : tuple of str
+        That it comes in.
     """
 
     sees: Literal["each", "all", "max", "one"]
@@ -40,6 +41,7 @@ class Model:
     rates: tuple[tuple[str, float], ...] = ()
     share: float = 1.0
     fixed: dict[str, Any] = field(default_factory=dict)
+    sizes: tuple[Size, ...] = SIZES
 
 
 # Learned by restoring: no labels, the squared error of pictures as they are, no decay.
@@ -79,7 +81,7 @@ MODELS: dict[str, Model] = {
     "mix-mix": Model("all", start=(("", "sr-mix"),), rates=_TENTH, share=10),
     "max-max": Model("max", start=(("", "sr-max"),), rates=_TENTH, share=10),
     "coded-mix": Model("all", start=(("", "sr-max"),), rates=_TENTH, share=10, fixed=_CODED),
-    "wide-mix": Model("all", WIDE, fixed=_WIDE),
+    "wide-mix": Model("all", "WideRecogniser", fixed=_WIDE, sizes=("lite",)),
     "separate": Model("all", "RestoredRecogniser", start=_BOTH, fixed={"epochs": 0}),
     "separate-tuned": Model("all", "RestoredRecogniser", start=_BOTH, rates=(("restorer.", 0.0),)),
 }
@@ -91,7 +93,7 @@ RESIDUAL = {
     "SuperResolver": "ResidualRestorer",
     "RestoredRecogniser": "RestoredResidualRecogniser",
     "Restorer": "Restorer",
-    WIDE: WIDE,
+    "WideRecogniser": "WideRecogniser",
 }
 """Networks of size "lite" by those of size "paper". A restorer whose pictures a recogniser is to look at stays one that works
 at full size, so that restoring first is not judged by a weaker one."""

@@ -14,7 +14,7 @@ from rdbench.backends.weights import SIZES, Card, Recipe, stem_of, weights_folde
 from rdbench.errors import ClipError, InputError
 from rdbench.training.examples import Sampling, labelled_with, load_faces
 from rdbench.training.loop import Epoch, faces_of, train, training_faces, versions
-from rdbench.training.models import BUDGET, FACTORS, MODELS, PEOPLE, RESIDUAL, STRIDE, WIDE, Model
+from rdbench.training.models import BUDGET, FACTORS, MODELS, PEOPLE, RESIDUAL, STRIDE, Model
 from rdbench.training.starts import own_start
 from rdbench.video.clip import FACE_SIZE, Dataset, Labels
 from rdbench.words import did_you_mean
@@ -93,19 +93,21 @@ def recipes_for(
     }
     given |= {"people": PEOPLE, "stride": STRIDE, "dtype": "float32"} | BUDGET[size]
     model = MODELS[backend]
-    if model.network == WIDE and size != "lite":
-        raise InputError(f"There is no '{backend}@{size}'; {backend} comes in the size lite alone.")
+    if size not in model.sizes:
+        there = " and ".join(model.sizes)
+        raise InputError(f"There is no '{backend}@{size}'; {backend} comes in the size {there} alone.")
     network = RESIDUAL[model.network] if size == "lite" else model.network
+    learns = model.fixed.get("epochs") != 0
     # What is put together from others without an epoch has nothing of its own to go on with.
-    parents = () if onward and model.fixed.get("epochs") != 0 else model.start
+    parents = () if onward and learns else model.start
     recipes = []
     for _, parent in parents:
         recipes += recipes_for(parent, size, targets, every, onward=onward, **changes)
     start = tuple((prefix, _own(parent, size, every)[0]) for prefix, parent in parents)
     how = {"backend": backend, "network": network, "start": start, "rates": model.rates}
     fixed = dict(model.fixed)
-    # What is asked for goes before a model's own, but for one that is put together without an epoch.
-    if fixed.get("epochs") != 0:
+    # What is asked for goes before a model's own.
+    if learns:
         fixed |= {name: changes[name] for name in ("epochs", "people") if name in changes and name in fixed}
     try:
         for seen in _seen(model, every):
